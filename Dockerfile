@@ -1,0 +1,48 @@
+FROM node:20-bookworm-slim AS pages
+WORKDIR /build/frontend
+COPY frontend/package.json frontend/package-lock.json frontend/.npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci
+COPY frontend ./
+RUN npm run build
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /build
+COPY . .
+# The target folder is a cache that the image does not keep, so the binary is copied out of it.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --release --locked && cp target/release/iaqverse /usr/local/bin/iaqverse
+
+FROM debian:bookworm-slim AS nginx
+# Debian keeps this version and its security fixes; a pinned revision would vanish with the next one.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends nginx \
+    && rm -rf /var/lib/apt/lists/*
+COPY nginx.conf /etc/iaqverse/nginx.conf
+COPY deploy /etc/iaqverse/deploy
+COPY --from=pages /build/frontend/dist /usr/share/nginx/html
+RUN sed -i -e 's|server 127.0.0.1:8081;|server server:8080;|' \
+        -e 's|root frontend/dist;|root /usr/share/nginx/html;|' /etc/iaqverse/nginx.conf \
+    && grep -q 'server server:8080;' /etc/iaqverse/nginx.conf \
+    && grep -q 'root /usr/share/nginx/html;' /etc/iaqverse/nginx.conf
+USER www-data
+EXPOSE 8080
+# Answers to running requests are finished on this signal.
+STOPSIGNAL SIGQUIT
+HEALTHCHECK --interval=10s --timeout=3s CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080"]
+# /tmp is all that nginx writes to, so the rest can be read-only.
+CMD ["nginx", "-p", "/tmp", "-c", "/etc/iaqverse/nginx.conf", "-e", "stderr", "-g", "daemon off;"]
+
+FROM debian:bookworm-slim AS server
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin iaqverse \
+    && install -d -o iaqverse -g iaqverse /data
+COPY --from=build /usr/local/bin/iaqverse /usr/local/bin/iaqverse
+ENV DATABASE_URL=sqlite:///data/iaqverse.db IAQ_LOG_FORMAT=json
+WORKDIR /data
+VOLUME /data
+USER 10001
+# Listens on the container's loopback until IAQ_BIND and IAQ_INSECURE say otherwise; see docker-compose.yml.
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["iaqverse", "healthcheck"]
+CMD ["iaqverse", "serve"]

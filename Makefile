@@ -1,0 +1,74 @@
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test lint unit integration browser bench fmt clean pages tools
+
+# Debian keeps nginx where the PATH of an ordinary user does not lead; cargo-deny is put below target/.
+export PATH := $(PATH):/usr/sbin:$(CURDIR)/target/tools/bin
+
+STEP := scripts/step
+NPM := npm --prefix frontend
+NODE_MODULES := frontend/node_modules/.package-lock.json
+DEMO_DB := target/demo.db
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+run: tools pages ## Build everything and serve the demo on http://127.0.0.1:8080
+	cargo build --release --locked
+	@echo
+	@echo "Demo: http://127.0.0.1:8080 shows a simulated building, live; Ctrl-C stops it."
+	@echo "Its readings stay in $(DEMO_DB), which make clean removes."
+	@echo
+	@DATABASE_URL=sqlite://$(DEMO_DB) IAQ_BIND=127.0.0.1:8080 exec target/release/iaqverse serve --demo
+
+test: ## Install what the tests need, then lint and run all tests
+	@scripts/install-test-tools
+	@rm -rf target/test-logs && mkdir -p target/test-logs
+	@status=0; \
+	$(MAKE) --no-print-directory lint unit integration browser || status=$$?; \
+	scripts/count-tests target/test-logs || status=1; \
+	exit $$status
+
+lint: $(NODE_MODULES) ## Format, clippy, licences, types of the pages, nginx configuration
+	@$(STEP) format cargo fmt --check
+	@$(STEP) clippy cargo clippy --all-targets --locked -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then \
+		$(STEP) dependencies cargo deny --locked check bans licenses sources; \
+	else \
+		echo "dependencies … skipped, cargo-deny is not installed"; \
+	fi
+	@$(STEP) pages-check $(NPM) run check
+	@$(STEP) nginx scripts/check-nginx
+
+unit: $(NODE_MODULES) ## Unit tests of the server and of the pages
+	@$(STEP) unit cargo test --locked --no-fail-fast --lib --bins
+	@$(STEP) doc cargo test --locked --doc
+	@$(STEP) pages-unit $(NPM) test
+
+integration: pages ## Tests against the real server, nginx included
+	@$(STEP) integration cargo test --locked --no-fail-fast --test '*'
+
+# Not cargo build: without the tests' dependencies it would compile others again with fewer features.
+browser: pages ## Tests of the pages in Chromium against the real server
+	@$(STEP) server cargo test --locked --no-run --test '*'
+	@IAQ_BIN=$(CURDIR)/target/debug/iaqverse $(STEP) browser $(NPM) run e2e
+
+bench: ## Measure with Criterion; reports in target/criterion
+	cargo bench --locked
+
+fmt: $(NODE_MODULES) ## Format everything
+	cargo fmt
+	cd frontend && npx biome check --write .
+
+clean: ## Remove everything that was built, and the demo's readings
+	rm -rf target frontend/dist frontend/node_modules frontend/test-results frontend/playwright-report
+
+pages: $(NODE_MODULES)
+	@$(STEP) pages $(NPM) run build
+
+$(NODE_MODULES): frontend/package.json frontend/package-lock.json
+	@$(STEP) packages $(NPM) ci
+	@touch $@
+
+tools:
+	@scripts/check-tools

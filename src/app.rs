@@ -1,0 +1,222 @@
+//! The server as one thing that is built, runs and stops.
+
+use crate::broadcast::{Hub, HubLimits, Upgrade};
+use crate::clock::{Clock, SystemClock};
+use crate::config::ServeConfig;
+use crate::http::{
+    self, AllowedOrigins, GuardedStream, RequestIds, Services, TrustedProxies, request_context,
+};
+use crate::ingest::body::BodyReader;
+use crate::pipeline::Pipeline;
+use crate::shutdown::{self, Shutdown};
+use crate::simulate;
+use crate::store::{SqliteEngine, Store, WriteQueue, Writer};
+use actix_http::{HttpService, Protocol};
+use actix_server::{Server, ServerHandle};
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
+use actix_web::App;
+use actix_web::dev::AppConfig;
+use actix_web::middleware::from_fn;
+use anyhow::Context;
+use socket2::{Domain, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// A server that listens but does not serve yet.
+#[expect(missing_debug_implementations, reason = "the library's server has none")]
+pub struct Application {
+    config: ServeConfig,
+    address: SocketAddr,
+    server: Server,
+    writer: Writer,
+    queue: WriteQueue,
+    hub: Hub,
+    store: Store,
+    shutdown: Shutdown,
+}
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// How long a refused body is still read before the connection ends, so that the refusal arrives.
+const LINGER: Duration = Duration::from_secs(1);
+/// A peer that acknowledges nothing for this long is gone, or does not read.
+const PEER_SILENCE_MAX: Duration = Duration::from_secs(30);
+
+impl Application {
+    /// Checks the settings, opens the database and binds the address.
+    pub async fn build(config: ServeConfig) -> anyhow::Result<Self> {
+        config.check()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let shutdown = Shutdown::default();
+        let engine = SqliteEngine::open(&config.database_url)
+            .await
+            .with_context(|| format!("DATABASE_URL: {} cannot be opened", config.database_url))?;
+        let store = Store::load(Arc::new(engine), config.score_profile, clock.now())
+            .await
+            .context("DATABASE_URL: the database cannot be read")?;
+        let limits = HubLimits {
+            connections_max: config.ws_max,
+            connections_per_address_max: config.ws_max_per_ip,
+            queue_bytes_max: config.ws_queue_bytes_max,
+            ping_interval: config.ws_ping_interval,
+            silence_max: config.ws_silence_max,
+        };
+        let hub = Hub::new(store.clone(), Arc::clone(&clock), shutdown.clone(), limits);
+        let (writer, queue) = Writer::new(
+            &store,
+            Arc::new(hub.clone()),
+            config.score_profile,
+            config.registry_limits(),
+            config.queue_readings_max,
+        );
+        let listener = listen(config.bind)
+            .with_context(|| format!("IAQ_BIND: cannot listen on {}", config.bind))?;
+        let address = listener.local_addr()?;
+        let origins = AllowedOrigins::new(&config.allowed_origins);
+        let request_ids = RequestIds::default();
+        let services = Services {
+            profile: config.score_profile,
+            pipeline: Pipeline {
+                clock: Arc::clone(&clock),
+                tvoc_unit: config.tvoc_unit,
+                profile: config.score_profile,
+                readings_max: config.batch_readings_max,
+                queue: queue.clone(),
+            },
+            clock,
+            bodies: BodyReader::new(
+                config.body_bytes_max,
+                config.body_expanded_bytes_max,
+                config.body_timeout,
+            ),
+            store: store.clone(),
+            hub: hub.clone(),
+            origins: origins.clone(),
+            request_ids: request_ids.clone(),
+            shutdown: shutdown.clone(),
+            pages_dir: config.pages_dir.clone(),
+        };
+        let upgrade = Upgrade {
+            hub: hub.clone(),
+            origins,
+            trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+            request_ids,
+        };
+        let server = server(&config, listener, services, upgrade)?;
+        Ok(Self { config, address, server, writer, queue, hub, store, shutdown })
+    }
+
+    /// The port listened on; useful when the configured one was 0.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What stops the running server.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Serves until SIGTERM, Ctrl-C or [`Shutdown::begin`], then stops in order.
+    pub async fn run_until_stopped(self) -> anyhow::Result<()> {
+        let Self { config, address, server, writer, queue, hub, store, shutdown } = self;
+        let handle = server.handle();
+        let writing = actix_rt::spawn(writer.run());
+        let serving = actix_rt::spawn(server);
+        tracing::info!("listening on http://{address}");
+        if config.demo {
+            simulate::start_demo(address, &shutdown);
+        }
+
+        tokio::select! {
+            signal = shutdown::signal() => tracing::info!(signal = signal?, "stopping"),
+            () = shutdown.begun() => tracing::info!("stopping"),
+        }
+        shutdown.begin();
+        stop(&config, &queue, &hub, &handle, &shutdown).await;
+        writing.await.context("the writer")?;
+        serving.await.context("the server")??;
+        store.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The stages of a stop. Nothing new is taken in since the stop began: see `ingest::http` and
+/// `broadcast::handshake`.
+async fn stop(
+    config: &ServeConfig,
+    queue: &WriteQueue,
+    hub: &Hub,
+    handle: &ServerHandle,
+    shutdown: &Shutdown,
+) {
+    queue.close().await;
+    tracing::debug!("everything taken is written");
+    if timeout(config.shutdown_timeout, hub.close()).await.is_err() {
+        tracing::warn!("some clients did not leave in time");
+    }
+    handle.stop(true).await;
+    if timeout(config.shutdown_timeout, shutdown.tasks_ended()).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// The HTTP server. It is put together from its parts, not from the library's usual wrapper, because
+/// only so a WebSocket leaves it with its raw socket.
+fn server(
+    config: &ServeConfig,
+    listener: TcpListener,
+    services: Services,
+    upgrade: Upgrade,
+) -> io::Result<Server> {
+    let head_timeout = config.head_timeout;
+    let server = Server::build()
+        .workers(config.worker_count())
+        .backlog(BACKLOG.unsigned_abs())
+        .shutdown_timeout(config.shutdown_timeout.as_secs().max(1))
+        .disable_signals()
+        .listen("iaqverse", listener, move || {
+            let services = services.clone();
+            let stopping = services.shutdown.token();
+            let app = App::new()
+                .wrap(from_fn(request_context))
+                .configure(|app| http::routes(&services, app));
+            let guard = fn_service(move |stream: TcpStream| async move {
+                let peer = stream.peer_addr().ok();
+                let socket = socket2::SockRef::from(&stream);
+                if let Err(error) = socket.set_tcp_user_timeout(Some(PEER_SILENCE_MAX)) {
+                    tracing::debug!(%error, "TCP_USER_TIMEOUT not set");
+                }
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY not set");
+                }
+                Ok((GuardedStream::new(stream, head_timeout), Protocol::Http1, peer))
+            });
+            let http = HttpService::build()
+                .keep_alive(http::KEEP_ALIVE)
+                .client_request_timeout(head_timeout)
+                .client_disconnect_timeout(LINGER)
+                .graceful_shutdown_signal(move || stopping.clone().cancelled_owned())
+                .on_connect_ext(|stream: &GuardedStream, extensions| {
+                    extensions.insert::<Rc<http::ConnectionGuard>>(stream.guard());
+                })
+                .upgrade(upgrade.clone().factory())
+                .finish(map_config(app, |()| AppConfig::default()));
+            guard.and_then(http)
+        })?;
+    Ok(server.run())
+}

@@ -1,0 +1,245 @@
+//! From an HTTP request to a session: RFC 6455 §4.2.
+//!
+//! The HTTP library hands every request with `Upgrade: websocket` over together with its connection,
+//! past all routes and middleware, so everything they check is checked here.
+
+use super::frame::{self, close};
+use super::hub::Hub;
+use super::protocol;
+use super::session::{self, Opening};
+use super::shard::Shard;
+use super::topic::{Topic, TopicSet};
+use crate::http::{AllowedOrigins, GuardedStream, Problem, RequestIds, TrustedProxies};
+use actix_codec::Framed;
+use actix_http::{Request, h1};
+use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
+use actix_web::HttpMessage;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::{Method, StatusCode};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sha1::{Digest, Sha1};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// What upgrades need. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Upgrade {
+    pub hub: Hub,
+    pub origins: AllowedOrigins,
+    pub trusted_proxies: TrustedProxies,
+    pub request_ids: RequestIds,
+}
+
+/// The only subprotocol there is; clients need not ask for it.
+const SUBPROTOCOL: &str = "iaqverse.v1";
+/// Appended to a client's key (RFC 6455 §1.3).
+const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// How long the answer to a handshake may take to be sent.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+
+impl Upgrade {
+    /// A service for each worker, with a shard of the hub.
+    pub fn factory(
+        self,
+    ) -> impl ServiceFactory<
+        (Request, Framed<GuardedStream, h1::Codec>),
+        Config = (),
+        Response = (),
+        Error = actix_web::Error,
+        Service = impl Service<
+            (Request, Framed<GuardedStream, h1::Codec>),
+            Response = (),
+            Error = actix_web::Error,
+            Future = impl Future<Output = Result<(), actix_web::Error>> + 'static,
+        > + 'static,
+        InitError = (),
+        Future = impl Future + 'static,
+    > {
+        fn_factory(move || {
+            let upgrade = self.clone();
+            let shard = upgrade.hub.start_shard();
+            async move {
+                Ok::<_, ()>(fn_service(move |(request, framed)| {
+                    upgrade.clone().serve(Rc::clone(&shard), request, framed)
+                }))
+            }
+        })
+    }
+
+    async fn serve(
+        self,
+        shard: Rc<Shard>,
+        request: Request,
+        framed: Framed<GuardedStream, h1::Codec>,
+    ) -> Result<(), actix_web::Error> {
+        let parts = framed.into_parts();
+        let mut stream = parts.io.into_inner();
+        // Answers to requests before this one may still wait to be sent.
+        let mut answer = parts.write_buf.to_vec();
+        let request_id = self.request_ids.of(request.headers());
+        match self.accept(&request, &request_id) {
+            Ok(accepted) => {
+                answer.extend_from_slice(accepted.head.as_bytes());
+                let address = self.trusted_proxies.client(request.peer_addr(), request.headers());
+                let seat = self.hub.admit(address);
+                if seat.is_none() {
+                    answer.extend_from_slice(&frame::goodbye(close::TRY_AGAIN_LATER, "server full"));
+                }
+                if !write(&mut stream, &answer).await {
+                    return Ok(());
+                }
+                let Some(seat) = seat else {
+                    tracing::info!(?address, request_id, "client refused: too many connections");
+                    return Ok(());
+                };
+                let limits = self.hub.limits();
+                let socket = socket2::SockRef::from(&stream);
+                if let Err(error) = socket.set_tcp_user_timeout(Some(limits.silence_max)) {
+                    tracing::debug!(%error, "TCP_USER_TIMEOUT not set");
+                }
+                let opening = Opening {
+                    seat,
+                    topics: accepted.topics,
+                    error: accepted.error,
+                    address,
+                    received: parts.read_buf.freeze(),
+                    request_id,
+                };
+                // A task of its own: the one of the HTTP connection is much larger.
+                self.hub.shutdown().spawn(session::run(shard, stream, opening));
+            }
+            Err(problem) => {
+                tracing::info!(request_id, %problem, "handshake refused");
+                answer.extend_from_slice(refusal(&problem, &request_id).as_bytes());
+                write(&mut stream, &answer).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&self, request: &Request, request_id: &str) -> Result<Accepted, Problem> {
+        let headers = request.headers();
+        if request.path() != "/ws" {
+            return Err(Problem::not_found());
+        }
+        if request.method() != Method::GET {
+            return Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED));
+        }
+        if self.hub.shutdown().has_begun() {
+            return Err(Problem::unavailable("stopping", "the server is stopping"));
+        }
+        if !has_token(headers, &header::CONNECTION, "upgrade")
+            || !has_token(headers, &header::SEC_WEBSOCKET_VERSION, "13")
+        {
+            return Err(upgrade_required());
+        }
+        let key = headers
+            .get(header::SEC_WEBSOCKET_KEY)
+            .filter(|key| {
+                BASE64_STANDARD.decode(key.as_bytes()).is_ok_and(|key| key.len() == 16)
+            })
+            .ok_or_else(|| {
+                Problem::bad_request("bad_key", "Sec-WebSocket-Key must be 16 bytes in base64")
+            })?;
+        if !self.origins.allow(headers) {
+            return Err(Problem::forbidden_origin());
+        }
+        let (topics, error) = topics(request.uri().query());
+        let digest = Sha1::new().chain_update(key.as_bytes()).chain_update(KEY_SUFFIX).finalize();
+        let accept = BASE64_STANDARD.encode(digest);
+        let subprotocol = match has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+            true => format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"),
+            false => String::new(),
+        };
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n{subprotocol}X-Request-Id: {request_id}\r\n\r\n"
+        );
+        Ok(Accepted { head, topics, error })
+    }
+}
+
+struct Accepted {
+    head: String,
+    topics: TopicSet,
+    error: Option<protocol::CommandError>,
+}
+
+/// For a request to `/ws` that does not ask for what it offers.
+pub fn upgrade_required() -> Problem {
+    Problem::new(
+        StatusCode::UPGRADE_REQUIRED,
+        "upgrade_required",
+        "Upgrade required",
+        "this path speaks WebSocket, version 13",
+    )
+}
+
+/// The topics of `?topics=a,b`, else `all`; and what was wrong with them.
+fn topics(query: Option<&str>) -> (TopicSet, Option<protocol::CommandError>) {
+    let named = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .find(|(key, _)| key == "topics")
+        .map(|(_, names)| names.into_owned());
+    let Some(named) = named.filter(|names| !names.is_empty()) else {
+        return (TopicSet::EMPTY.with(Topic::All), None);
+    };
+    let names: Vec<String> = named.split(',').map(|name| name.trim().to_owned()).collect();
+    match protocol::topics(&names) {
+        Ok(topics) => (topics.into_iter().collect(), None),
+        Err(error) => (names.iter().filter_map(|name| Topic::from_name(name)).collect(), Some(error)),
+    }
+}
+
+fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+/// An answer that ends the connection.
+fn refusal(problem: &Problem, request_id: &str) -> String {
+    let body = problem.body(request_id);
+    let mut further = String::new();
+    if problem.status == StatusCode::UPGRADE_REQUIRED {
+        further.push_str("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+    }
+    if let Some(seconds) = problem.retry_after_s {
+        further.push_str(&format!("Retry-After: {seconds}\r\n"));
+    }
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/problem+json\r\nContent-Length: {length}\r\n\
+         X-Request-Id: {request_id}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\
+         {further}\r\n{body}",
+        status = problem.status,
+        length = body.len(),
+    )
+}
+
+async fn write(stream: &mut TcpStream, answer: &[u8]) -> bool {
+    matches!(timeout(ANSWER_WAIT_MAX, stream.write_all(answer)).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(query: Option<&str>) -> Vec<&'static str> {
+        topics(query).0.iter().map(Topic::as_str).collect()
+    }
+
+    #[test]
+    fn topics_come_from_the_query_and_are_all_by_default() {
+        assert_eq!(names(None), ["all"]);
+        assert_eq!(names(Some("token=x&topics=")), ["all"]);
+        assert_eq!(names(Some("topics=measurements%2Calerts")), ["measurements", "alerts"]);
+        let (known, error) = topics(Some("topics=alerts,weather"));
+        assert_eq!(known.iter().collect::<Vec<_>>(), [Topic::Alerts]);
+        assert_eq!(error.unwrap().code, "unknown_topic");
+    }
+}

@@ -1,0 +1,199 @@
+//! The clients of one worker thread.
+//!
+//! Single-threaded: a publish is one message to the shard, then plain loops over its clients.
+
+use super::client::Client;
+use super::frame;
+use super::hub::Hub;
+use super::message::measurement;
+use super::protocol::Filter;
+use super::topic::{Topic, TopicSet};
+use crate::store::{Stored, StreamId};
+use bytes::Bytes;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// A message for every client that wants it.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) topic: Topic,
+    stored: Stored,
+    frame: OnceLock<Bytes>,
+}
+
+impl Outgoing {
+    pub(super) fn measurement(stored: Stored) -> Self {
+        Self { topic: Topic::Measurements, stored, frame: OnceLock::new() }
+    }
+
+    pub(super) fn id(&self) -> StreamId {
+        self.stored.id
+    }
+
+    /// The complete frame, encoded by whoever needs it first and by nobody when nobody listens.
+    fn frame(&self) -> &Bytes {
+        self.frame.get_or_init(|| frame::text(&measurement(&self.stored)))
+    }
+
+    pub(super) fn matches(&self, filter: &Filter) -> bool {
+        let Stored { place, scored, .. } = &self.stored;
+        filter.matches(place.site.as_str(), place.room.as_str(), scored.reading.sensor.as_str())
+    }
+}
+
+/// What the hub asks of a shard.
+#[derive(Debug)]
+pub(super) enum Order {
+    Publish(Arc<[Outgoing]>),
+    /// Close everybody with 1001.
+    Close,
+}
+
+/// Publishes that may wait for a shard; the writer waits when there are more.
+pub(super) const ORDERS_MAX: usize = 256;
+/// Most messages written to each client in one turn.
+const MESSAGES_PER_TURN_MAX: usize = 256;
+/// How often silence and deadlines are looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) hub: Hub,
+    /// Where the bytes of whichever client is read land first.
+    pub(super) scratch: RefCell<Box<[u8]>>,
+    clients: RefCell<Slab<Rc<Client>>>,
+    /// Id of the last message delivered.
+    position: Cell<StreamId>,
+}
+
+/// Bytes read from a client at once.
+const SCRATCH_BYTES: usize = 16 * 1024;
+
+impl Shard {
+    pub(super) fn new(hub: Hub, position: StreamId) -> Rc<Self> {
+        Rc::new(Self {
+            hub,
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            clients: RefCell::default(),
+            position: Cell::new(position),
+        })
+    }
+
+    pub(super) fn position(&self) -> StreamId {
+        self.position.get()
+    }
+
+    pub(super) fn join(&self, client: Rc<Client>) -> usize {
+        self.clients.borrow_mut().insert(client)
+    }
+
+    pub(super) fn leave(&self, key: usize) {
+        drop(self.clients.borrow_mut().try_remove(key));
+    }
+
+    /// Follows orders until the hub is gone.
+    pub(super) async fn run(self: Rc<Self>, mut orders: mpsc::Receiver<Order>) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Publish(messages)) => {
+                        let closing = self.turn(messages, &mut orders);
+                        if closing {
+                            self.close_all();
+                        }
+                        // The connections of this thread get their turn between two publishes.
+                        tokio::task::yield_now().await;
+                    }
+                    Some(Order::Close) => self.close_all(),
+                    None => return,
+                },
+                now = ticks.tick() => self.tick(now),
+            }
+        }
+    }
+
+    /// Delivers `messages` together with what else has gathered; says whether an order to close came
+    /// behind them.
+    fn turn(&self, messages: Arc<[Outgoing]>, orders: &mut mpsc::Receiver<Order>) -> bool {
+        let mut count = messages.len();
+        let mut gathered = vec![messages];
+        let mut closing = false;
+        while count < MESSAGES_PER_TURN_MAX && !closing {
+            match orders.try_recv() {
+                Ok(Order::Publish(messages)) => {
+                    count += messages.len();
+                    gathered.push(messages);
+                }
+                Ok(Order::Close) => closing = true,
+                Err(_) => break,
+            }
+        }
+        let messages: Vec<&Outgoing> = gathered.iter().flat_map(|some| some.iter()).collect();
+        for messages in messages.chunks(MESSAGES_PER_TURN_MAX) {
+            self.deliver(messages);
+        }
+        closing
+    }
+
+    fn deliver(&self, messages: &[&Outgoing]) {
+        let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return };
+        self.position.set(last.id());
+        let clients = self.clients.borrow();
+        if clients.is_empty() {
+            return;
+        }
+        let frames: Vec<Bytes> = messages.iter().map(|message| message.frame().clone()).collect();
+        let slices: Vec<IoSlice<'_>> = frames.iter().map(|frame| IoSlice::new(frame)).collect();
+        let topics: TopicSet = messages.iter().map(|message| message.topic).collect();
+        for (_, client) in &*clients {
+            let interest = client.interest.borrow();
+            let wants_all = topics.iter().all(|topic| interest.topics.wants(topic));
+            if wants_all && client.snapshot_at.get() < first.id() {
+                client.send_all(&frames, &slices);
+                continue;
+            }
+            let wanted: Vec<Bytes> = messages
+                .iter()
+                .filter(|message| interest.wants(message))
+                .filter(|message| message.id() > client.snapshot_at.get())
+                .map(|message| message.frame().clone())
+                .collect();
+            if !wanted.is_empty() {
+                let slices: Vec<_> = wanted.iter().map(|frame| IoSlice::new(frame)).collect();
+                client.send_all(&wanted, &slices);
+            }
+        }
+    }
+
+    fn tick(&self, now: Instant) {
+        let limits = self.hub.limits();
+        for (_, client) in &*self.clients.borrow() {
+            client.check_deadline(now);
+            if !client.is_open() {
+                continue;
+            }
+            if now.duration_since(client.heard.get()) >= limits.silence_max {
+                tracing::debug!(address = ?client.address, "a client is silent and dropped");
+                client.drop_now();
+            } else if now.duration_since(client.pinged.get()) >= limits.ping_interval {
+                client.pinged.set(now);
+                client.send(frame::ping());
+            }
+        }
+    }
+
+    fn close_all(&self) {
+        for (_, client) in &*self.clients.borrow() {
+            client.close(frame::close::GOING_AWAY, "the server is stopping");
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Every setting: meaning, unit, default. None of them is secret in this version.
+//!
+//! Each is an environment variable and a flag of the same meaning; the flag wins.
+
+use crate::score::Profile;
+use crate::store::RegistryLimits;
+use crate::validate::TvocUnit;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Indoor-air-quality server: sensors post readings, browsers see them at once.
+#[derive(Debug, Parser)]
+#[command(name = "iaqverse", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeConfig,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server (also when no command is given)
+    Serve(Box<ServeConfig>),
+    /// Simulate the sensors of a building and post their readings like devices
+    Simulate(crate::simulate::SimulateArgs),
+    /// Show what a server sends over its WebSocket, one message a line
+    Watch(crate::watch::WatchArgs),
+    /// Ask a server whether it is ready; the exit code says so
+    Healthcheck(crate::healthcheck::HealthcheckArgs),
+}
+
+/// Settings of the server.
+#[derive(Debug, Clone, Args)]
+pub struct ServeConfig {
+    /// Address to listen on; port 0 picks a free one. In this version only a loopback address,
+    /// unless IAQ_INSECURE=1
+    #[arg(long, env = "IAQ_BIND", value_name = "IAQ_BIND", default_value = "127.0.0.1:8080")]
+    pub bind: SocketAddr,
+
+    /// Serve on an address that others can reach although nobody has to log in
+    #[arg(long, env = "IAQ_INSECURE", value_parser = switch, default_value = "0",
+        num_args = 0..=1, default_missing_value = "1", value_name = "IAQ_INSECURE")]
+    pub insecure: bool,
+
+    /// Worker threads; 0 takes the number of cores
+    #[arg(long, env = "IAQ_WORKERS", value_name = "IAQ_WORKERS", default_value_t = 0)]
+    pub workers: usize,
+
+    /// Database; a missing SQLite file is created
+    #[arg(long, env = "DATABASE_URL", value_name = "DATABASE_URL",
+        default_value = "sqlite://iaqverse.db")]
+    pub database_url: String,
+
+    /// Folder of the built pages
+    #[arg(long, env = "IAQ_PAGES_DIR", value_name = "IAQ_PAGES_DIR",
+        default_value = "frontend/dist")]
+    pub pages_dir: PathBuf,
+
+    /// Add a simulated building that posts to this server
+    #[arg(long)]
+    pub demo: bool,
+
+    /// Score of the air
+    #[arg(long, env = "IAQ_SCORE_PROFILE", value_name = "IAQ_SCORE_PROFILE",
+        default_value = "iaqverse")]
+    pub score_profile: Profile,
+
+    /// Unit of TVOC values that come without one
+    #[arg(long, env = "IAQ_TVOC_UNIT", value_name = "IAQ_TVOC_UNIT", default_value = "ppb")]
+    pub tvoc_unit: TvocUnit,
+
+    /// Origins whose pages may open the WebSocket besides this server's own, comma-separated, for
+    /// example https://dashboard.example
+    #[arg(long, env = "IAQ_ALLOWED_ORIGINS", value_name = "IAQ_ALLOWED_ORIGINS",
+        value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
+
+    /// Proxies whose X-Forwarded-For is believed, as comma-separated CIDRs
+    #[arg(long, env = "IAQ_TRUSTED_PROXIES", value_name = "IAQ_TRUSTED_PROXIES",
+        value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// Largest request body in bytes, as sent
+    #[arg(long, env = "IAQ_BODY_BYTES_MAX", value_name = "IAQ_BODY_BYTES_MAX",
+        default_value_t = 1024 * 1024)]
+    pub body_bytes_max: usize,
+
+    /// Largest request body in bytes, after decompression
+    #[arg(long, env = "IAQ_BODY_EXPANDED_BYTES_MAX", value_name = "IAQ_BODY_EXPANDED_BYTES_MAX",
+        default_value_t = 16 * 1024 * 1024)]
+    pub body_expanded_bytes_max: usize,
+
+    /// Most readings in one request
+    #[arg(long, env = "IAQ_BATCH_READINGS_MAX", value_name = "IAQ_BATCH_READINGS_MAX",
+        default_value_t = 10_000)]
+    pub batch_readings_max: usize,
+
+    /// Longest time for a request's head to arrive
+    #[arg(long, env = "IAQ_HEAD_TIMEOUT", value_name = "IAQ_HEAD_TIMEOUT", default_value = "5s",
+        value_parser = humantime::parse_duration)]
+    pub head_timeout: Duration,
+
+    /// Longest time for a request's body to arrive
+    #[arg(long, env = "IAQ_BODY_TIMEOUT", value_name = "IAQ_BODY_TIMEOUT", default_value = "30s",
+        value_parser = humantime::parse_duration)]
+    pub body_timeout: Duration,
+
+    /// Readings that may wait to be written; more are answered 503
+    #[arg(long, env = "IAQ_QUEUE_READINGS_MAX", value_name = "IAQ_QUEUE_READINGS_MAX",
+        default_value_t = 65_536)]
+    pub queue_readings_max: usize,
+
+    /// Most sensors the registry takes
+    #[arg(long, env = "IAQ_SENSORS_MAX", value_name = "IAQ_SENSORS_MAX",
+        default_value_t = 100_000)]
+    pub sensors_max: usize,
+
+    /// Most rooms the registry takes
+    #[arg(long, env = "IAQ_ROOMS_MAX", value_name = "IAQ_ROOMS_MAX", default_value_t = 20_000)]
+    pub rooms_max: usize,
+
+    /// Most WebSocket connections; 0 for no limit
+    #[arg(long, env = "IAQ_WS_MAX", value_name = "IAQ_WS_MAX", default_value_t = 20_000)]
+    pub ws_max: usize,
+
+    /// Most WebSocket connections of one address; 0 for no limit
+    #[arg(long, env = "IAQ_WS_MAX_PER_IP", value_name = "IAQ_WS_MAX_PER_IP",
+        default_value_t = 100)]
+    pub ws_max_per_ip: usize,
+
+    /// Bytes that may wait for one WebSocket client; a client further behind is closed with 1013
+    #[arg(long, env = "IAQ_WS_QUEUE_BYTES_MAX", value_name = "IAQ_WS_QUEUE_BYTES_MAX",
+        default_value_t = 256 * 1024)]
+    pub ws_queue_bytes_max: usize,
+
+    /// Time between pings to a WebSocket client
+    #[arg(long, env = "IAQ_WS_PING_INTERVAL", value_name = "IAQ_WS_PING_INTERVAL",
+        default_value = "30s", value_parser = humantime::parse_duration)]
+    pub ws_ping_interval: Duration,
+
+    /// A WebSocket client that is silent for this long is dropped
+    #[arg(long, env = "IAQ_WS_SILENCE_MAX", value_name = "IAQ_WS_SILENCE_MAX",
+        default_value = "60s", value_parser = humantime::parse_duration)]
+    pub ws_silence_max: Duration,
+
+    /// Longest time for requests and WebSockets to end when the server stops
+    #[arg(long, env = "IAQ_SHUTDOWN_TIMEOUT", value_name = "IAQ_SHUTDOWN_TIMEOUT",
+        default_value = "10s", value_parser = humantime::parse_duration)]
+    pub shutdown_timeout: Duration,
+
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, Args)]
+pub struct LogConfig {
+    /// Level, or levels by module: info, debug, iaqverse::http=debug …
+    #[arg(long = "log", env = "IAQ_LOG", value_name = "IAQ_LOG", default_value = "info")]
+    pub filter: String,
+
+    /// Form of a line; by default pretty on a terminal and json elsewhere
+    #[arg(long = "log-format", env = "IAQ_LOG_FORMAT", value_name = "IAQ_LOG_FORMAT")]
+    pub format: Option<LogFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Pretty,
+    Json,
+}
+
+/// A combination of settings the server cannot start with.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{setting}: {reason}")]
+pub struct ConfigError {
+    pub setting: &'static str,
+    pub reason: String,
+}
+
+impl ServeConfig {
+    /// Checks what no single setting can tell.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |setting, reason: String| Err(ConfigError { setting, reason });
+        if !self.bind.ip().is_loopback() && !self.insecure {
+            return refuse(
+                "IAQ_BIND",
+                format!(
+                    "{} can be reached by others and nobody has to log in; listen on 127.0.0.1 \
+                     behind nginx, or set IAQ_INSECURE=1",
+                    self.bind.ip()
+                ),
+            );
+        }
+        if !self.database_url.starts_with("sqlite:") {
+            return refuse(
+                "DATABASE_URL",
+                "this version stores in SQLite only: sqlite://<file>".to_owned(),
+            );
+        }
+        for (setting, number) in [
+            ("IAQ_BODY_BYTES_MAX", self.body_bytes_max),
+            ("IAQ_BODY_EXPANDED_BYTES_MAX", self.body_expanded_bytes_max),
+            ("IAQ_BATCH_READINGS_MAX", self.batch_readings_max),
+            ("IAQ_SENSORS_MAX", self.sensors_max),
+            ("IAQ_ROOMS_MAX", self.rooms_max),
+        ] {
+            if number == 0 {
+                return refuse(setting, "must be at least 1".to_owned());
+            }
+        }
+        if !(self.batch_readings_max..=QUEUE_READINGS_LIMIT).contains(&self.queue_readings_max) {
+            return refuse(
+                "IAQ_QUEUE_READINGS_MAX",
+                format!(
+                    "must hold a whole batch of {} and be at most {QUEUE_READINGS_LIMIT}",
+                    self.batch_readings_max
+                ),
+            );
+        }
+        if self.ws_queue_bytes_max < WS_QUEUE_BYTES_MIN {
+            return refuse(
+                "IAQ_WS_QUEUE_BYTES_MAX",
+                format!("must be at least {WS_QUEUE_BYTES_MIN}"),
+            );
+        }
+        if self.ws_ping_interval.is_zero() || self.ws_silence_max <= self.ws_ping_interval {
+            return refuse(
+                "IAQ_WS_SILENCE_MAX",
+                "must be longer than IAQ_WS_PING_INTERVAL, which must not be zero".to_owned(),
+            );
+        }
+        for (setting, duration) in [
+            ("IAQ_HEAD_TIMEOUT", self.head_timeout),
+            ("IAQ_BODY_TIMEOUT", self.body_timeout),
+            ("IAQ_SHUTDOWN_TIMEOUT", self.shutdown_timeout),
+        ] {
+            if duration < Duration::from_millis(1) {
+                return refuse(setting, "must be at least 1ms".to_owned());
+            }
+        }
+        for origin in &self.allowed_origins {
+            if !url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin)
+            {
+                return refuse(
+                    "IAQ_ALLOWED_ORIGINS",
+                    format!("{origin:?} is no origin like https://dashboard.example"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    pub fn registry_limits(&self) -> RegistryLimits {
+        RegistryLimits { sensors_max: self.sensors_max, rooms_max: self.rooms_max }
+    }
+
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
+/// Bound of the write queue: what fits in memory without a thought.
+const QUEUE_READINGS_LIMIT: usize = 1_000_000;
+/// Below this not even the frames of one snapshot page would fit.
+const WS_QUEUE_BYTES_MIN: usize = 4096;
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("must be 1 or 0".to_owned()),
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("{text:?} is no network like 10.0.0.0/8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<ServeConfig, String> {
+        let arguments = ["iaqverse"].iter().chain(arguments);
+        Cli::try_parse_from(arguments).map(|cli| cli.serve).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_a_valid_configuration() {
+        let config = parse(&[]).unwrap();
+        config.check().unwrap();
+        assert_eq!(config.bind.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.body_bytes_max, 1_048_576);
+    }
+
+    #[test]
+    fn a_bad_setting_is_named() {
+        for (flag, bad, name) in [
+            ("--bind", "nowhere", "IAQ_BIND"),
+            ("--workers", "many", "IAQ_WORKERS"),
+            ("--score-profile", "best", "IAQ_SCORE_PROFILE"),
+            ("--head-timeout", "soon", "IAQ_HEAD_TIMEOUT"),
+            ("--trusted-proxies", "me", "IAQ_TRUSTED_PROXIES"),
+            ("--insecure", "maybe", "IAQ_INSECURE"),
+        ] {
+            let error = parse(&[flag, bad]).unwrap_err();
+            assert!(error.contains(name), "{error}");
+        }
+        for (arguments, name) in [
+            (["--bind", "0.0.0.0:80"], "IAQ_BIND"),
+            (["--database-url", "mysql://x"], "DATABASE_URL"),
+            (["--queue-readings-max", "9"], "IAQ_QUEUE_READINGS_MAX"),
+            (["--batch-readings-max", "0"], "IAQ_BATCH_READINGS_MAX"),
+            (["--ws-silence-max", "1s"], "IAQ_WS_SILENCE_MAX"),
+            (["--allowed-origins", "example.org"], "IAQ_ALLOWED_ORIGINS"),
+        ] {
+            assert_eq!(parse(&arguments).unwrap().check().unwrap_err().setting, name);
+        }
+    }
+
+    #[test]
+    fn another_address_is_served_only_when_told_to() {
+        parse(&["--bind", "0.0.0.0:80", "--insecure"]).unwrap().check().unwrap();
+        parse(&["--bind", "[::1]:80"]).unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn every_setting_is_in_the_example_file() {
+        use clap::CommandFactory;
+        let example = include_str!("../.env.example");
+        for argument in Cli::command().get_arguments() {
+            if let Some(variable) = argument.get_env() {
+                let variable = variable.to_str().unwrap();
+                assert!(example.contains(&format!("{variable}=")), "{variable} is missing");
+            }
+        }
+    }
+}

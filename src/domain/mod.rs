@@ -1,0 +1,20 @@
+//! The words of the product as pure types: quantities, readings, places, scores.
+//!
+//! Everything here is valid by construction and does no I/O: no serde, no SQL, no HTTP, no clock.
+//! Other modules turn bytes, rows and requests into these types and back.
+
+mod level;
+mod place;
+mod quantity;
+mod reading;
+mod sensor_id;
+mod timestamp;
+mod values;
+
+pub use level::Level;
+pub use place::{Place, PlaceName, PlaceNameError};
+pub use quantity::{KEYS_MAX, Quantity};
+pub use reading::{Extras, ExtrasError, Reading};
+pub use sensor_id::{SensorId, SensorIdError};
+pub use timestamp::Timestamp;
+pub use values::Values;

@@ -1,0 +1,151 @@
+//! One measurement of one sensor.
+
+use super::{PlaceName, SensorId, Timestamp, Values};
+
+/// A reading that passed validation. Its identity is (`sensor`, `observed_at`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    pub sensor: SensorId,
+    /// Site named by the sender; `None` leaves the sensor where the registry has it.
+    pub site: Option<PlaceName>,
+    /// Room named by the sender; `None` leaves the sensor where the registry has it.
+    pub room: Option<PlaceName>,
+    pub observed_at: Timestamp,
+    pub values: Values,
+    pub extras: Extras,
+    /// The sender gave TVOC without its unit, so the configured one was taken.
+    pub tvoc_unit_assumed: bool,
+}
+
+impl Reading {
+    /// Takes over what a later write for the same identity says; tells whether a value changed.
+    pub fn merge(&mut self, newer: &Self) -> bool {
+        if newer.values.has(super::Quantity::Tvoc) {
+            self.tvoc_unit_assumed = newer.tvoc_unit_assumed;
+        }
+        let values_changed = self.values.merge(&newer.values);
+        let extras_changed = self.extras.merge(&newer.extras);
+        values_changed || extras_changed
+    }
+}
+
+/// Numbers under keys the server does not know: kept as they came, at most
+/// [`Extras::KEYS_MAX`] keys of at most [`Extras::KEY_CHARACTERS_MAX`] characters, sorted by key.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Extras(Vec<(Box<str>, f64)>);
+
+/// Why a key and number cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ExtrasError {
+    #[error("a key has 1 to 64 characters")]
+    KeyLength,
+    #[error("at most 32 keys beside the known quantities are kept")]
+    TooMany,
+    #[error("must be a finite number")]
+    NotFinite,
+    #[error("the key is given twice")]
+    Duplicate,
+}
+
+impl Extras {
+    /// Most keys kept with one reading.
+    pub const KEYS_MAX: usize = 32;
+    /// Longest key, in characters.
+    pub const KEY_CHARACTERS_MAX: usize = 64;
+
+    pub fn insert(&mut self, key: &str, number: f64) -> Result<(), ExtrasError> {
+        if key.is_empty() || key.chars().count() > Self::KEY_CHARACTERS_MAX {
+            return Err(ExtrasError::KeyLength);
+        }
+        if !number.is_finite() {
+            return Err(ExtrasError::NotFinite);
+        }
+        match self.position(key) {
+            Ok(_) => Err(ExtrasError::Duplicate),
+            Err(_) if self.0.len() >= Self::KEYS_MAX => Err(ExtrasError::TooMany),
+            Err(position) => {
+                self.0.insert(position, (key.into(), number));
+                Ok(())
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keys and numbers in the order of the keys.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, f64)> {
+        self.0.iter().map(|(key, number)| (&**key, *number))
+    }
+
+    /// Takes over the keys of `newer`. When both together have too many keys, those of `newer` that
+    /// are new and come last are left out: a merge is never refused.
+    fn merge(&mut self, newer: &Self) -> bool {
+        let mut changed = false;
+        for (key, number) in newer.iter() {
+            match self.position(key) {
+                Ok(position) => {
+                    changed |= self.0[position].1.to_bits() != number.to_bits();
+                    self.0[position].1 = number;
+                }
+                Err(position) if self.0.len() < Self::KEYS_MAX => {
+                    self.0.insert(position, (key.into(), number));
+                    changed = true;
+                }
+                Err(_) => {}
+            }
+        }
+        changed
+    }
+
+    fn position(&self, key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| (**known).cmp(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Quantity;
+
+    fn reading(co2: f64, extra: &[(&str, f64)]) -> Reading {
+        let mut values = Values::default();
+        assert!(values.set(Quantity::Co2, co2));
+        let mut extras = Extras::default();
+        for (key, number) in extra {
+            extras.insert(key, *number).unwrap();
+        }
+        Reading {
+            sensor: SensorId::parse("s").unwrap(),
+            site: None,
+            room: None,
+            observed_at: Timestamp::from_millis(0),
+            values,
+            extras,
+            tvoc_unit_assumed: false,
+        }
+    }
+
+    #[test]
+    fn extras_are_bounded_in_number_and_length() {
+        let mut extras = Extras::default();
+        for number in 0..32 {
+            extras.insert(&format!("k{number}"), 1.0).unwrap();
+        }
+        assert_eq!(extras.insert("one more", 1.0), Err(ExtrasError::TooMany));
+        assert_eq!(extras.insert("k1", 1.0), Err(ExtrasError::Duplicate));
+        assert_eq!(extras.insert(&"é".repeat(65), 1.0), Err(ExtrasError::KeyLength));
+        assert_eq!(extras.insert("", 1.0), Err(ExtrasError::KeyLength));
+        assert_eq!(extras.insert("x", f64::NAN), Err(ExtrasError::NotFinite));
+    }
+
+    #[test]
+    fn merging_says_whether_anything_changed() {
+        let mut kept = reading(600.0, &[("battery", 3.0)]);
+        assert!(!kept.merge(&reading(600.0, &[("battery", 3.0)])));
+        assert!(kept.merge(&reading(600.0, &[("rssi", -60.0)])));
+        assert!(kept.merge(&reading(601.0, &[])));
+        assert_eq!(kept.extras.iter().collect::<Vec<_>>(), [("battery", 3.0), ("rssi", -60.0)]);
+    }
+}

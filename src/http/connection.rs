@@ -1,0 +1,135 @@
+//! A connection that cannot be held open by a request head that never ends.
+//!
+//! The HTTP library times the first head of a connection only; on a kept-alive one the first byte of
+//! the next head ends its timer for good. So the stream itself knows whether a request is being
+//! served, and fails when nothing complete arrives in time.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// What a connection waits for, shared between the stream and the requests on it.
+#[derive(Debug)]
+pub struct ConnectionGuard {
+    requests: Cell<u32>,
+    /// Since when the peer owes the rest of a head; `None` while it owes nothing.
+    head_since: Cell<Option<Instant>>,
+    /// When something was last answered.
+    answered: Cell<Instant>,
+}
+
+/// How long an idle connection is kept for its next request: longer than nginx keeps it.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+impl ConnectionGuard {
+    /// A request has been read and is being served.
+    pub(crate) fn request_begun(&self) {
+        self.requests.set(self.requests.get() + 1);
+        self.head_since.set(None);
+    }
+
+    /// A request has been answered.
+    pub(crate) fn request_ended(&self) {
+        self.requests.set(self.requests.get().saturating_sub(1));
+        self.answered.set(Instant::now());
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct GuardedStream {
+    stream: TcpStream,
+    guard: Rc<ConnectionGuard>,
+    head_timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl GuardedStream {
+    /// Guards a stream whose request heads must arrive within `head_timeout`.
+    pub fn new(stream: TcpStream, head_timeout: Duration) -> Self {
+        let guard = ConnectionGuard {
+            requests: Cell::new(0),
+            head_since: Cell::new(None),
+            answered: Cell::new(Instant::now()),
+        };
+        Self { stream, guard: Rc::new(guard), head_timeout, timer: None }
+    }
+
+    pub fn guard(&self) -> Rc<ConnectionGuard> {
+        Rc::clone(&self.guard)
+    }
+
+    /// Gives the stream up, unguarded.
+    pub fn into_inner(self) -> TcpStream {
+        self.stream
+    }
+
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A head that was begun while the previous request was served is not noticed as such; the
+        // second deadline ends that one too.
+        let deadline = match self.guard.head_since.get() {
+            Some(since) => since + self.head_timeout,
+            None => self.guard.answered.get() + KEEP_ALIVE + self.head_timeout,
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(context).map(|()| {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the request head took too long"))
+        })
+    }
+}
+
+impl AsyncRead for GuardedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Pending if self.guard.requests.get() == 0 => self.poll_deadline(context),
+            Poll::Ready(Ok(())) => {
+                let read = buffer.filled().len() > before;
+                let guard = &self.guard;
+                // While a request is served these bytes are its body, which has its own deadline.
+                if read && guard.requests.get() == 0 && guard.head_since.get().is_none() {
+                    guard.head_since.set(Some(Instant::now()));
+                }
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncWrite for GuardedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if matches!(written, Poll::Ready(Ok(_))) {
+            // A long answer is not an idle connection.
+            self.guard.answered.set(Instant::now());
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

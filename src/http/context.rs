@@ -1,0 +1,112 @@
+//! What happens around every request: its id, its log line, its security headers, its error body.
+
+use super::connection::ConnectionGuard;
+use super::problem::{PROBLEM_JSON, Problem};
+use super::request_id::X_REQUEST_ID;
+use super::routes::Services;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, web};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Headers that every answer has, whatever it is. nginx sets the same where it stands in front.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; \
+             frame-ancestors 'none'; form-action 'self'",
+        ),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (header::CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin")),
+    (
+        header::PERMISSIONS_POLICY,
+        HeaderValue::from_static("camera=(), geolocation=(), microphone=()"),
+    ),
+];
+
+/// Middleware around all routes.
+pub(crate) async fn request_context(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let guard = request.conn_data::<Rc<ConnectionGuard>>().cloned();
+    if let Some(guard) = &guard {
+        guard.request_begun();
+    }
+    let begun = Instant::now();
+    let id = request
+        .app_data::<web::Data<Services>>()
+        .map(|services| services.request_ids.of(request.headers()))
+        .unwrap_or_default();
+
+    let result = next.call(request).await;
+
+    if let Some(guard) = &guard {
+        guard.request_ended();
+    }
+    let mut response = result?.map_into_boxed_body();
+    if response.status().is_client_error() || response.status().is_server_error() {
+        response = with_problem(response, &id);
+    }
+    log(&response, &id, begun);
+    set_headers(response.headers_mut(), &id);
+    Ok(response)
+}
+
+/// Gives an error the body every error has, whoever made it.
+fn with_problem(mut response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let made_by = response.response().error();
+    let problem = match made_by.and_then(|error| error.as_error::<Problem>()) {
+        Some(problem) => problem.clone(),
+        None => {
+            if let Some(error) = made_by
+                && status.is_server_error()
+            {
+                tracing::error!(request_id = id, %error, "a request failed");
+            }
+            Problem::of_status(status)
+        }
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    response.map_body(|_, _| BoxBody::new(problem.body(id)))
+}
+
+fn set_headers(headers: &mut HeaderMap, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, value);
+    }
+}
+
+/// One line for each request: failures are for operators, refusals worth a look, the rest is detail.
+/// The query is left out, for it may carry a token.
+fn log(response: &ServiceResponse<BoxBody>, request_id: &str, begun: Instant) {
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                request_id,
+                method = %response.request().method(),
+                path = response.request().path(),
+                status = response.status().as_u16(),
+                duration_ms = begun.elapsed().as_secs_f64() * 1000.0,
+                "request"
+            )
+        };
+    }
+    match response.status() {
+        StatusCode::SERVICE_UNAVAILABLE => line!(warn),
+        status if status.is_server_error() => line!(error),
+        status if status.is_client_error() => line!(info),
+        _ => line!(debug),
+    }
+}

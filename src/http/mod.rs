@@ -1,0 +1,20 @@
+//! What belongs to no single stage of the road: routes, errors, headers, health, pages.
+
+mod client_address;
+mod connection;
+mod context;
+mod health;
+mod origin;
+mod pages;
+mod problem;
+mod request_id;
+mod routes;
+
+pub use client_address::TrustedProxies;
+pub use connection::{ConnectionGuard, GuardedStream, KEEP_ALIVE};
+pub use origin::AllowedOrigins;
+pub use problem::Problem;
+pub use request_id::RequestIds;
+pub use routes::{Services, routes};
+
+pub(crate) use context::request_context;

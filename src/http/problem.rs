@@ -1,0 +1,163 @@
+//! Errors as RFC 9457 problem details.
+
+use crate::validate::FieldError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt;
+
+/// An error as the client sees it. The request context adds the `request_id`.
+///
+/// `detail` never holds what only operators should see: causes go to the log.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub status: StatusCode,
+    /// Stable name of the problem.
+    pub code: &'static str,
+    pub title: &'static str,
+    pub detail: Cow<'static, str>,
+    pub errors: Vec<FieldError>,
+    /// Further members of the body (RFC 9457 extension members): an object.
+    pub extensions: Option<serde_json::Value>,
+    /// When it may work again, in seconds.
+    pub retry_after_s: Option<u32>,
+    /// The connection cannot go on, for example because the body was not read to its end.
+    pub close: bool,
+}
+
+impl Problem {
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            detail: detail.into(),
+            errors: Vec::new(),
+            extensions: None,
+            retry_after_s: None,
+            close: false,
+        }
+    }
+
+    pub fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, "Bad request", detail)
+    }
+
+    pub fn forbidden_origin() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden_origin",
+            "Origin not allowed",
+            "pages of this origin may not use this server; see IAQ_ALLOWED_ORIGINS",
+        )
+    }
+
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", "there is nothing here")
+    }
+
+    /// 422 with a pointer to each bad field.
+    pub fn invalid(code: &'static str, title: &'static str, errors: Vec<FieldError>) -> Self {
+        let detail = match &errors[..] {
+            [one] => format!("{}: {}", one.pointer, one.detail),
+            all => format!("{} fields are not as they must be", all.len()),
+        };
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail) }
+    }
+
+    pub fn unavailable(code: &'static str, detail: &'static str) -> Self {
+        Self {
+            retry_after_s: Some(1),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "Not available now", detail)
+        }
+    }
+
+    /// The 5xx that says nothing: the cause is in the log under the request id.
+    pub fn internal() -> Self {
+        Self::of_status(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// What a bare status means, for errors that something else than our handlers found.
+    pub fn of_status(status: StatusCode) -> Self {
+        let (code, detail) = match status.as_u16() {
+            400 => ("bad_request", "the request cannot be read"),
+            404 => return Self::not_found(),
+            405 => ("method_not_allowed", "this path does not take that method"),
+            408 => ("request_timeout", "the request took too long to arrive"),
+            413 => ("too_large", "the request is too large"),
+            431 => ("headers_too_large", "the request head is too large"),
+            500.. => ("internal", "the server failed; its log has the cause under the request id"),
+            _ => ("refused", "the request was refused"),
+        };
+        Self::new(status, code, status.canonical_reason().unwrap_or("Error"), detail)
+    }
+
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// The body, complete with the id of the request.
+    pub fn body(&self, request_id: &str) -> String {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            r#type: String,
+            title: &'a str,
+            status: u16,
+            detail: &'a str,
+            code: &'a str,
+            request_id: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            errors: &'a [FieldError],
+            #[serde(flatten)]
+            extensions: Option<&'a serde_json::Value>,
+        }
+        let body = Body {
+            r#type: format!("/problems/{}", self.code.replace('_', "-")),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            request_id,
+            errors: &self.errors,
+            extensions: self.extensions.as_ref(),
+        };
+        // Only texts and numbers: serialising them cannot fail.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+}
+
+/// Media type of a problem.
+pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}: {}", self.status.as_u16(), self.code, self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The bare answer; the request context writes the body, for it knows the request id.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(seconds) = self.retry_after_s {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if self.close {
+            response.force_close();
+        }
+        response.finish()
+    }
+}

@@ -1,0 +1,193 @@
+//! `POST /api/ingest`.
+
+use crate::http::{Problem, Services};
+use crate::ingest::BatchError;
+use crate::pipeline::{Layout, PipelineError};
+use crate::store::{AppendError, Outcome, ScoredReading};
+use crate::validate::{FieldError, Rejection};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+/// Takes one reading, an array or lines of them. A 2xx means they are durable.
+pub async fn ingest(
+    request: HttpRequest,
+    payload: web::Payload,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    // A page of another site must not be able to post through its visitor's browser.
+    if !services.origins.allow(request.headers()) {
+        return Err(Problem::forbidden_origin().closing());
+    }
+    let lines = is_lines(request.headers())?;
+    if services.shutdown.has_begun() {
+        return Err(refusal(AppendError::Closed).closing());
+    }
+    let body = services.bodies.read(request.headers(), payload).await?;
+    let layout = if lines { Layout::Lines } else { layout(&body) };
+    let outcomes = services.pipeline.take(body, layout).await.map_err(|error| match error {
+        PipelineError::Append(error) => refusal(error),
+        PipelineError::Body(error) => unreadable(&error),
+        PipelineError::Aborted => Problem::internal(),
+    })?;
+    for outcome in &outcomes {
+        if let Outcome::Refused(rejection) = outcome {
+            log_refusal(rejection);
+        }
+    }
+    match layout {
+        Layout::One => one(outcomes),
+        Layout::Array | Layout::Lines => batch(outcomes),
+    }
+}
+
+/// Whether the body is newline-delimited JSON; an error when it is neither that nor JSON.
+fn is_lines(headers: &HeaderMap) -> Result<bool, Problem> {
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Ok(false) };
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    match essence.trim().to_ascii_lowercase().as_str() {
+        "application/json" | "text/json" => Ok(false),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(true),
+        _ => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Content-Type not supported",
+            "send application/json or application/x-ndjson",
+        )
+        .closing()),
+    }
+}
+
+fn layout(body: &[u8]) -> Layout {
+    match body.trim_ascii_start().first() {
+        Some(b'[') => Layout::Array,
+        _ => Layout::One,
+    }
+}
+
+fn unreadable(error: &BatchError) -> Problem {
+    match error {
+        BatchError::NotJson(error) => {
+            Problem::bad_request("not_json", format!("the body is not JSON: {error}"))
+        }
+        BatchError::TooMany { readings_max } => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "batch_too_large",
+            "Too many readings",
+            format!("one request may have {readings_max} readings"),
+        ),
+    }
+}
+
+fn refusal(error: AppendError) -> Problem {
+    match error {
+        AppendError::Busy => {
+            Problem::unavailable("queue_full", "too many readings wait to be written")
+        }
+        AppendError::Closed => Problem::unavailable("stopping", "the server is stopping"),
+        AppendError::Failed => Problem::unavailable(
+            "store_unavailable",
+            "the readings could not be stored; sending them again is harmless",
+        ),
+    }
+}
+
+/// One line for each refused reading, for whoever looks after the sender.
+fn log_refusal(rejection: &Rejection) {
+    tracing::debug!(
+        sensor_id = rejection.sensor_id.as_deref().unwrap_or_default(),
+        errors = ?rejection.errors,
+        "reading refused"
+    );
+}
+
+#[derive(Serialize)]
+struct Taken<'a> {
+    status: &'static str,
+    message: &'static str,
+    sensor_id: &'a str,
+    timestamp: String,
+    global_score: Option<u8>,
+    global_level: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    updated: bool,
+}
+
+fn one(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
+    let (scored, message, duplicate, updated): (&ScoredReading, _, _, _) = match &outcomes[..] {
+        [Outcome::Accepted(scored)] => (scored, "reading stored", false, false),
+        [Outcome::Updated(scored)] => (scored, "reading merged with the stored one", false, true),
+        [Outcome::Duplicate(scored)] => (scored, "reading was already stored", true, false),
+        [Outcome::Refused(rejection)] => {
+            return Err(Problem::invalid(
+                "reading_rejected",
+                "Reading rejected",
+                rejection.errors.clone(),
+            ));
+        }
+        _ => return Err(Problem::internal()),
+    };
+    Ok(HttpResponse::Ok().json(Taken {
+        status: "success",
+        message,
+        sensor_id: scored.reading.sensor.as_str(),
+        timestamp: scored.reading.observed_at.to_string(),
+        global_score: scored.assessment.shown(),
+        global_level: scored.assessment.level().map(crate::domain::Level::as_str),
+        duplicate,
+        updated,
+    }))
+}
+
+/// Counts of a batch; together they are the readings sent.
+#[derive(Serialize, Default)]
+struct Counts {
+    accepted: usize,
+    duplicates: usize,
+    updated: usize,
+    rejected: Vec<Rejected>,
+}
+
+#[derive(Serialize)]
+struct Rejected {
+    index: usize,
+    sensor_id: Option<String>,
+    errors: Vec<FieldError>,
+}
+
+fn batch(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
+    #[derive(Serialize)]
+    struct Summary {
+        status: &'static str,
+        #[serde(flatten)]
+        counts: Counts,
+    }
+    let mut counts = Counts::default();
+    let sent = outcomes.len();
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        match outcome {
+            Outcome::Accepted(_) => counts.accepted += 1,
+            Outcome::Duplicate(_) => counts.duplicates += 1,
+            Outcome::Updated(_) => counts.updated += 1,
+            Outcome::Refused(Rejection { sensor_id, errors }) => {
+                counts.rejected.push(Rejected { index, sensor_id, errors });
+            }
+        }
+    }
+    match counts.rejected.len() {
+        0 => Ok(HttpResponse::Ok().json(Summary { status: "success", counts })),
+        refused if refused == sent => Err(Problem {
+            extensions: serde_json::to_value(counts).ok(),
+            ..Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "batch_rejected",
+                "All readings rejected",
+                "see rejected for what is wrong with each",
+            )
+        }),
+        _ => Ok(HttpResponse::MultiStatus().json(Summary { status: "partial", counts })),
+    }
+}

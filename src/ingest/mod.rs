@@ -1,0 +1,11 @@
+//! Bytes → [`RawReading`]: every way a reading can come in, one file each.
+//!
+//! This stage knows formats and sizes. It does not judge what a reading says: that is `validate`.
+
+pub mod body;
+pub mod http;
+mod json;
+mod raw;
+
+pub use json::{BatchError, RawBatch, RawItem, parse_array, parse_lines, parse_one};
+pub use raw::{Fault, RawField, RawReading};

@@ -1,0 +1,234 @@
+//! A reading as it was sent: nothing judged, nothing lost.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// One JSON value of a reading, told apart by its kind only.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum RawField<'a> {
+    /// Not there, or `null`, which counts the same.
+    #[default]
+    Absent,
+    Text(Cow<'a, str>),
+    /// The digits as sent; they may be out of range for a float.
+    Number(&'a str),
+    /// An array, an object or a boolean.
+    Other,
+}
+
+/// A reading as it came: fields of whatever kind, keys in the order sent.
+///
+/// Fields it does not know are ignored.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RawReading<'a> {
+    pub sensor_id: RawField<'a>,
+    pub enseigne: RawField<'a>,
+    pub salle: RawField<'a>,
+    pub timestamp: RawField<'a>,
+    /// Entries of `values`; `None` when the field is absent or not an object.
+    pub values: Option<Vec<(Cow<'a, str>, RawField<'a>)>>,
+    /// Entries of `units`.
+    pub units: Vec<(Cow<'a, str>, RawField<'a>)>,
+    /// Known fields that were given more than once, or are not the object they should be.
+    pub faults: Vec<Fault>,
+}
+
+/// What is wrong with the shape of a known field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Duplicate(&'static str),
+    NotAnObject(&'static str),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawField<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(match text.as_bytes() {
+            [b'"', ..] => Self::Text(unquote(text).map_err(serde::de::Error::custom)?),
+            [b'n', ..] => Self::Absent,
+            [b'-' | b'0'..=b'9', ..] => Self::Number(text),
+            _ => Self::Other,
+        })
+    }
+}
+
+/// The text of a JSON string, borrowed when it has no escapes.
+fn unquote(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    match json.get(1..json.len().saturating_sub(1)) {
+        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
+        _ => serde_json::from_str(json).map(Cow::Owned),
+    }
+}
+
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// The entries of an object, in order and with duplicates; `None` for `null`.
+///
+/// Taken from raw JSON so that any other kind is a fault of the field, not of the whole body.
+fn entries<'a>(
+    json: &'a RawValue,
+) -> Result<Option<Vec<(Cow<'a, str>, RawField<'a>)>>, NotAnObject> {
+    struct Entries<'a>(Vec<(Cow<'a, str>, RawField<'a>)>);
+    impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct EntriesVisitor;
+            impl<'de> Visitor<'de> for EntriesVisitor {
+                type Value = Entries<'de>;
+                fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    out.write_str("an object")
+                }
+                fn visit_map<A: MapAccess<'de>>(
+                    self,
+                    mut map: A,
+                ) -> Result<Self::Value, A::Error> {
+                    let mut entries = Vec::with_capacity(8);
+                    while let Some(Key(key)) = map.next_key()? {
+                        entries.push((key, map.next_value()?));
+                    }
+                    Ok(Entries(entries))
+                }
+            }
+            deserializer.deserialize_map(EntriesVisitor)
+        }
+    }
+    match json.get().as_bytes() {
+        [b'{', ..] => match serde_json::from_str::<Entries<'a>>(json.get()) {
+            Ok(Entries(entries)) => Ok(Some(entries)),
+            Err(_) => Err(NotAnObject),
+        },
+        [b'n', ..] => Ok(None),
+        _ => Err(NotAnObject),
+    }
+}
+
+struct NotAnObject;
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawReading<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ReadingVisitor)
+    }
+}
+
+struct ReadingVisitor;
+
+impl<'de> Visitor<'de> for ReadingVisitor {
+    type Value = RawReading<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a reading object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut raw = RawReading::default();
+        let mut seen = Vec::with_capacity(FIELDS.len());
+        while let Some(Key(key)) = map.next_key()? {
+            let Some(field) = FIELDS.into_iter().find(|field| *field == key) else {
+                map.next_value::<serde::de::IgnoredAny>()?;
+                continue;
+            };
+            if seen.contains(&field) {
+                raw.faults.push(Fault::Duplicate(field));
+            }
+            seen.push(field);
+            match field {
+                SENSOR_ID => raw.sensor_id = map.next_value()?,
+                ENSEIGNE => raw.enseigne = map.next_value()?,
+                SALLE => raw.salle = map.next_value()?,
+                TIMESTAMP => raw.timestamp = map.next_value()?,
+                _ => match entries(map.next_value()?) {
+                    Ok(entries) if field == VALUES => raw.values = entries,
+                    Ok(entries) => raw.units = entries.unwrap_or_default(),
+                    Err(NotAnObject) => raw.faults.push(Fault::NotAnObject(field)),
+                },
+            }
+        }
+        Ok(raw)
+    }
+}
+
+const SENSOR_ID: &str = "sensor_id";
+const ENSEIGNE: &str = "enseigne";
+const SALLE: &str = "salle";
+const TIMESTAMP: &str = "timestamp";
+const VALUES: &str = "values";
+const UNITS: &str = "units";
+const FIELDS: [&str; 6] = [SENSOR_ID, ENSEIGNE, SALLE, TIMESTAMP, VALUES, UNITS];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> RawReading<'_> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn fields_are_told_apart_by_kind() {
+        let raw = parse(
+            r#"{"sensor_id":"a\u0041","timestamp":17,"salle":null,"enseigne":["x"],
+               "values":{"CO2":645,"PM25":"12.5","TVOC":null,"x":true,"big":1e999},"other":{}}"#,
+        );
+        assert_eq!(raw.sensor_id, RawField::Text("aA".into()));
+        assert_eq!(raw.timestamp, RawField::Number("17"));
+        assert_eq!(raw.salle, RawField::Absent);
+        assert_eq!(raw.enseigne, RawField::Other);
+        let kinds: Vec<_> = raw.values.unwrap().into_iter().map(|(_, field)| field).collect();
+        assert_eq!(
+            kinds,
+            [
+                RawField::Number("645"),
+                RawField::Text("12.5".into()),
+                RawField::Absent,
+                RawField::Other,
+                RawField::Number("1e999"),
+            ]
+        );
+    }
+
+    #[test]
+    fn text_without_escapes_is_borrowed() {
+        let RawField::Text(text) = parse(r#"{"sensor_id":"bureau1"}"#).sensor_id else {
+            panic!("not text");
+        };
+        assert!(matches!(text, Cow::Borrowed("bureau1")));
+    }
+
+    #[test]
+    fn duplicate_fields_and_wrong_kinds_are_remembered() {
+        assert_eq!(
+            parse(r#"{"salle":"a","salle":"b","values":[1],"units":3}"#).faults,
+            [
+                Fault::Duplicate("salle"),
+                Fault::NotAnObject("values"),
+                Fault::NotAnObject("units")
+            ]
+        );
+    }
+
+    #[test]
+    fn duplicate_value_keys_are_all_kept_for_validation_to_see() {
+        let raw = parse(r#"{"values":{"CO2":1,"co2":2,"CO2":3}}"#);
+        assert_eq!(raw.values.unwrap().len(), 3);
+    }
+}

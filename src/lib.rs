@@ -1,0 +1,31 @@
+//! IAQverse: an indoor-air-quality server.
+//!
+//! A reading travels one road, and the modules below are in its order: bytes come in (`ingest`), are
+//! checked (`validate`), judged (`score`), made durable (`store`) and shown to everybody
+//! (`broadcast`). [`pipeline`] is that road in one function; ARCHITECTURE.md is the map.
+
+pub mod domain;
+pub mod pipeline;
+
+pub mod ingest;
+pub mod validate;
+
+pub mod score;
+
+pub mod store;
+
+pub mod broadcast;
+
+pub mod query;
+
+pub mod http;
+
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod shutdown;
+pub mod telemetry;
+
+pub mod healthcheck;
+pub mod simulate;
+pub mod watch;

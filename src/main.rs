@@ -1,0 +1,35 @@
+//! Reads the command line, starts logging, runs, and maps the result to an exit code.
+
+use clap::Parser;
+use iaqverse::app::Application;
+use iaqverse::config::{Cli, Command, ServeConfig};
+use iaqverse::{healthcheck, simulate, telemetry, watch};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let command = cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve)));
+    let result = actix_rt::System::new().block_on(async {
+        match command {
+            Command::Serve(config) => serve(*config).await,
+            Command::Simulate(arguments) => simulate::command(arguments).await,
+            Command::Watch(arguments) => watch::command(arguments).await,
+            Command::Healthcheck(arguments) => healthcheck::command(arguments).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "logging may be what failed to start")]
+            {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    telemetry::start(&config.log)?;
+    Application::build(config).await?.run_until_stopped().await
+}

@@ -1,0 +1,105 @@
+//! THE road of a reading, in one function.
+//!
+//! bytes → [`RawReading`](crate::ingest::RawReading) → [`Reading`](crate::domain::Reading) →
+//! [`ScoredReading`] → durable → broadcast. The last step is the writer's: it publishes what it has
+//! committed before it answers, so nothing is broadcast or acknowledged that a restart can lose.
+
+use crate::clock::Clock;
+use crate::ingest::{BatchError, RawItem, parse_array, parse_lines, parse_one};
+use crate::score::Profile;
+use crate::store::{AppendError, Outcome, ScoredReading, WriteQueue};
+use crate::validate::{self, Rejection, Rules, TvocUnit};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// How the readings of a body are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One JSON object.
+    One,
+    /// A JSON array of objects.
+    Array,
+    /// One JSON object a line.
+    Lines,
+}
+
+/// Bodies larger than this are parsed on a thread of their own, so that a large batch does not hold
+/// up everybody else of its worker.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Why no reading of a body was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    #[error(transparent)]
+    Body(#[from] BatchError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error("the body could not be worked on")]
+    Aborted,
+}
+
+/// The stages a reading passes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    pub clock: Arc<dyn Clock>,
+    pub tvoc_unit: TvocUnit,
+    pub profile: Profile,
+    pub readings_max: usize,
+    pub queue: WriteQueue,
+}
+
+impl Pipeline {
+    /// Takes a whole body and says, in the order sent, what became of each reading once it is
+    /// durable.
+    pub async fn take(&self, body: Bytes, layout: Layout) -> Result<Vec<Outcome>, PipelineError> {
+        let checked = self.check(body, layout).await?;
+        let mut outcomes = Vec::with_capacity(checked.len());
+        let mut scored = Vec::with_capacity(checked.len());
+        for one in checked {
+            // A place is kept for each accepted reading until its outcome is known.
+            match one {
+                Ok(reading) => {
+                    scored.push(reading);
+                    outcomes.push(None);
+                }
+                Err(rejection) => outcomes.push(Some(Outcome::Refused(rejection))),
+            }
+        }
+        let mut appended = self.queue.append(scored).await?.into_iter();
+        Ok(outcomes.into_iter().filter_map(|known| known.or_else(|| appended.next())).collect())
+    }
+
+    async fn check(
+        &self,
+        body: Bytes,
+        layout: Layout,
+    ) -> Result<Vec<Result<ScoredReading, Rejection>>, PipelineError> {
+        let rules = Rules { now: self.clock.now(), tvoc_unit: self.tvoc_unit };
+        let (profile, readings_max) = (self.profile, self.readings_max);
+        let large = body.len() > INLINE_BYTES_MAX;
+        let work = move || -> Result<_, BatchError> {
+            let raw = match layout {
+                Layout::One => vec![parse_one(&body)?],
+                Layout::Array => parse_array(&body, readings_max)?,
+                Layout::Lines => parse_lines(&body, readings_max)?,
+            };
+            Ok(raw.iter().map(|item| validate_and_score(item, &rules, profile)).collect())
+        };
+        if large {
+            let done = tokio::task::spawn_blocking(work).await;
+            Ok(done.map_err(|_| PipelineError::Aborted)??)
+        } else {
+            Ok(work()?)
+        }
+    }
+}
+
+fn validate_and_score(
+    item: &RawItem<'_>,
+    rules: &Rules,
+    profile: Profile,
+) -> Result<ScoredReading, Rejection> {
+    let reading = validate::item(item, rules)?;
+    let assessment = profile.assess(&reading.values);
+    Ok(ScoredReading { reading, assessment })
+}

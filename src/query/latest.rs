@@ -1,0 +1,69 @@
+//! `GET /api/latest`: the latest reading of each sensor, cheap to poll.
+
+use super::parameters::Parameters;
+use super::record::LatestRecord;
+use crate::http::{Problem, Services};
+use crate::store::LatestReading;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use validator::Validate;
+
+#[derive(Debug, Validate)]
+struct Wanted {
+    since: Option<crate::domain::Timestamp>,
+}
+
+/// A bare array by site, room and sensor; `304` when nothing has changed since the client's `ETag`.
+pub async fn latest(
+    request: HttpRequest,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let mut parameters = Parameters::of(&request);
+    let site = parameters.text("enseigne").map(str::to_owned);
+    let room = parameters.text("salle").map(str::to_owned);
+    let profile = parameters.profile(services.profile);
+    let since = parameters.timestamp("since");
+    let wanted = parameters.finish(Wanted { since })?;
+
+    let tag = services.store.directory(|directory| {
+        format!("\"{}-{}\"", directory.position().epoch, directory.latest_version())
+    });
+    if is_known(&request, &tag) {
+        return Ok(HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish());
+    }
+    let mut latest: Vec<LatestReading> = services.store.directory(|directory| {
+        let is = |wanted: &Option<String>, name: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == name)
+        };
+        directory
+            .sensors()
+            .map(|sensor| &sensor.latest)
+            .filter(|latest| {
+                is(&site, latest.place.site.as_str())
+                    && is(&room, latest.place.room.as_str())
+                    && wanted.since.is_none_or(|since| latest.scored.reading.observed_at > since)
+            })
+            .cloned()
+            .collect()
+    });
+    latest.sort_by(|a, b| {
+        (&a.place, &a.scored.reading.sensor).cmp(&(&b.place, &b.scored.reading.sensor))
+    });
+    let records: Vec<_> =
+        latest.iter().map(|latest| LatestRecord { latest, profile }).collect();
+    Ok(HttpResponse::Ok()
+        .insert_header((header::ETAG, tag))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .json(records))
+}
+
+/// Whether the client has this version. A proxy that compresses marks the tag as weak.
+fn is_known(request: &HttpRequest, tag: &str) -> bool {
+    request
+        .headers()
+        .get_all(header::IF_NONE_MATCH)
+        .filter_map(|known| known.to_str().ok())
+        .flat_map(|known| known.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+}

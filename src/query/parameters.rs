@@ -1,0 +1,94 @@
+//! Query parameters, each fault with a pointer to its name.
+
+use crate::domain::Timestamp;
+use crate::http::Problem;
+use crate::score::Profile;
+use crate::validate::FieldError;
+use actix_web::HttpRequest;
+use std::str::FromStr;
+use validator::Validate;
+
+/// The parameters of one request and what is wrong with them.
+pub(super) struct Parameters {
+    pairs: Vec<(String, String)>,
+    errors: Vec<FieldError>,
+}
+
+impl Parameters {
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        let query = request.query_string().as_bytes();
+        let pairs = url::form_urlencoded::parse(query).into_owned().collect();
+        Self { pairs, errors: Vec::new() }
+    }
+
+    /// The text of a parameter; an empty one counts as absent.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let named = self.pairs.iter().find(|(key, _)| key == name);
+        named.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn number<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.text(name)?.to_owned();
+        self.keep(name, text.parse().ok(), "not_a_number", "must be a number")
+    }
+
+    pub(super) fn timestamp(&mut self, name: &'static str) -> Option<Timestamp> {
+        // A plus sign that was not escaped arrives as a space.
+        let text = self.text(name)?.replace(' ', "+");
+        let detail = "must be RFC 3339 with an offset, for example 2025-11-19T10:05:00Z";
+        self.keep(name, Timestamp::parse(&text), "bad_timestamp", detail)
+    }
+
+    pub(super) fn profile(&mut self, default: Profile) -> Profile {
+        let Some(name) = self.text("profile").map(str::to_owned) else { return default };
+        let detail = "must be iaqverse or classic";
+        self.keep("profile", Profile::from_name(&name), "unknown_profile", detail)
+            .unwrap_or(default)
+    }
+
+    /// Refuses parameters that mean something this version cannot do.
+    pub(super) fn refuse(&mut self, name: &'static str, unless: &[&str]) {
+        if let Some(text) = self.text(name)
+            && !unless.contains(&text)
+        {
+            self.fault(name, "unsupported", "is not available in this version");
+        }
+    }
+
+    pub(super) fn fault(&mut self, name: &str, code: &'static str, detail: &'static str) {
+        self.errors.push(FieldError::new(format!("/{name}"), code, detail));
+    }
+
+    /// Checks the ranges that `values` declares and reports every fault found.
+    pub(super) fn finish<T: Validate>(mut self, values: T) -> Result<T, Problem> {
+        if let Err(errors) = values.validate() {
+            for (name, errors) in errors.field_errors() {
+                for error in errors {
+                    let detail = error.message.clone().unwrap_or("is out of range".into());
+                    let pointer = format!("/{name}");
+                    self.errors.push(FieldError::new(pointer, "out_of_range", detail));
+                }
+            }
+        }
+        match self.errors.is_empty() {
+            true => Ok(values),
+            false => {
+                self.errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+                Err(Problem::invalid("bad_parameter", "Bad parameter", self.errors))
+            }
+        }
+    }
+
+    fn keep<T>(
+        &mut self,
+        name: &'static str,
+        value: Option<T>,
+        code: &'static str,
+        detail: &'static str,
+    ) -> Option<T> {
+        if value.is_none() {
+            self.fault(name, code, detail);
+        }
+        value
+    }
+}

@@ -1,0 +1,107 @@
+//! `GET /api/rooms`: which room is bad, and why.
+
+use super::parameters::Parameters;
+use super::record::{Averaging, explanation, verdict};
+use super::sensors::{State, state};
+use super::unavailable;
+use crate::domain::{Place, Timestamp, Values};
+use crate::http::{Problem, Services};
+use crate::score::{Assessment, Profile};
+use crate::store::{Directory, RoomMeans};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use validator::Validate;
+
+#[derive(Validate)]
+struct Nothing {}
+
+/// A bare array of sites, each with its rooms. A room's score rests on averages over the windows of
+/// its pollutants' limits, which end now; without readings in them it has none.
+pub async fn rooms(
+    request: HttpRequest,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let mut parameters = Parameters::of(&request);
+    let profile = parameters.profile(services.profile);
+    parameters.finish(Nothing {})?;
+    let now = services.clock.now();
+    let means = services.store.room_means(now).await.map_err(|error| unavailable(&error))?;
+    let rooms = services.store.directory(|directory| rooms_of(directory, &means, profile, now));
+    Ok(HttpResponse::Ok().json(sites(rooms)))
+}
+
+struct Room {
+    place: Arc<Place>,
+    means: Values,
+    assessment: Assessment,
+    newest: Timestamp,
+    stale: bool,
+    sensors: Vec<String>,
+}
+
+fn rooms_of(
+    directory: &Directory,
+    means: &RoomMeans,
+    profile: Profile,
+    now: Timestamp,
+) -> Vec<Room> {
+    let mut rooms = BTreeMap::<Arc<Place>, Room>::new();
+    for sensor in directory.sensors() {
+        let latest = &sensor.latest;
+        let observed_at = latest.scored.reading.observed_at;
+        let silent = state(now.since(observed_at), sensor.period_ms) == State::Offline;
+        let room = rooms.entry(Arc::clone(&latest.place)).or_insert_with(|| {
+            let means = means.get(&latest.room).copied().unwrap_or_default();
+            Room {
+                place: Arc::clone(&latest.place),
+                means,
+                assessment: profile.assess(&means),
+                newest: observed_at,
+                stale: true,
+                sensors: Vec::new(),
+            }
+        });
+        room.newest = room.newest.max(observed_at);
+        room.stale &= silent;
+        room.sensors.push(latest.scored.reading.sensor.as_str().to_owned());
+    }
+    for room in rooms.values_mut() {
+        room.sensors.sort();
+    }
+    rooms.into_values().collect()
+}
+
+#[derive(Serialize)]
+struct Site {
+    enseigne: String,
+    salles: Vec<Room>,
+}
+
+fn sites(rooms: Vec<Room>) -> Vec<Site> {
+    let mut sites: Vec<Site> = Vec::new();
+    // Rooms come sorted by site, then by name.
+    for room in rooms {
+        let name = room.place.site.as_str();
+        match sites.last_mut() {
+            Some(site) if site.enseigne == name => site.salles.push(room),
+            _ => sites.push(Site { enseigne: name.to_owned(), salles: vec![room] }),
+        }
+    }
+    sites
+}
+
+impl Serialize for Room {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("salle", self.place.room.as_str())?;
+        verdict(&mut map, &self.assessment)?;
+        explanation(&mut map, &self.assessment, &self.means, Averaging::Windows)?;
+        map.serialize_entry("timestamp", &self.newest.to_string())?;
+        map.serialize_entry("stale", &self.stale)?;
+        map.serialize_entry("sensors", &self.sensors)?;
+        map.end()
+    }
+}

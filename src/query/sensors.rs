@@ -1,0 +1,117 @@
+//! `GET /api/sensors` and `/api/sensors/{id}`: who measures, and whether it still does.
+
+use crate::broadcast::Number;
+use crate::domain::Timestamp;
+use crate::http::{Problem, Services};
+use crate::store::SensorEntry;
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use std::time::Duration;
+
+/// What is known of a sensor.
+#[derive(Debug, Serialize)]
+struct Sensor {
+    sensor_id: String,
+    enseigne: String,
+    salle: String,
+    first_seen: String,
+    last_seen: String,
+    /// Smoothed time between readings; `null` until there are two.
+    expected_period_s: Option<Number>,
+    state: &'static str,
+    reading_count: u64,
+}
+
+/// All sensors by id.
+pub async fn sensors(services: web::Data<Services>) -> HttpResponse {
+    let now = services.clock.now();
+    let mut sensors: Vec<Sensor> = services
+        .store
+        .directory(|directory| directory.sensors().map(|entry| shown(entry, now)).collect());
+    sensors.sort_by(|a, b| a.sensor_id.cmp(&b.sensor_id));
+    HttpResponse::Ok().json(sensors)
+}
+
+/// One sensor.
+pub async fn sensor(
+    id: web::Path<String>,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let now = services.clock.now();
+    let sensor = services.store.directory(|directory| {
+        let key = directory.sensor_key(&id)?;
+        directory.sensor(key).map(|entry| shown(entry, now))
+    });
+    sensor.map(|sensor| HttpResponse::Ok().json(sensor)).ok_or_else(Problem::not_found)
+}
+
+fn shown(entry: &SensorEntry, now: Timestamp) -> Sensor {
+    let reading = &entry.latest.scored.reading;
+    Sensor {
+        sensor_id: reading.sensor.as_str().to_owned(),
+        enseigne: entry.latest.place.site.as_str().to_owned(),
+        salle: entry.latest.place.room.as_str().to_owned(),
+        first_seen: entry.first_seen.to_string(),
+        last_seen: reading.observed_at.to_string(),
+        expected_period_s: entry
+            .period_ms
+            .map(|period| Number(super::record::rounded(period / 1000.0, 1000.0))),
+        state: state(now.since(reading.observed_at), entry.period_ms).as_str(),
+        reading_count: entry.reading_count,
+    }
+}
+
+/// Whether a sensor keeps its rhythm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Online,
+    Late,
+    Offline,
+}
+
+impl State {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Late => "late",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// Rhythm of a sensor that has not shown one yet.
+const PERIOD_UNKNOWN: Duration = Duration::from_secs(5 * 60);
+/// No sensor is late before this: networks hiccup.
+const PERIOD_MIN: Duration = Duration::from_secs(10);
+
+/// Late after two periods of silence, offline after three.
+pub(super) fn state(silence: Duration, period_ms: Option<f64>) -> State {
+    let period = period_ms.map_or(PERIOD_UNKNOWN, |period_ms| {
+        Duration::try_from_secs_f64(period_ms / 1000.0).unwrap_or(PERIOD_UNKNOWN)
+    });
+    let period = period.max(PERIOD_MIN);
+    match silence {
+        silence if silence <= 2 * period => State::Online,
+        silence if silence <= 3 * period => State::Late,
+        _ => State::Offline,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_judged_by_the_rhythm_of_the_sensor() {
+        let after = |seconds, period_s: Option<f64>| {
+            state(Duration::from_secs(seconds), period_s.map(|s| s * 1000.0)).as_str()
+        };
+        assert_eq!(after(120, Some(60.0)), "online");
+        assert_eq!(after(121, Some(60.0)), "late");
+        assert_eq!(after(181, Some(60.0)), "offline");
+        assert_eq!(after(20, Some(0.5)), "online");
+        assert_eq!(after(31, Some(0.5)), "offline");
+        assert_eq!(after(600, None), "online");
+        assert_eq!(after(901, None), "offline");
+    }
+}

@@ -1,0 +1,98 @@
+//! `iaqverse simulate` and the demo building of `iaqverse serve --demo`.
+
+use super::{Now, SimulationConfig, Target, run};
+use crate::clock::{Clock, SystemClock};
+use crate::config::LogConfig;
+use crate::shutdown::{self, Shutdown};
+use crate::telemetry;
+use chrono::{DateTime, FixedOffset, Utc};
+use clap::Args;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Settings of `iaqverse simulate`.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateArgs {
+    /// Server that takes the readings
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+
+    /// Rooms, each with one sensor, 1 to 1000
+    #[arg(long, default_value_t = 12)]
+    pub rooms: u32,
+
+    /// The same seed gives the same building and the same habits
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Time between two readings of one sensor
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    pub interval: Duration,
+
+    /// Simulated seconds per real second; timestamps stay real
+    #[arg(long, default_value_t = 1.0)]
+    pub speed: f64,
+
+    /// History to post before going live
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    pub backfill: Duration,
+
+    /// Time between two readings of one sensor in the history
+    #[arg(long, default_value = "1min", value_parser = humantime::parse_duration)]
+    pub backfill_step: Duration,
+
+    /// Local time of the building, which its people follow
+    #[arg(long, default_value = "+00:00", allow_hyphen_values = true)]
+    pub utc_offset: FixedOffset,
+
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// History of the demo building, so that its charts are not empty.
+const DEMO_BACKFILL: Duration = Duration::from_hours(24);
+
+/// Simulates until interrupted.
+pub async fn command(arguments: SimulateArgs) -> anyhow::Result<()> {
+    telemetry::start(&arguments.log)?;
+    let config = SimulationConfig {
+        rooms: arguments.rooms,
+        seed: arguments.seed,
+        interval: arguments.interval,
+        speed: arguments.speed,
+        backfill: arguments.backfill,
+        backfill_step: arguments.backfill_step,
+        utc_offset: arguments.utc_offset,
+    };
+    let target = Target { url: arguments.url, bearer: None };
+    let stop = CancellationToken::new();
+    let simulation = run(config, target, system_time(), stop.clone());
+    tokio::pin!(simulation);
+    tokio::select! {
+        ended = &mut simulation => return Ok(ended?),
+        signal = shutdown::signal() => tracing::info!(signal = signal?, "stopping"),
+    }
+    stop.cancel();
+    Ok(simulation.await?)
+}
+
+/// Starts a simulated building that posts to the server at `address` until it stops.
+pub fn start_demo(address: SocketAddr, shutdown: &Shutdown) {
+    let config = SimulationConfig { backfill: DEMO_BACKFILL, ..SimulationConfig::default() };
+    let target = Target { url: format!("http://{address}"), bearer: None };
+    let stop = shutdown.token();
+    shutdown.spawn(async move {
+        if let Err(error) = run(config, target, system_time(), stop).await {
+            tracing::error!(%error, "the demo building does not run");
+        }
+    });
+}
+
+fn system_time() -> Now {
+    Arc::new(|| {
+        let now = SystemClock.now().millis();
+        DateTime::<Utc>::from_timestamp_millis(now).unwrap_or_default()
+    })
+}

@@ -1,0 +1,239 @@
+//! The sensors, their rooms and their latest readings, in memory.
+//!
+//! A mirror of what is durable: the writer changes it after each commit, everybody else reads it.
+
+use super::engine::{ReadingRow, RoomRow, SensorCounters, SensorRow, Snapshot};
+use super::{ScoredReading, Stored, StreamId};
+use crate::domain::{Place, Reading, SensorId, Timestamp};
+use crate::score::Profile;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Number of a sensor in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SensorKey(pub i64);
+
+/// Number of a room in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomKey(pub i64);
+
+/// One sensor and where it stands now.
+#[derive(Debug, Clone)]
+pub struct SensorEntry {
+    pub key: SensorKey,
+    pub room: RoomKey,
+    /// Every room it has readings in.
+    pub rooms: SmallVec<[RoomKey; 1]>,
+    pub first_seen: Timestamp,
+    pub reading_count: u64,
+    /// Smoothed time between its readings; `None` until there are two.
+    pub period_ms: Option<f64>,
+    pub latest: LatestReading,
+}
+
+/// The newest reading of a sensor.
+#[derive(Debug, Clone)]
+pub struct LatestReading {
+    /// Its position in the stream, or the beginning of this epoch when it was loaded at start.
+    pub id: StreamId,
+    pub room: RoomKey,
+    pub place: Arc<Place>,
+    pub scored: Arc<ScoredReading>,
+}
+
+impl LatestReading {
+    /// The reading as it was, or would have been, published.
+    pub fn stored(&self) -> Stored {
+        Stored {
+            id: self.id,
+            place: Arc::clone(&self.place),
+            scored: Arc::clone(&self.scored),
+            late: false,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Directory {
+    profile: Profile,
+    rooms: FxHashMap<RoomKey, Arc<Place>>,
+    room_keys: FxHashMap<Arc<Place>, RoomKey>,
+    sensors: FxHashMap<SensorKey, SensorEntry>,
+    sensor_keys: FxHashMap<SensorId, SensorKey>,
+    position: StreamId,
+    latest_version: u64,
+}
+
+impl Directory {
+    pub(super) fn new(snapshot: Snapshot, profile: Profile, epoch: u64) -> Self {
+        let mut directory = Self {
+            profile,
+            rooms: FxHashMap::default(),
+            room_keys: FxHashMap::default(),
+            sensors: FxHashMap::default(),
+            sensor_keys: FxHashMap::default(),
+            position: StreamId { epoch, sequence: 0 },
+            latest_version: 0,
+        };
+        directory.reload(snapshot);
+        directory
+    }
+
+    /// Starts again from what is in the database; positions and versions go on growing.
+    pub(super) fn reload(&mut self, snapshot: Snapshot) {
+        self.rooms.clear();
+        self.room_keys.clear();
+        self.sensors.clear();
+        self.sensor_keys.clear();
+        for room in snapshot.rooms {
+            self.add_room(room);
+        }
+        for sensor in snapshot.sensors {
+            self.add_loaded_sensor(sensor);
+        }
+        for (sensor, room) in snapshot.sensor_rooms {
+            self.add_sensor_room(sensor, room);
+        }
+        self.latest_version += 1;
+    }
+
+    /// Position of the last stored reading.
+    pub fn position(&self) -> StreamId {
+        self.position
+    }
+
+    /// Changes whenever a latest reading does.
+    pub fn latest_version(&self) -> u64 {
+        self.latest_version
+    }
+
+    pub fn sensor_count(&self) -> usize {
+        self.sensors.len()
+    }
+
+    pub fn sensor_key(&self, id: &str) -> Option<SensorKey> {
+        // A text that is no sensor id is no sensor's id either.
+        SensorId::parse(id).ok().and_then(|id| self.sensor_keys.get(&id).copied())
+    }
+
+    pub(super) fn key_of(&self, id: &SensorId) -> Option<SensorKey> {
+        self.sensor_keys.get(id).copied()
+    }
+
+    pub fn sensor(&self, key: SensorKey) -> Option<&SensorEntry> {
+        self.sensors.get(&key)
+    }
+
+    pub fn sensors(&self) -> impl Iterator<Item = &SensorEntry> {
+        self.sensors.values()
+    }
+
+    pub fn place(&self, key: RoomKey) -> Option<&Arc<Place>> {
+        self.rooms.get(&key)
+    }
+
+    pub fn rooms(&self) -> impl Iterator<Item = (RoomKey, &Arc<Place>)> {
+        self.rooms.iter().map(|(key, place)| (*key, place))
+    }
+
+    pub(super) fn room_key(&self, place: &Place) -> Option<RoomKey> {
+        self.room_keys.get(place).copied()
+    }
+
+    pub(super) fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    pub(super) fn next_sensor_key(&self) -> SensorKey {
+        SensorKey(self.sensors.keys().map(|key| key.0).max().unwrap_or(0) + 1)
+    }
+
+    pub(super) fn next_room_key(&self) -> RoomKey {
+        RoomKey(self.rooms.keys().map(|key| key.0).max().unwrap_or(0) + 1)
+    }
+
+    pub(super) fn add_room(&mut self, room: RoomRow) {
+        let place = Arc::new(Place { site: room.site, room: room.room });
+        self.room_keys.insert(Arc::clone(&place), room.key);
+        self.rooms.insert(room.key, place);
+    }
+
+    fn add_loaded_sensor(&mut self, row: SensorRow) {
+        let Some(latest) = self.latest_of(&row.id, &row.latest) else { return };
+        self.add_sensor(
+            row.id,
+            SensorEntry {
+                key: row.key,
+                room: row.room,
+                rooms: SmallVec::new(),
+                first_seen: row.first_seen,
+                reading_count: row.reading_count,
+                period_ms: row.period_ms,
+                latest,
+            },
+        );
+    }
+
+    fn latest_of(&self, id: &SensorId, row: &ReadingRow) -> Option<LatestReading> {
+        let place = Arc::clone(self.rooms.get(&row.room)?);
+        let scored = scored(id.clone(), row, self.profile);
+        let id = StreamId { sequence: 0, ..self.position };
+        Some(LatestReading { id, room: row.room, place, scored: Arc::new(scored) })
+    }
+
+    pub(super) fn add_sensor(&mut self, id: SensorId, entry: SensorEntry) {
+        self.sensor_keys.insert(id, entry.key);
+        self.sensors.insert(entry.key, entry);
+    }
+
+    pub(super) fn add_sensor_room(&mut self, sensor: SensorKey, room: RoomKey) {
+        if let Some(entry) = self.sensors.get_mut(&sensor)
+            && !entry.rooms.contains(&room)
+        {
+            entry.rooms.push(room);
+        }
+    }
+
+    pub(super) fn set_counters(&mut self, counters: &SensorCounters) {
+        if let Some(entry) = self.sensors.get_mut(&counters.sensor) {
+            entry.room = counters.room;
+            entry.reading_count = counters.reading_count;
+            entry.period_ms = counters.period_ms;
+        }
+    }
+
+    /// Takes over a stored reading when it is its sensor's newest or oldest.
+    pub(super) fn set_reading(&mut self, sensor: SensorKey, latest: LatestReading) {
+        let Some(entry) = self.sensors.get_mut(&sensor) else { return };
+        let observed_at = latest.scored.reading.observed_at;
+        entry.first_seen = entry.first_seen.min(observed_at);
+        if observed_at >= entry.latest.scored.reading.observed_at {
+            entry.latest = latest;
+            self.latest_version += 1;
+        }
+    }
+
+    /// Gives out the next position.
+    pub(super) fn advance(&mut self) -> StreamId {
+        self.position.sequence += 1;
+        self.position
+    }
+}
+
+/// A stored row as a reading of the sensor `id`, scored by `profile`.
+pub(super) fn scored(id: SensorId, row: &ReadingRow, profile: Profile) -> ScoredReading {
+    ScoredReading {
+        assessment: profile.assess(&row.values),
+        reading: Reading {
+            sensor: id,
+            site: None,
+            room: None,
+            observed_at: row.observed_at,
+            values: row.values,
+            extras: row.extras.clone(),
+            tvoc_unit_assumed: row.tvoc_unit_assumed,
+        },
+    }
+}

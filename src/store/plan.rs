@@ -1,0 +1,453 @@
+//! What one transaction will change, decided in memory before anything is written.
+//!
+//! Pure: takes the directory and the stored readings that may be touched, and says for each appended
+//! reading whether it is new, changes a stored one or repeats it.
+
+use super::directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey, scored};
+use super::engine::{Changes, ReadingRow, RoomRow, SensorCounters};
+use super::{Outcome, ScoredReading, Stored};
+use crate::domain::{Place, Reading, SensorId, Timestamp};
+use crate::score::Profile;
+use crate::validate::{FieldError, Rejection};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// What makes a reading the same reading.
+pub(super) type Identity = (SensorKey, Timestamp);
+
+/// Most places the registry takes; more are refused, so that a sender of random names cannot fill
+/// memory.
+#[derive(Debug, Clone, Copy)]
+pub struct RegistryLimits {
+    pub sensors_max: usize,
+    pub rooms_max: usize,
+}
+
+/// A decided transaction.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) changes: Changes,
+    /// One for each appended reading, in order.
+    pub(super) outcomes: Vec<Outcome>,
+    events: Vec<Event>,
+}
+
+/// A reading that will be durable with this transaction.
+#[derive(Debug)]
+struct Event {
+    sensor: SensorKey,
+    room: RoomKey,
+    place: Arc<Place>,
+    scored: Arc<ScoredReading>,
+    late: bool,
+}
+
+/// Identities whose stored reading the plan needs: those older than the newest of their sensor. A
+/// newer one cannot be stored yet and the newest is in the directory.
+pub(super) fn identities_to_find(
+    directory: &Directory,
+    readings: &[ScoredReading],
+) -> Vec<Identity> {
+    readings
+        .iter()
+        .filter_map(|scored| {
+            let key = directory.key_of(&scored.reading.sensor)?;
+            let newest = directory.sensor(key)?.latest.scored.reading.observed_at;
+            (scored.reading.observed_at < newest).then_some((key, scored.reading.observed_at))
+        })
+        .collect()
+}
+
+pub(super) fn plan(
+    directory: &Directory,
+    found: Vec<ReadingRow>,
+    readings: Vec<ScoredReading>,
+    profile: Profile,
+    limits: RegistryLimits,
+) -> Plan {
+    let mut planner = Planner::new(directory, found, profile, limits);
+    for scored in readings {
+        let outcome = planner.add(scored);
+        planner.plan.outcomes.push(outcome);
+    }
+    planner.finish()
+}
+
+impl Plan {
+    /// Takes the committed changes over into the directory and numbers them.
+    pub(super) fn apply(self, directory: &mut Directory) -> (Vec<Outcome>, Vec<Stored>) {
+        for room in self.changes.rooms {
+            directory.add_room(room);
+        }
+        let mut stored = Vec::with_capacity(self.events.len());
+        for event in self.events {
+            let id = directory.advance();
+            let latest = LatestReading {
+                id,
+                room: event.room,
+                place: Arc::clone(&event.place),
+                scored: Arc::clone(&event.scored),
+            };
+            if directory.sensor(event.sensor).is_none() {
+                let entry = SensorEntry {
+                    key: event.sensor,
+                    room: event.room,
+                    rooms: SmallVec::new(),
+                    first_seen: event.scored.reading.observed_at,
+                    reading_count: 0,
+                    period_ms: None,
+                    latest: latest.clone(),
+                };
+                directory.add_sensor(event.scored.reading.sensor.clone(), entry);
+            }
+            directory.set_reading(event.sensor, latest);
+            stored.push(Stored {
+                id,
+                place: event.place,
+                scored: event.scored,
+                late: event.late,
+            });
+        }
+        for (sensor, room) in self.changes.sensor_rooms {
+            directory.add_sensor_room(sensor, room);
+        }
+        for counters in &self.changes.counters {
+            directory.set_counters(counters);
+        }
+        (self.outcomes, stored)
+    }
+}
+
+struct Planner<'a> {
+    directory: &'a Directory,
+    profile: Profile,
+    limits: RegistryLimits,
+    plan: Plan,
+    /// Stored readings that may be merged into.
+    found: FxHashMap<Identity, ReadingRow>,
+    /// Position in `plan.changes.readings` of what this plan writes.
+    written: FxHashMap<Identity, usize>,
+    sensors: FxHashMap<SensorKey, SensorState>,
+    new_sensors: FxHashMap<SensorId, SensorKey>,
+    new_rooms: FxHashMap<Place, (RoomKey, Arc<Place>)>,
+    next_sensor: Option<SensorKey>,
+    next_room: Option<RoomKey>,
+}
+
+/// A sensor as it will be after the readings planned so far.
+struct SensorState {
+    room: RoomKey,
+    place: Arc<Place>,
+    newest: Option<Timestamp>,
+    reading_count: u64,
+    period_ms: Option<f64>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        directory: &'a Directory,
+        found: Vec<ReadingRow>,
+        profile: Profile,
+        limits: RegistryLimits,
+    ) -> Self {
+        Self {
+            directory,
+            profile,
+            limits,
+            plan: Plan::default(),
+            found: found.into_iter().map(|row| ((row.sensor, row.observed_at), row)).collect(),
+            written: FxHashMap::default(),
+            sensors: FxHashMap::default(),
+            new_sensors: FxHashMap::default(),
+            new_rooms: FxHashMap::default(),
+            next_sensor: None,
+            next_room: None,
+        }
+    }
+
+    fn add(&mut self, scored: ScoredReading) -> Outcome {
+        let (sensor, room, place) = match self.locate(&scored.reading) {
+            Ok(located) => located,
+            Err(error) => {
+                return Outcome::Refused(Rejection {
+                    sensor_id: Some(scored.reading.sensor.as_str().to_owned()),
+                    errors: error,
+                });
+            }
+        };
+        let identity = (sensor, scored.reading.observed_at);
+        match self.stored(identity) {
+            None => self.insert(sensor, room, place, scored),
+            Some(row) => self.merge(identity, row, room, &scored.reading),
+        }
+    }
+
+    fn insert(
+        &mut self,
+        sensor: SensorKey,
+        room: RoomKey,
+        place: Arc<Place>,
+        scored: ScoredReading,
+    ) -> Outcome {
+        let reading = &scored.reading;
+        let row = ReadingRow {
+            sensor,
+            observed_at: reading.observed_at,
+            room,
+            values: reading.values,
+            extras: reading.extras.clone(),
+            tvoc_unit_assumed: reading.tvoc_unit_assumed,
+        };
+        let late = self.count_in(sensor, room, &place, reading.observed_at);
+        self.written.insert((sensor, reading.observed_at), self.plan.changes.readings.len());
+        self.plan.changes.readings.push(row);
+        self.note_room(sensor, room);
+        let scored = Arc::new(scored);
+        self.plan.events.push(Event { sensor, room, place, scored: Arc::clone(&scored), late });
+        Outcome::Accepted(scored)
+    }
+
+    fn merge(
+        &mut self,
+        identity: Identity,
+        mut row: ReadingRow,
+        room: RoomKey,
+        newer: &Reading,
+    ) -> Outcome {
+        let mut merged = scored(newer.sensor.clone(), &row, self.profile);
+        if !merged.reading.merge(newer) {
+            return Outcome::Duplicate(Arc::new(merged));
+        }
+        row.values = merged.reading.values;
+        row.extras = merged.reading.extras.clone();
+        row.tvoc_unit_assumed = merged.reading.tvoc_unit_assumed;
+        if newer.site.is_some() || newer.room.is_some() {
+            row.room = room;
+        }
+        merged.assessment = self.profile.assess(&row.values);
+
+        let (sensor, observed_at) = identity;
+        let room = row.room;
+        match self.written.get(&identity) {
+            Some(position) => self.plan.changes.readings[*position] = row,
+            None => {
+                self.written.insert(identity, self.plan.changes.readings.len());
+                self.plan.changes.readings.push(row);
+            }
+        }
+        self.note_room(sensor, room);
+        let place = self.place_of(room).unwrap_or_else(|| Arc::clone(&self.state(sensor).place));
+        let late = self.state(sensor).newest.is_some_and(|newest| observed_at < newest);
+        let scored = Arc::new(merged);
+        self.plan.events.push(Event { sensor, room, place, scored: Arc::clone(&scored), late });
+        Outcome::Updated(scored)
+    }
+
+    /// What is stored, or will be by this plan, under an identity.
+    fn stored(&self, identity: Identity) -> Option<ReadingRow> {
+        if let Some(position) = self.written.get(&identity) {
+            return self.plan.changes.readings.get(*position).cloned();
+        }
+        if let Some(row) = self.found.get(&identity) {
+            return Some(row.clone());
+        }
+        let latest = &self.directory.sensor(identity.0)?.latest;
+        let reading = &latest.scored.reading;
+        (reading.observed_at == identity.1).then(|| ReadingRow {
+            sensor: identity.0,
+            observed_at: reading.observed_at,
+            room: latest.room,
+            values: reading.values,
+            extras: reading.extras.clone(),
+            tvoc_unit_assumed: reading.tvoc_unit_assumed,
+        })
+    }
+
+    /// Counts a new reading in; says whether it is late. Only one that is not late moves the sensor
+    /// to its room.
+    fn count_in(
+        &mut self,
+        sensor: SensorKey,
+        room: RoomKey,
+        place: &Arc<Place>,
+        observed_at: Timestamp,
+    ) -> bool {
+        let state = self.state(sensor);
+        state.reading_count += 1;
+        if let Some(newest) = state.newest {
+            if observed_at < newest {
+                return true;
+            }
+            state.period_ms = Some(smoothed_period(state.period_ms, newest, observed_at));
+        }
+        state.newest = Some(observed_at);
+        state.room = room;
+        state.place = Arc::clone(place);
+        false
+    }
+
+    fn note_room(&mut self, sensor: SensorKey, room: RoomKey) {
+        let known =
+            self.directory.sensor(sensor).is_some_and(|entry| entry.rooms.contains(&room));
+        if !known && !self.plan.changes.sensor_rooms.contains(&(sensor, room)) {
+            self.plan.changes.sensor_rooms.push((sensor, room));
+        }
+    }
+
+    /// The sensor and the room of a reading, registering what is new.
+    fn locate(
+        &mut self,
+        reading: &Reading,
+    ) -> Result<(SensorKey, RoomKey, Arc<Place>), Vec<FieldError>> {
+        let known = self
+            .directory
+            .key_of(&reading.sensor)
+            .or_else(|| self.new_sensors.get(&reading.sensor).copied());
+        let here = known.map(|sensor| {
+            let state = self.state(sensor);
+            (state.room, Arc::clone(&state.place))
+        });
+        let (room, place) = match (&reading.site, &reading.room, here) {
+            (None, None, Some(here)) => here,
+            (site, room, here) => {
+                let here = here.map(|(_, place)| place);
+                let site = site.clone().or_else(|| here.as_ref().map(|place| place.site.clone()));
+                let room = room.clone().or_else(|| here.as_ref().map(|place| place.room.clone()));
+                match (site, room) {
+                    (Some(site), Some(room)) => self.room(Place { site, room })?,
+                    (site, room) => return Err(missing_place(site.is_none(), room.is_none())),
+                }
+            }
+        };
+        let sensor = match known {
+            Some(sensor) => sensor,
+            None => self.register(&reading.sensor, room, &place)?,
+        };
+        Ok((sensor, room, place))
+    }
+
+    fn register(
+        &mut self,
+        id: &SensorId,
+        room: RoomKey,
+        place: &Arc<Place>,
+    ) -> Result<SensorKey, Vec<FieldError>> {
+        let sensors = self.directory.sensor_count() + self.new_sensors.len();
+        if sensors >= self.limits.sensors_max {
+            return Err(vec![FieldError::new(
+                "/sensor_id",
+                "too_many_sensors",
+                format!("the server takes {} sensors and has them", self.limits.sensors_max),
+            )]);
+        }
+        let key = self.next_sensor.unwrap_or_else(|| self.directory.next_sensor_key());
+        self.next_sensor = Some(SensorKey(key.0 + 1));
+        self.new_sensors.insert(id.clone(), key);
+        self.plan.changes.sensors.push((key, id.clone(), room));
+        self.sensors.insert(
+            key,
+            SensorState {
+                room,
+                place: Arc::clone(place),
+                newest: None,
+                reading_count: 0,
+                period_ms: None,
+            },
+        );
+        Ok(key)
+    }
+
+    fn room(&mut self, place: Place) -> Result<(RoomKey, Arc<Place>), Vec<FieldError>> {
+        if let Some(key) = self.directory.room_key(&place)
+            && let Some(place) = self.directory.place(key)
+        {
+            return Ok((key, Arc::clone(place)));
+        }
+        if let Some((key, place)) = self.new_rooms.get(&place) {
+            return Ok((*key, Arc::clone(place)));
+        }
+        if self.directory.room_count() + self.new_rooms.len() >= self.limits.rooms_max {
+            return Err(vec![FieldError::new(
+                "/salle",
+                "too_many_rooms",
+                format!("the server takes {} rooms and has them", self.limits.rooms_max),
+            )]);
+        }
+        let key = self.next_room.unwrap_or_else(|| self.directory.next_room_key());
+        self.next_room = Some(RoomKey(key.0 + 1));
+        self.plan.changes.rooms.push(RoomRow {
+            key,
+            site: place.site.clone(),
+            room: place.room.clone(),
+        });
+        let shared = Arc::new(place.clone());
+        self.new_rooms.insert(place, (key, Arc::clone(&shared)));
+        Ok((key, shared))
+    }
+
+    fn place_of(&self, room: RoomKey) -> Option<Arc<Place>> {
+        self.directory.place(room).cloned().or_else(|| {
+            let mut new = self.new_rooms.values();
+            new.find(|(key, _)| *key == room).map(|(_, place)| Arc::clone(place))
+        })
+    }
+
+    /// The state of a sensor that is in the directory or was registered by this plan.
+    fn state(&mut self, sensor: SensorKey) -> &mut SensorState {
+        self.sensors.entry(sensor).or_insert_with(|| {
+            let entry = self
+                .directory
+                .sensor(sensor)
+                .expect("a sensor is in the directory or registered by this plan");
+            SensorState {
+                room: entry.room,
+                place: self
+                    .directory
+                    .place(entry.room)
+                    .map_or_else(|| Arc::clone(&entry.latest.place), Arc::clone),
+                newest: Some(entry.latest.scored.reading.observed_at),
+                reading_count: entry.reading_count,
+                period_ms: entry.period_ms,
+            }
+        })
+    }
+
+    fn finish(mut self) -> Plan {
+        let counters = self.sensors.into_iter().map(|(sensor, state)| SensorCounters {
+            sensor,
+            room: state.room,
+            reading_count: state.reading_count,
+            period_ms: state.period_ms,
+        });
+        self.plan.changes.counters = counters.collect();
+        self.plan
+    }
+}
+
+fn missing_place(site: bool, room: bool) -> Vec<FieldError> {
+    [(site, "/enseigne"), (room, "/salle")]
+        .into_iter()
+        .filter(|(missing, _)| *missing)
+        .map(|(_, pointer)| {
+            FieldError::new(pointer, "required", "a sensor the server does not know needs it")
+        })
+        .collect()
+}
+
+/// Weight of the newest interval in a sensor's period.
+const PERIOD_WEIGHT: f64 = 0.2;
+/// An interval of more periods than this is an outage, not the sensor's rhythm.
+const OUTAGE_PERIODS: f64 = 10.0;
+
+fn smoothed_period(period_ms: Option<f64>, previous: Timestamp, next: Timestamp) -> f64 {
+    let interval_ms = next.since(previous).as_secs_f64() * 1000.0;
+    match period_ms {
+        None => interval_ms,
+        Some(period) if interval_ms > OUTAGE_PERIODS * period && period > 0.0 => period,
+        Some(period) => period + PERIOD_WEIGHT * (interval_ms - period),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Plans against what the contract says of new, late, duplicate and merged readings.
+
+use super::*;
+use crate::domain::{PlaceName, Quantity, Values};
+use crate::store::engine::Snapshot;
+use pretty_assertions::assert_eq;
+
+const PROFILE: Profile = Profile::Iaqverse;
+const LIMITS: RegistryLimits = RegistryLimits { sensors_max: 3, rooms_max: 3 };
+
+fn empty() -> Directory {
+    Directory::new(Snapshot::default(), PROFILE, 7)
+}
+
+fn reading(sensor: &str, place: Option<(&str, &str)>, at_s: i64, co2: f64) -> ScoredReading {
+    let mut values = Values::default();
+    assert!(values.set(Quantity::Co2, co2));
+    let name = |text: &str| PlaceName::parse(text).unwrap();
+    ScoredReading {
+        assessment: PROFILE.assess(&values),
+        reading: Reading {
+            sensor: SensorId::parse(sensor).unwrap(),
+            site: place.map(|(site, _)| name(site)),
+            room: place.map(|(_, room)| name(room)),
+            observed_at: Timestamp::from_millis(at_s * 1000),
+            values,
+            extras: crate::domain::Extras::default(),
+            tvoc_unit_assumed: false,
+        },
+    }
+}
+
+const OFFICE: Option<(&str, &str)> = Some(("Maison", "Bureau"));
+const ATTIC: Option<(&str, &str)> = Some(("Maison", "Grenier"));
+
+/// Plans with nothing found in the database and takes the plan over.
+fn add(directory: &mut Directory, readings: Vec<ScoredReading>) -> (Vec<&'static str>, Vec<Stored>) {
+    add_found(directory, Vec::new(), readings)
+}
+
+fn add_found(
+    directory: &mut Directory,
+    found: Vec<ReadingRow>,
+    readings: Vec<ScoredReading>,
+) -> (Vec<&'static str>, Vec<Stored>) {
+    let plan = plan(directory, found, readings, PROFILE, LIMITS);
+    let (outcomes, stored) = plan.apply(directory);
+    let names = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Accepted(_) => "accepted",
+            Outcome::Updated(_) => "updated",
+            Outcome::Duplicate(_) => "duplicate",
+            Outcome::Refused(rejection) => rejection.errors[0].code,
+        })
+        .collect();
+    (names, stored)
+}
+
+fn latest_co2(directory: &Directory, sensor: &str) -> f64 {
+    let key = directory.sensor_key(sensor).unwrap();
+    let latest = &directory.sensor(key).unwrap().latest;
+    latest.scored.reading.values.get(Quantity::Co2).unwrap()
+}
+
+#[test]
+fn ids_grow_with_every_stored_reading() {
+    let mut directory = empty();
+    let (_, stored) =
+        add(&mut directory, vec![reading("a", OFFICE, 1, 500.0), reading("b", OFFICE, 1, 500.0)]);
+    let ids: Vec<_> = stored.iter().map(|stored| stored.id.to_string()).collect();
+    assert_eq!(ids, ["7-1", "7-2"]);
+}
+
+#[test]
+fn a_sensor_may_leave_its_place_out_once_it_is_known() {
+    let mut directory = empty();
+    let (outcomes, _) = add(&mut directory, vec![reading("a", None, 1, 500.0)]);
+    assert_eq!(outcomes, ["required"]);
+    let (outcomes, stored) =
+        add(&mut directory, vec![reading("a", OFFICE, 1, 500.0), reading("a", None, 2, 600.0)]);
+    assert_eq!(outcomes, ["accepted", "accepted"]);
+    assert_eq!(stored[1].place.room.as_str(), "Bureau");
+}
+
+#[test]
+fn a_repeated_reading_is_a_duplicate_and_not_published() {
+    let mut directory = empty();
+    let (outcomes, stored) =
+        add(&mut directory, vec![reading("a", OFFICE, 1, 500.0), reading("a", OFFICE, 1, 500.0)]);
+    assert_eq!((outcomes, stored.len()), (vec!["accepted", "duplicate"], 1));
+    let (outcomes, stored) = add(&mut directory, vec![reading("a", None, 1, 500.0)]);
+    assert_eq!((outcomes, stored.len()), (vec!["duplicate"], 0));
+}
+
+#[test]
+fn other_values_for_the_same_identity_are_merged_and_scored_again() {
+    let mut directory = empty();
+    add(&mut directory, vec![reading("a", OFFICE, 1, 500.0)]);
+    let mut more = reading("a", None, 1, 3000.0);
+    assert!(more.reading.values.set(Quantity::Pm25, 5.0));
+    let (outcomes, stored) = add(&mut directory, vec![more]);
+    assert_eq!(outcomes, ["updated"]);
+    let merged = &stored[0].scored;
+    assert_eq!(merged.reading.values.get(Quantity::Co2), Some(3000.0));
+    assert_eq!(merged.reading.values.get(Quantity::Pm25), Some(5.0));
+    assert_eq!(merged.assessment, PROFILE.assess(&merged.reading.values));
+    assert_eq!(latest_co2(&directory, "a"), 3000.0);
+    let key = directory.sensor_key("a").unwrap();
+    assert_eq!(directory.sensor(key).unwrap().reading_count, 1);
+}
+
+#[test]
+fn a_late_reading_is_marked_and_never_the_latest() {
+    let mut directory = empty();
+    add(&mut directory, vec![reading("a", OFFICE, 10, 500.0)]);
+    let (outcomes, stored) = add(&mut directory, vec![reading("a", ATTIC, 5, 900.0)]);
+    assert_eq!(outcomes, ["accepted"]);
+    assert!(stored[0].late);
+    assert_eq!(stored[0].place.room.as_str(), "Grenier");
+    assert_eq!(latest_co2(&directory, "a"), 500.0);
+    let key = directory.sensor_key("a").unwrap();
+    let entry = directory.sensor(key).unwrap();
+    assert_eq!(directory.place(entry.room).unwrap().room.as_str(), "Bureau");
+    assert_eq!((entry.reading_count, entry.rooms.len()), (2, 2));
+    assert_eq!(entry.first_seen.millis(), 5000);
+}
+
+#[test]
+fn only_readings_older_than_the_newest_are_looked_up() {
+    let mut directory = empty();
+    add(&mut directory, vec![reading("a", OFFICE, 10, 500.0)]);
+    let asked = identities_to_find(
+        &directory,
+        &[
+            reading("a", None, 5, 1.0),
+            reading("a", None, 10, 1.0),
+            reading("a", None, 15, 1.0),
+            reading("unknown", None, 5, 1.0),
+        ],
+    );
+    let key = directory.sensor_key("a").unwrap();
+    assert_eq!(asked, [(key, Timestamp::from_millis(5000))]);
+}
+
+#[test]
+fn a_late_reading_that_is_stored_already_is_merged_with_what_was_found() {
+    let mut directory = empty();
+    add(&mut directory, vec![reading("a", OFFICE, 10, 500.0)]);
+    let key = directory.sensor_key("a").unwrap();
+    let late = reading("a", None, 5, 900.0);
+    let found = ReadingRow {
+        sensor: key,
+        observed_at: late.reading.observed_at,
+        room: directory.sensor(key).unwrap().room,
+        values: late.reading.values,
+        extras: late.reading.extras.clone(),
+        tvoc_unit_assumed: false,
+    };
+    let (outcomes, _) = add_found(&mut directory, vec![found.clone()], vec![late]);
+    assert_eq!(outcomes, ["duplicate"]);
+    let (outcomes, stored) =
+        add_found(&mut directory, vec![found], vec![reading("a", None, 5, 901.0)]);
+    assert_eq!((outcomes, stored[0].late), (vec!["updated"], true));
+}
+
+#[test]
+fn a_newer_reading_moves_the_sensor() {
+    let mut directory = empty();
+    add(&mut directory, vec![reading("a", OFFICE, 1, 500.0), reading("a", ATTIC, 2, 500.0)]);
+    let key = directory.sensor_key("a").unwrap();
+    let entry = directory.sensor(key).unwrap();
+    assert_eq!(directory.place(entry.room).unwrap().room.as_str(), "Grenier");
+    assert_eq!(entry.latest.place.room.as_str(), "Grenier");
+}
+
+#[test]
+fn the_registry_is_bounded() {
+    let mut directory = empty();
+    let (outcomes, _) = add(
+        &mut directory,
+        ["a", "b", "c", "d"].map(|sensor| reading(sensor, OFFICE, 1, 500.0)).to_vec(),
+    );
+    assert_eq!(outcomes, ["accepted", "accepted", "accepted", "too_many_sensors"]);
+    let (outcomes, _) = add(
+        &mut directory,
+        ["1", "2", "3"].map(|room| reading("a", Some(("Maison", room)), 2, 500.0)).to_vec(),
+    );
+    assert_eq!(outcomes, ["accepted", "duplicate", "too_many_rooms"]);
+}
+
+#[test]
+fn the_period_follows_the_rhythm_but_not_an_outage() {
+    let mut directory = empty();
+    let period = |directory: &Directory| {
+        directory.sensor(directory.sensor_key("a").unwrap()).unwrap().period_ms
+    };
+    add(&mut directory, vec![reading("a", OFFICE, 0, 500.0)]);
+    assert_eq!(period(&directory), None);
+    add(&mut directory, vec![reading("a", OFFICE, 10, 500.0), reading("a", OFFICE, 20, 500.0)]);
+    assert_eq!(period(&directory), Some(10_000.0));
+    add(&mut directory, vec![reading("a", OFFICE, 86_400, 500.0)]);
+    assert_eq!(period(&directory), Some(10_000.0));
+}

@@ -1,0 +1,163 @@
+//! SQLite: the default engine.
+//!
+//! WAL with `synchronous=FULL`, so a commit survives a power cut. One connection writes and never
+//! expires; a pool of read-only connections answers queries beside it.
+
+mod read;
+mod write;
+
+use super::directory::SensorKey;
+use super::engine::{
+    AveragingWindow, Changes, Engine, HistoryQuery, HistoryRow, ReadingRow, RoomMeans, Snapshot,
+    StoreError,
+};
+use crate::domain::Timestamp;
+use futures_util::future::BoxFuture;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Older versions can corrupt a WAL database that two connections write to (the WAL-reset bug).
+const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+/// How long a statement waits for a lock another process holds.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a query waits for a free read connection.
+const READER_WAIT_MAX: Duration = Duration::from_secs(2);
+const READERS: u32 = 4;
+/// The WAL is cut back to this size after a checkpoint.
+const WAL_BYTES_KEPT: &str = "67108864";
+
+/// See the module.
+#[derive(Debug)]
+pub struct SqliteEngine {
+    writer: Mutex<Option<SqliteConnection>>,
+    readers: SqlitePool,
+    insert: write::InsertStatements,
+}
+
+impl SqliteEngine {
+    /// Opens the database of a `sqlite://` URL, creating and migrating it as needed.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(LOCK_WAIT_MAX)
+            .statement_cache_capacity(64)
+            .pragma("journal_size_limit", WAL_BYTES_KEPT)
+            .disable_statement_logging();
+        let mut writer = options.connect().await?;
+        require_version(&mut writer).await?;
+        MIGRATIONS.run(&mut writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(READER_WAIT_MAX)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_with(options.read_only(true))
+            .await?;
+        Ok(Self {
+            writer: Mutex::new(Some(writer)),
+            readers,
+            insert: write::InsertStatements::new(),
+        })
+    }
+}
+
+async fn require_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let version: String =
+        sqlx::query_scalar("select sqlite_version()").fetch_one(connection).await?;
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    let (major, minor, patch) = (next(), next(), next());
+    if (major, minor, patch) < SQLITE_VERSION_MIN {
+        let (a, b, c) = SQLITE_VERSION_MIN;
+        return Err(StoreError::Unusable(format!(
+            "SQLite {version} can corrupt the database; {a}.{b}.{c} or newer is needed"
+        )));
+    }
+    Ok(())
+}
+
+impl Engine for SqliteEngine {
+    fn begin_epoch(&self, started_at: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            let connection = writer.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+            let epoch: i64 = sqlx::query_scalar(
+                "insert into stream_epochs (started_ms) values ($1) returning epoch",
+            )
+            .bind(started_at.millis())
+            .fetch_one(connection)
+            .await?;
+            u64::try_from(epoch).map_err(|_| StoreError::Corrupt {
+                table: "stream_epochs",
+                detail: format!("epoch {epoch}"),
+            })
+        })
+    }
+
+    fn load(&self) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        Box::pin(read::load(&self.readers))
+    }
+
+    fn find<'a>(
+        &'a self,
+        identities: &'a [(SensorKey, Timestamp)],
+    ) -> BoxFuture<'a, Result<Vec<ReadingRow>, StoreError>> {
+        Box::pin(read::find(&self.readers, identities))
+    }
+
+    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            let connection = writer.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+            write::commit(connection, &self.insert, changes).await
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        from: Timestamp,
+        to: Timestamp,
+        rows_max: u32,
+    ) -> BoxFuture<'a, Result<Vec<HistoryRow>, StoreError>> {
+        Box::pin(read::history(&self.readers, query, from, to, rows_max))
+    }
+
+    fn room_means<'a>(
+        &'a self,
+        windows: &'a [AveragingWindow],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<RoomMeans, StoreError>> {
+        Box::pin(read::room_means(&self.readers, windows, now))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            sqlx::query("select 1").execute(&self.readers).await?;
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.readers.close().await;
+            if let Some(connection) = self.writer.lock().await.take() {
+                use sqlx::Connection;
+                if let Err(error) = connection.close().await {
+                    tracing::warn!(%error, "the database did not close cleanly");
+                }
+            }
+        })
+    }
+}

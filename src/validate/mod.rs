@@ -1,0 +1,306 @@
+//! [`RawReading`] → [`Reading`]: shape, units, plausible ranges, clock.
+//!
+//! The only way a [`Reading`] comes to be. Every fault of a reading is reported at once, each with a
+//! JSON pointer to its field.
+
+mod number;
+mod rejection;
+mod units;
+
+pub use rejection::{FieldError, Rejection};
+
+use crate::domain::{
+    Extras, ExtrasError, PlaceName, Quantity, Reading, SensorId, Timestamp, Values,
+};
+use crate::ingest::{Fault, RawField, RawItem, RawReading};
+use rejection::pointer;
+use std::borrow::Cow;
+use std::time::Duration;
+use units::Unit;
+
+/// How far a reading's time may be ahead of the server's: device clocks drift.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Most keys `values` and `units` can have: every quantity and the extra keys that are kept. Beyond
+/// it nothing is looked at, so that a hostile object costs no more than its parsing.
+const KEYS_MAX: usize = Quantity::COUNT + Extras::KEYS_MAX;
+
+/// What validation needs to know besides the reading.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Time of receipt.
+    pub now: Timestamp,
+    /// Unit of a TVOC value that comes without one.
+    pub tvoc_unit: TvocUnit,
+}
+
+/// Unit that TVOC values without a declared unit are taken to be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum TvocUnit {
+    #[default]
+    #[value(name = "ppb")]
+    Ppb,
+    #[value(name = "ug/m3")]
+    MicrogramsPerCubicMeter,
+    #[value(name = "mg/m3")]
+    MilligramsPerCubicMeter,
+}
+
+impl TvocUnit {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ppb => "ppb",
+            Self::MicrogramsPerCubicMeter => "ug/m3",
+            Self::MilligramsPerCubicMeter => "mg/m3",
+        }
+    }
+}
+
+/// Checks one element of a batch.
+pub fn item(item: &RawItem<'_>, rules: &Rules) -> Result<Reading, Rejection> {
+    match item {
+        RawItem::Reading(raw) => reading(raw, rules),
+        RawItem::NotAnObject => {
+            Err(Rejection::of(FieldError::new("", "not_an_object", "must be a JSON object")))
+        }
+        RawItem::NotJson(reason) => {
+            Err(Rejection::of(FieldError::new("", "not_json", reason.clone())))
+        }
+    }
+}
+
+/// Checks one reading and collects everything that is wrong with it.
+pub fn reading(raw: &RawReading<'_>, rules: &Rules) -> Result<Reading, Rejection> {
+    let mut faults = Faults::default();
+    for fault in &raw.faults {
+        faults.push(FieldError::of_fault(*fault));
+    }
+
+    let sensor = match &raw.sensor_id {
+        RawField::Text(text) => faults.keep(SensorId::parse(text), "/sensor_id", "bad_sensor_id"),
+        field => faults.require(field, "/sensor_id", "a sensor needs an id"),
+    };
+    let site = place_name(&raw.enseigne, "/enseigne", &mut faults);
+    let room = place_name(&raw.salle, "/salle", &mut faults);
+    let observed_at = observed_at(&raw.timestamp, rules, &mut faults);
+    let measured = measured(raw, rules, &mut faults);
+
+    match (sensor, observed_at) {
+        (Some(sensor), Some(observed_at)) if faults.0.is_empty() => Ok(Reading {
+            sensor,
+            site,
+            room,
+            observed_at,
+            values: measured.values,
+            extras: measured.extras,
+            tvoc_unit_assumed: measured.tvoc_unit_assumed,
+        }),
+        (sensor, _) => Err(Rejection {
+            sensor_id: sensor.map(|sensor| sensor.as_str().to_owned()),
+            errors: faults.0,
+        }),
+    }
+}
+
+fn place_name(field: &RawField<'_>, pointer: &str, faults: &mut Faults) -> Option<PlaceName> {
+    match field {
+        RawField::Absent => None,
+        RawField::Text(text) => faults.keep(PlaceName::parse(text), pointer, "bad_name"),
+        field => faults.require(field, pointer, ""),
+    }
+}
+
+fn observed_at(field: &RawField<'_>, rules: &Rules, faults: &mut Faults) -> Option<Timestamp> {
+    const POINTER: &str = "/timestamp";
+    let text = match field {
+        RawField::Absent => return Some(rules.now),
+        RawField::Text(text) => text,
+        field => return faults.require(field, POINTER, ""),
+    };
+    let Some(at) = Timestamp::parse(text) else {
+        faults.push(FieldError::new(
+            POINTER,
+            "bad_timestamp",
+            "must be RFC 3339 with an offset, for example 2025-11-19T10:05:00Z",
+        ));
+        return None;
+    };
+    if at > rules.now.plus(CLOCK_AHEAD_MAX) {
+        faults.push(FieldError::new(
+            POINTER,
+            "timestamp_in_future",
+            format!("is more than 5 minutes ahead of the server, where it is {}", rules.now),
+        ));
+    } else if at < Timestamp::OLDEST {
+        faults.push(FieldError::new(
+            POINTER,
+            "timestamp_too_old",
+            format!("must not be before {}", Timestamp::OLDEST),
+        ));
+    }
+    Some(at)
+}
+
+#[derive(Default)]
+struct Measured {
+    values: Values,
+    extras: Extras,
+    tvoc_unit_assumed: bool,
+}
+
+fn measured(raw: &RawReading<'_>, rules: &Rules, faults: &mut Faults) -> Measured {
+    let mut measured = Measured::default();
+    let entries = raw.values.as_deref().unwrap_or_default();
+    if entries.iter().all(|(_, field)| *field == RawField::Absent)
+        && !raw.faults.contains(&Fault::NotAnObject("values"))
+    {
+        faults.push(FieldError::new("/values", "no_values", "a reading needs at least one value"));
+    }
+    for (pointer, keys) in [("/values", entries.len()), ("/units", raw.units.len())] {
+        if keys > KEYS_MAX {
+            faults.push(FieldError::new(pointer, "too_many_keys", "at most 50 keys are read"));
+            return measured;
+        }
+    }
+    let units = declared_units(raw, faults);
+    let mut named: Vec<Cow<'_, str>> = Vec::with_capacity(entries.len());
+    for (key, field) in entries {
+        let quantity = Quantity::from_key(key);
+        let name = quantity.map_or(Cow::Borrowed(&**key), |quantity| quantity.wire_key().into());
+        if named.contains(&name) {
+            faults.push(FieldError::new(
+                pointer("/values/", key),
+                "duplicate_key",
+                format!("{} is given twice", rejection::shortened(&name)),
+            ));
+            continue;
+        }
+        named.push(name);
+        let Some(number) = faults.number(field, || pointer("/values/", key)) else { continue };
+        match quantity {
+            Some(quantity) => value(&mut measured, quantity, number, key, &units, rules, faults),
+            None => {
+                if let Err(error) = measured.extras.insert(key, number) {
+                    faults.push(FieldError::new(
+                        pointer("/values/", key),
+                        extras_code(error),
+                        error.to_string(),
+                    ));
+                }
+            }
+        }
+    }
+    measured
+}
+
+fn value(
+    measured: &mut Measured,
+    quantity: Quantity,
+    number: f64,
+    key: &str,
+    units: &[(Quantity, Unit)],
+    rules: &Rules,
+    faults: &mut Faults,
+) {
+    let declared = units.iter().find(|(of, _)| *of == quantity).map(|(_, unit)| *unit);
+    let assumed = if quantity == Quantity::Tvoc && declared.is_none() {
+        measured.tvoc_unit_assumed = true;
+        Unit::of(quantity, rules.tvoc_unit.name())
+    } else {
+        None
+    };
+    let stored = declared.or(assumed).map_or(number, |unit| unit.convert(number));
+    if !measured.values.set(quantity, stored) {
+        let range = quantity.range();
+        faults.push(FieldError::new(
+            pointer("/values/", key),
+            "out_of_range",
+            format!("must be {} to {} {}", range.start(), range.end(), quantity.unit()),
+        ));
+    }
+}
+
+fn declared_units(raw: &RawReading<'_>, faults: &mut Faults) -> Vec<(Quantity, Unit)> {
+    let mut units: Vec<(Quantity, Unit)> = Vec::new();
+    for (key, field) in &raw.units {
+        // A unit of a key that takes no part in anything changes nothing of what is stored.
+        let Some(quantity) = Quantity::from_key(key) else { continue };
+        let unit = match field {
+            RawField::Absent => continue,
+            RawField::Text(name) => Unit::of(quantity, name),
+            _ => None,
+        };
+        match unit {
+            Some(_) if units.iter().any(|(known, _)| *known == quantity) => {
+                faults.push(FieldError::new(
+                    pointer("/units/", key),
+                    "duplicate_key",
+                    format!("the unit of {} is given twice", quantity.wire_key()),
+                ));
+            }
+            Some(unit) => units.push((quantity, unit)),
+            None => faults.push(FieldError::new(
+                pointer("/units/", key),
+                "unknown_unit",
+                format!("must be one of {}", units::names(quantity)),
+            )),
+        }
+    }
+    units
+}
+
+fn extras_code(error: ExtrasError) -> &'static str {
+    match error {
+        ExtrasError::KeyLength => "bad_key",
+        ExtrasError::TooMany => "too_many_keys",
+        ExtrasError::NotFinite => "not_a_number",
+        ExtrasError::Duplicate => "duplicate_key",
+    }
+}
+
+/// The faults found so far.
+#[derive(Default)]
+struct Faults(Vec<FieldError>);
+
+impl Faults {
+    fn push(&mut self, error: FieldError) {
+        self.0.push(error);
+    }
+
+    fn keep<T, E: std::fmt::Display>(
+        &mut self,
+        result: Result<T, E>,
+        pointer: &str,
+        code: &'static str,
+    ) -> Option<T> {
+        result
+            .map_err(|error| self.push(FieldError::new(pointer, code, error.to_string())))
+            .ok()
+    }
+
+    /// Reports a field that is absent or not a text.
+    fn require<T>(&mut self, field: &RawField<'_>, pointer: &str, absent: &str) -> Option<T> {
+        self.push(match field {
+            RawField::Absent => FieldError::new(pointer, "required", absent.to_owned()),
+            _ => FieldError::new(pointer, "not_text", "must be a text"),
+        });
+        None
+    }
+
+    /// The finite number a field holds; some firmware sends numbers as text only.
+    fn number(&mut self, field: &RawField<'_>, pointer: impl Fn() -> String) -> Option<f64> {
+        let number = match field {
+            RawField::Absent => return None,
+            RawField::Number(digits) => number::parse(digits),
+            RawField::Text(text) => number::parse(text.trim()),
+            RawField::Other => None,
+        };
+        if number.is_none() {
+            self.push(FieldError::new(pointer(), "not_a_number", "must be a finite number"));
+        }
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Why a reading was refused.
+
+use crate::ingest::Fault;
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// Everything wrong with one reading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rejection {
+    /// The sensor it claims to be from, when that much could be read.
+    pub sensor_id: Option<String>,
+    pub errors: Vec<FieldError>,
+}
+
+impl Rejection {
+    pub fn of(error: FieldError) -> Self {
+        Self { sensor_id: None, errors: vec![error] }
+    }
+}
+
+/// One fault of one field, as it is sent to the client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) from the reading to the field; empty for the reading itself.
+    pub pointer: Cow<'static, str>,
+    /// Stable name of the fault.
+    pub code: &'static str,
+    /// What is expected, for people.
+    pub detail: Cow<'static, str>,
+}
+
+impl FieldError {
+    pub fn new(
+        pointer: impl Into<String>,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { pointer: Cow::Owned(pointer.into()), code, detail: detail.into() }
+    }
+
+    pub(super) fn of_fault(fault: Fault) -> Self {
+        match fault {
+            Fault::Duplicate(field) => {
+                Self::new(pointer("/", field), "duplicate_key", "the field is given twice")
+            }
+            Fault::NotAnObject(field) => {
+                Self::new(pointer("/", field), "not_an_object", "must be an object")
+            }
+        }
+    }
+}
+
+/// Longest key repeated in an answer: a sender's mistake must not be echoed at any size.
+const KEY_CHARACTERS_SHOWN: usize = 64;
+
+pub(super) fn shortened(key: &str) -> Cow<'_, str> {
+    match key.char_indices().nth(KEY_CHARACTERS_SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", key.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(key),
+    }
+}
+
+/// `parent` followed by `key`, escaped as RFC 6901 says.
+pub(super) fn pointer(parent: &str, key: &str) -> String {
+    format!("{parent}{}", shortened(key).replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_escaped_and_shortened() {
+        assert_eq!(pointer("/values/", "a/b~c"), "/values/a~1b~0c");
+        assert_eq!(pointer("/values/", &"é".repeat(70)), format!("/values/{}…", "é".repeat(64)));
+    }
+}
