@@ -1,0 +1,11 @@
+/** WebSocket close codes that change what the client does next (RFC 6455 §7.4 and the IANA registry). */
+
+export const CLOSE_NORMAL = 1000;
+/** The server is shutting down. */
+export const CLOSE_GOING_AWAY = 1001;
+/** Never sent: stands for a connection that broke without a goodbye. */
+export const CLOSE_ABNORMAL = 1006;
+/** Credentials or policy: trying again would meet the same answer. */
+export const CLOSE_POLICY = 1008;
+/** The server is full or this client too slow. */
+export const CLOSE_OVERLOADED = 1013;
