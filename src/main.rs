@@ -33,3 +33,6 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     telemetry::start(&config.log)?;
     Application::build(config).await?.run_until_stopped().await
 }
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -4,6 +4,8 @@
 //! end, 5. close the database. `app` walks the stages; here are the signal and the tasks it waits for.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -11,17 +13,20 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     wish: CancellationToken,
+    /// The same as a flag, which every request looks at without a lock.
+    begun: Arc<AtomicBool>,
     tasks: TaskTracker,
 }
 
 impl Shutdown {
     /// Asks everything to stop. Calling it again changes nothing.
     pub fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
         self.wish.cancel();
     }
 
     pub fn has_begun(&self) -> bool {
-        self.wish.is_cancelled()
+        self.begun.load(Ordering::Acquire)
     }
 
     /// Ends when the server is asked to stop.

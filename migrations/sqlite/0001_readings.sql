@@ -58,6 +58,40 @@ create table readings (
     primary key (sensor_key, observed_ms)
 ) strict, without rowid;
 
+-- Where readings arrive, in the order of their commits. Readings of many sensors lie far apart in
+-- `readings`, and each would dirty a page of its own; here a commit appends to one page. They are
+-- moved over in bulk: when enough have gathered, before a query and at start.
+create table arrivals (
+    arrival integer primary key,
+    sensor_key integer not null,
+    observed_ms integer not null,
+    room_key integer not null,
+    flags integer not null,
+    co2 real,
+    pm25 real,
+    tvoc real,
+    temperature real,
+    humidity real,
+    pm10 real,
+    pm1 real,
+    no2 real,
+    o3 real,
+    hcho real,
+    co real,
+    radon real,
+    pressure real,
+    vocindex real,
+    noxindex real,
+    noise real,
+    light real,
+    occupants real,
+    extras text,
+    -- The sensor's row after the commit that brought this reading.
+    sensor_room_key integer not null,
+    sensor_reading_count integer not null,
+    sensor_period_ms real
+) strict;
+
 -- One row for each start of the server: the first half of the ids on the wire, which are never used
 -- again after a restart.
 create table stream_epochs (

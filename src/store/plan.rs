@@ -177,6 +177,10 @@ impl<'a> Planner<'a> {
             }
         };
         let identity = (sensor, scored.reading.observed_at);
+        if self.state(sensor).newest.is_none_or(|newest| identity.1 > newest) {
+            // Newer than all there is, so nothing can be stored under its identity.
+            return self.insert(sensor, room, place, scored);
+        }
         match self.stored(identity) {
             None => self.insert(sensor, room, place, scored),
             Some(row) => self.merge(identity, row, room, &scored.reading),

@@ -1,75 +1,160 @@
-//! One transaction.
+//! Transactions.
 //!
-//! Each awaited statement costs a hand-off to the connection's thread, so the usual commit is a
-//! single text of four statements, prepared once.
+//! A commit appends to `arrivals`; [`settle`] moves what has gathered to `readings`, sorted, so that
+//! each page of it is written once for many readings. Each awaited statement costs a hand-off to the
+//! connection's thread, so a transaction is a single text of several statements, prepared once.
 
 use crate::domain::{Extras, Quantity};
+use crate::store::directory::SensorKey;
 use crate::store::engine::{Changes, ReadingRow, SensorCounters, StoreError};
+use rustc_hash::FxHashMap;
+use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// Flag bit: the unit of TVOC was assumed.
 pub(super) const TVOC_UNIT_ASSUMED: i64 = 1;
 
-/// The statements that write 1, 2, 4 … [`Changes::READINGS_MAX`] readings. A batch uses the next
-/// larger one; rows whose parameters are left unbound are null and skipped.
+/// Columns of a reading before and after its quantities.
+const KEY_COLUMNS: [&str; 4] = ["sensor_key", "observed_ms", "room_key", "flags"];
+const EXTRAS_COLUMN: &str = "extras";
+/// What `arrivals` has besides.
+const SENSOR_COLUMNS: [&str; 3] = ["sensor_room_key", "sensor_reading_count", "sensor_period_ms"];
+
+/// Quantities that nearly every sensor of this product sends, and that are bound for every reading.
+/// The others, and extras, are bound only in batches that have any.
+const USUAL: [Quantity; 5] = [
+    Quantity::Co2,
+    Quantity::Pm25,
+    Quantity::Tvoc,
+    Quantity::Temperature,
+    Quantity::Humidity,
+];
+
+/// Which columns a statement binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    Usual,
+    Full,
+}
+
+impl Width {
+    fn of(readings: &[ReadingRow]) -> Self {
+        let usual = |row: &ReadingRow| {
+            row.extras.is_empty() && row.values.iter().all(|(quantity, _)| USUAL.contains(&quantity))
+        };
+        if readings.iter().all(usual) { Self::Usual } else { Self::Full }
+    }
+
+    fn quantities(self) -> &'static [Quantity] {
+        match self {
+            Self::Usual => &USUAL,
+            Self::Full => &Quantity::ALL,
+        }
+    }
+}
+
+/// Texts of the statements that write.
 #[derive(Debug)]
-pub(super) struct InsertStatements(Vec<Insert>);
+pub(super) struct Statements {
+    usual: Vec<Arrive>,
+    full: Vec<Arrive>,
+    settle: Arc<str>,
+}
 
 #[derive(Debug)]
-struct Insert {
+struct Arrive {
     /// Inside a transaction that is already open.
     inside: Arc<str>,
     /// With a transaction around it.
     alone: Arc<str>,
 }
 
-impl InsertStatements {
+impl Statements {
     pub(super) fn new() -> Self {
-        let mut statements = Vec::new();
-        let mut rows = 1;
-        while rows <= Changes::READINGS_MAX {
-            let inside = statement(rows);
-            let alone = format!("begin immediate; {inside}; commit").into();
-            statements.push(Insert { inside: inside.into(), alone });
-            rows *= 2;
+        Self {
+            usual: arrive_statements(Width::Usual),
+            full: arrive_statements(Width::Full),
+            settle: settle_statement().into(),
         }
-        Self(statements)
     }
 
-    fn for_rows(&self, rows: usize) -> Result<&Insert, StoreError> {
-        self.0.get(rows.next_power_of_two().ilog2() as usize).ok_or_else(|| {
+    fn arrive(&self, width: Width, rows: usize) -> Result<&Arrive, StoreError> {
+        let statements = match width {
+            Width::Usual => &self.usual,
+            Width::Full => &self.full,
+        };
+        statements.get(rows.next_power_of_two().ilog2() as usize).ok_or_else(|| {
             StoreError::Unusable(format!("{rows} readings are too many for one transaction"))
         })
     }
 }
 
-/// Columns of a reading before its quantities.
-const KEY_COLUMNS: [&str; 4] = ["sensor_key", "observed_ms", "room_key", "flags"];
+/// Statements for 1, 2, 4 … [`Changes::READINGS_MAX`] readings. A batch uses the next larger one;
+/// rows whose parameters are left unbound are null and skipped.
+fn arrive_statements(width: Width) -> Vec<Arrive> {
+    let mut statements = Vec::new();
+    let mut rows = 1;
+    while rows <= Changes::READINGS_MAX {
+        let inside = arrive_statement(width, rows);
+        let alone = format!("begin immediate; {inside}; commit").into();
+        statements.push(Arrive { inside: inside.into(), alone });
+        rows *= 2;
+    }
+    statements
+}
 
-fn statement(rows: usize) -> String {
-    let columns: Vec<&str> = KEY_COLUMNS
+fn reading_columns() -> Vec<&'static str> {
+    let quantities = Quantity::ALL.into_iter().map(Quantity::flat_key);
+    KEY_COLUMNS.into_iter().chain(quantities).chain([EXTRAS_COLUMN]).collect()
+}
+
+fn arrive_statement(width: Width, rows: usize) -> String {
+    let columns: Vec<_> = KEY_COLUMNS
         .into_iter()
-        .chain(Quantity::ALL.into_iter().map(Quantity::flat_key))
-        .chain(["extras"])
+        .chain(width.quantities().iter().map(|quantity| quantity.flat_key()))
+        .chain((width == Width::Full).then_some(EXTRAS_COLUMN))
+        .chain(SENSOR_COLUMNS)
         .collect();
     let row = format!("({})", vec!["?"; columns.len()].join(", "));
-    let changed: Vec<String> =
-        columns.iter().skip(2).map(|column| format!("{column} = excluded.{column}")).collect();
     format!(
-        "update sensors set
-            room_key = change.value ->> 1,
-            reading_count = change.value ->> 2,
-            period_ms = change.value ->> 3
-        from json_each(?) as change
-        where sensors.key = change.value ->> 0;
-        insert into readings ({columns})
-        select * from (values {rows}) where column1 is not null
-        on conflict (sensor_key, observed_ms) do update set {changed}",
+        "insert into arrivals ({columns})
+        select * from (values {rows}) where column1 is not null",
         columns = columns.join(", "),
         rows = vec![row; rows].join(", "),
+    )
+}
+
+fn settle_statement() -> String {
+    let columns = reading_columns();
+    let changed: Vec<_> =
+        columns.iter().skip(2).map(|column| format!("{column} = excluded.{column}")).collect();
+    let arrived: Vec<_> = columns.iter().map(|column| format!("arrivals.{column}")).collect();
+    // Only keys are sorted, not whole rows. Of several rows with one identity the last to arrive has
+    // everything the others had. The other columns of `max` are those of the row that has the
+    // maximum.
+    format!(
+        "begin immediate;
+        insert into readings ({columns})
+        select {arrived} from (
+            select arrival from arrivals order by sensor_key, observed_ms, arrival
+        ) as sorted cross join arrivals on arrivals.arrival = sorted.arrival
+        where true
+        on conflict (sensor_key, observed_ms) do update set {changed};
+        update sensors set
+            room_key = newest.sensor_room_key,
+            reading_count = newest.sensor_reading_count,
+            period_ms = newest.sensor_period_ms
+        from (
+            select sensor_key, max(arrival), sensor_room_key, sensor_reading_count, sensor_period_ms
+            from arrivals group by sensor_key
+        ) as newest
+        where sensors.key = newest.sensor_key;
+        delete from arrivals;
+        commit",
+        columns = columns.join(", "),
+        arrived = arrived.join(", "),
         changed = changed.join(", "),
     )
 }
@@ -77,15 +162,33 @@ fn statement(rows: usize) -> String {
 /// Makes `changes` durable or, when it fails, leaves no transaction open.
 pub(super) async fn commit(
     connection: &mut SqliteConnection,
-    statements: &InsertStatements,
+    statements: &Statements,
     changes: &Changes,
 ) -> Result<(), StoreError> {
-    let insert = statements.for_rows(changes.readings.len())?;
+    let width = Width::of(&changes.readings);
+    let arrive = statements.arrive(width, changes.readings.len())?;
     let result = if changes.has_new_places() {
-        commit_with_places(connection, insert, changes).await
+        commit_with_places(connection, arrive, width, changes).await
     } else {
-        write_readings(connection, &insert.alone, changes).await
+        write_readings(connection, &arrive.alone, width, changes).await
     };
+    roll_back_unless_done(connection, result).await
+}
+
+/// Moves everything from `arrivals` to `readings`.
+pub(super) async fn settle(
+    connection: &mut SqliteConnection,
+    statements: &Statements,
+) -> Result<(), StoreError> {
+    let settle = AssertSqlSafe(Arc::clone(&statements.settle));
+    let result = sqlx::query(settle).execute(&mut *connection).await;
+    roll_back_unless_done(connection, result.map(drop).map_err(StoreError::from)).await
+}
+
+async fn roll_back_unless_done(
+    connection: &mut SqliteConnection,
+    result: Result<(), StoreError>,
+) -> Result<(), StoreError> {
     if result.is_err() {
         // Fails when the database has already rolled back by itself, which is as good.
         if let Err(error) = sqlx::query("rollback").execute(connection).await {
@@ -97,12 +200,13 @@ pub(super) async fn commit(
 
 async fn commit_with_places(
     connection: &mut SqliteConnection,
-    insert: &Insert,
+    arrive: &Arrive,
+    width: Width,
     changes: &Changes,
 ) -> Result<(), StoreError> {
     sqlx::query("begin immediate").execute(&mut *connection).await?;
     add_places(connection, changes).await?;
-    write_readings(connection, &insert.inside, changes).await?;
+    write_readings(connection, &arrive.inside, width, changes).await?;
     sqlx::query("commit").execute(connection).await?;
     Ok(())
 }
@@ -110,11 +214,13 @@ async fn commit_with_places(
 async fn write_readings(
     connection: &mut SqliteConnection,
     statement: &Arc<str>,
+    width: Width,
     changes: &Changes,
 ) -> Result<(), StoreError> {
+    let columns = KEY_COLUMNS.len() + Quantity::COUNT + 1 + SENSOR_COLUMNS.len();
     let mut arguments = SqliteArguments::default();
-    arguments.reserve(1 + changes.readings.len() * (KEY_COLUMNS.len() + Quantity::COUNT + 1), 0);
-    bind_all(&mut arguments, changes).map_err(sqlx::Error::Encode)?;
+    arguments.reserve(changes.readings.len() * columns, 0);
+    bind_all(&mut arguments, width, changes).map_err(sqlx::Error::Encode)?;
     sqlx::query_with(AssertSqlSafe(Arc::clone(statement)), arguments).execute(connection).await?;
     Ok(())
 }
@@ -158,44 +264,37 @@ pub(super) fn json(rows: &impl serde::Serialize) -> Result<String, StoreError> {
 
 fn bind_all(
     arguments: &mut SqliteArguments,
+    width: Width,
     changes: &Changes,
-) -> Result<(), sqlx::error::BoxDynError> {
-    arguments.add(counters_json(&changes.counters))?;
+) -> Result<(), BoxDynError> {
+    let counters: FxHashMap<SensorKey, &SensorCounters> =
+        changes.counters.iter().map(|counters| (counters.sensor, counters)).collect();
     for row in &changes.readings {
-        bind(arguments, row)?;
+        bind(arguments, width, row)?;
+        let counters = counters.get(&row.sensor).ok_or("a reading has no counters")?;
+        arguments.add(counters.room.0)?;
+        arguments.add(i64::try_from(counters.reading_count)?)?;
+        arguments.add(counters.period_ms)?;
     }
     Ok(())
 }
 
 fn bind(
     arguments: &mut SqliteArguments,
+    width: Width,
     row: &ReadingRow,
-) -> Result<(), sqlx::error::BoxDynError> {
+) -> Result<(), BoxDynError> {
     arguments.add(row.sensor.0)?;
     arguments.add(row.observed_at.millis())?;
     arguments.add(row.room.0)?;
     arguments.add(if row.tvoc_unit_assumed { TVOC_UNIT_ASSUMED } else { 0 })?;
-    for quantity in Quantity::ALL {
-        arguments.add(row.values.get(quantity))?;
+    for quantity in width.quantities() {
+        arguments.add(row.values.get(*quantity))?;
     }
-    arguments.add(extras_json(&row.extras)?)?;
+    if width == Width::Full {
+        arguments.add(extras_json(&row.extras)?)?;
+    }
     Ok(())
-}
-
-fn counters_json(counters: &[SensorCounters]) -> String {
-    let mut json = String::with_capacity(counters.len() * 32);
-    for (position, one) in counters.iter().enumerate() {
-        let comma = if position == 0 { '[' } else { ',' };
-        // Writing to a string cannot fail.
-        let _: std::fmt::Result =
-            write!(json, "{comma}[{},{},{},", one.sensor.0, one.room.0, one.reading_count);
-        let _: std::fmt::Result = match one.period_ms {
-            Some(period) => write!(json, "{period}]"),
-            None => write!(json, "null]"),
-        };
-    }
-    json.push(']');
-    json
 }
 
 fn extras_json(extras: &Extras) -> Result<Option<String>, serde_json::Error> {
