@@ -130,15 +130,16 @@ impl Client {
         }
     }
 
-    /// Sends frames whose bytes are also in `slices`. The usual case, an empty queue and a socket
+    /// Sends frames, whose bytes are also in `joined`. The usual case, an empty queue and a socket
     /// with room, is one system call and nothing else.
-    pub(super) fn send_all(&self, frames: &[Bytes], slices: &[IoSlice<'_>]) {
+    pub(super) fn send_all(&self, frames: &[Bytes], joined: &[u8]) {
         if !self.is_open() {
             return;
         }
         let mut written = 0;
         if !self.has_backlog() {
-            match self.stream.try_write_vectored(slices) {
+            match self.stream.try_write(joined) {
+                Ok(bytes) if bytes == joined.len() => return,
                 Ok(bytes) => written = bytes,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return self.drop_now(),

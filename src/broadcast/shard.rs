@@ -9,10 +9,9 @@ use super::message::measurement;
 use super::protocol::Filter;
 use super::topic::{Topic, TopicSet};
 use crate::store::{Stored, StreamId};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
-use std::io::IoSlice;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -47,13 +46,16 @@ impl Outgoing {
     }
 }
 
-/// What the hub asks of a shard.
-#[derive(Debug)]
+/// What the hub asks of a shard, which passes it on to the next one of its chain.
+#[derive(Debug, Clone)]
 pub(super) enum Order {
     Publish(Arc<[Outgoing]>),
     /// Close everybody with 1001.
     Close,
 }
+
+/// The shard that delivers after this one, once it has started.
+pub(super) type NextShard = Arc<OnceLock<mpsc::Sender<Order>>>;
 
 /// Publishes that may wait for a shard; the writer waits when there are more.
 pub(super) const ORDERS_MAX: usize = 256;
@@ -71,18 +73,20 @@ pub(super) struct Shard {
     clients: RefCell<Slab<Rc<Client>>>,
     /// Id of the last message delivered.
     position: Cell<StreamId>,
+    next: NextShard,
 }
 
 /// Bytes read from a client at once.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
 impl Shard {
-    pub(super) fn new(hub: Hub, position: StreamId) -> Rc<Self> {
+    pub(super) fn new(hub: Hub, position: StreamId, next: NextShard) -> Rc<Self> {
         Rc::new(Self {
             hub,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             clients: RefCell::default(),
             position: Cell::new(position),
+            next,
         })
     }
 
@@ -104,44 +108,54 @@ impl Shard {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(Order::Publish(messages)) => {
-                        let closing = self.turn(messages, &mut orders);
-                        if closing {
-                            self.close_all();
-                        }
-                        // The connections of this thread get their turn between two publishes.
-                        tokio::task::yield_now().await;
-                    }
-                    Some(Order::Close) => self.close_all(),
-                    None => return,
-                },
+                order = orders.recv() => {
+                    let Some(order) = order else { return };
+                    self.turn(order, &mut orders).await;
+                }
                 now = ticks.tick() => self.tick(now),
             }
         }
     }
 
-    /// Delivers `messages` together with what else has gathered; says whether an order to close came
-    /// behind them.
-    fn turn(&self, messages: Arc<[Outgoing]>, orders: &mut mpsc::Receiver<Order>) -> bool {
-        let mut count = messages.len();
-        let mut gathered = vec![messages];
-        let mut closing = false;
-        while count < MESSAGES_PER_TURN_MAX && !closing {
+    /// Follows `order` together with what else has gathered, and passes all of it on.
+    async fn turn(&self, order: Order, orders: &mut mpsc::Receiver<Order>) {
+        let mut gathered = vec![order];
+        let mut count = 0;
+        while let Some(Order::Publish(messages)) = gathered.last() {
+            count += messages.len();
             match orders.try_recv() {
-                Ok(Order::Publish(messages)) => {
-                    count += messages.len();
-                    gathered.push(messages);
+                Ok(order) if count < MESSAGES_PER_TURN_MAX => gathered.push(order),
+                Ok(order) => {
+                    gathered.push(order);
+                    break;
                 }
-                Ok(Order::Close) => closing = true,
                 Err(_) => break,
             }
         }
-        let messages: Vec<&Outgoing> = gathered.iter().flat_map(|some| some.iter()).collect();
+        let messages: Vec<&Outgoing> = gathered
+            .iter()
+            .filter_map(|order| match order {
+                Order::Publish(messages) => Some(messages.iter()),
+                Order::Close => None,
+            })
+            .flatten()
+            // A shard that has just started may be handed what was published before.
+            .filter(|message| message.id() > self.position.get())
+            .collect();
         for messages in messages.chunks(MESSAGES_PER_TURN_MAX) {
             self.deliver(messages);
         }
-        closing
+        if gathered.iter().any(|order| matches!(order, Order::Close)) {
+            self.close_all();
+        }
+        if let Some(next) = self.next.get() {
+            for order in gathered {
+                // A shard that is gone has nobody to tell.
+                next.send(order).await.unwrap_or_default();
+            }
+        }
+        // The connections of this thread get their turn between two publishes.
+        tokio::task::yield_now().await;
     }
 
     fn deliver(&self, messages: &[&Outgoing]) {
@@ -152,13 +166,13 @@ impl Shard {
             return;
         }
         let frames: Vec<Bytes> = messages.iter().map(|message| message.frame().clone()).collect();
-        let slices: Vec<IoSlice<'_>> = frames.iter().map(|frame| IoSlice::new(frame)).collect();
+        let joined = join(&frames);
         let topics: TopicSet = messages.iter().map(|message| message.topic).collect();
         for (_, client) in &*clients {
             let interest = client.interest.borrow();
             let wants_all = topics.iter().all(|topic| interest.topics.wants(topic));
             if wants_all && client.snapshot_at.get() < first.id() {
-                client.send_all(&frames, &slices);
+                client.send_all(&frames, &joined);
                 continue;
             }
             let wanted: Vec<Bytes> = messages
@@ -168,8 +182,7 @@ impl Shard {
                 .map(|message| message.frame().clone())
                 .collect();
             if !wanted.is_empty() {
-                let slices: Vec<_> = wanted.iter().map(|frame| IoSlice::new(frame)).collect();
-                client.send_all(&wanted, &slices);
+                client.send_all(&wanted, &join(&wanted));
             }
         }
     }
@@ -196,4 +209,16 @@ impl Shard {
             client.close(frame::close::GOING_AWAY, "the server is stopping");
         }
     }
+}
+
+/// Frames as one run of bytes, which every client then gets with one plain write.
+fn join(frames: &[Bytes]) -> Bytes {
+    if let [one] = frames {
+        return one.clone();
+    }
+    let mut joined = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
+    for frame in frames {
+        joined.extend_from_slice(frame);
+    }
+    joined.freeze()
 }
