@@ -28,7 +28,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// A server that listens but does not serve yet.
-#[expect(missing_debug_implementations, reason = "the library's server has none")]
+#[expect(
+    missing_debug_implementations,
+    reason = "the library's server has none"
+)]
 pub struct Application {
     config: ServeConfig,
     address: SocketAddr,
@@ -108,7 +111,16 @@ impl Application {
             request_ids,
         };
         let server = server(&config, listener, services, upgrade)?;
-        Ok(Self { config, address, server, writer, queue, hub, store, shutdown })
+        Ok(Self {
+            config,
+            address,
+            server,
+            writer,
+            queue,
+            hub,
+            store,
+            shutdown,
+        })
     }
 
     /// The port listened on; useful when the configured one was 0.
@@ -123,7 +135,16 @@ impl Application {
 
     /// Serves until SIGTERM, Ctrl-C or [`Shutdown::begin`], then stops in order.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        let Self { config, address, server, writer, queue, hub, store, shutdown } = self;
+        let Self {
+            config,
+            address,
+            server,
+            writer,
+            queue,
+            hub,
+            store,
+            shutdown,
+        } = self;
         let handle = server.handle();
         let writing = actix_rt::spawn(writer.run());
         let serving = actix_rt::spawn(server);
@@ -161,7 +182,10 @@ async fn stop(
         tracing::warn!("some clients did not leave in time");
     }
     handle.stop(true).await;
-    if timeout(config.shutdown_timeout, shutdown.tasks_ended()).await.is_err() {
+    if timeout(config.shutdown_timeout, shutdown.tasks_ended())
+        .await
+        .is_err()
+    {
         tracing::warn!("some tasks did not end in time");
     }
 }
@@ -204,7 +228,11 @@ fn server(
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "TCP_NODELAY not set");
                 }
-                Ok((GuardedStream::new(stream, head_timeout), Protocol::Http1, peer))
+                Ok((
+                    GuardedStream::new(stream, head_timeout),
+                    Protocol::Http1,
+                    peer,
+                ))
             });
             let http = HttpService::build()
                 .keep_alive(http::KEEP_ALIVE)

@@ -1,6 +1,11 @@
 //! Every setting: meaning, unit, default. None of them is secret in this version.
 //!
 //! Each is an environment variable and a flag of the same meaning; the flag wins.
+#![expect(
+    rustdoc::bare_urls,
+    clippy::doc_markdown,
+    reason = "these comments are the help text"
+)]
 
 use crate::score::Profile;
 use crate::store::RegistryLimits;
@@ -38,7 +43,12 @@ pub enum Command {
 pub struct ServeConfig {
     /// Address to listen on; port 0 picks a free one. In this version only a loopback address,
     /// unless IAQ_INSECURE=1
-    #[arg(long, env = "IAQ_BIND", value_name = "IAQ_BIND", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "IAQ_BIND",
+        value_name = "IAQ_BIND",
+        default_value = "127.0.0.1:8080"
+    )]
     pub bind: SocketAddr,
 
     /// Serve on an address that others can reach although nobody has to log in
@@ -47,17 +57,30 @@ pub struct ServeConfig {
     pub insecure: bool,
 
     /// Worker threads; 0 takes the number of cores
-    #[arg(long, env = "IAQ_WORKERS", value_name = "IAQ_WORKERS", default_value_t = 0)]
+    #[arg(
+        long,
+        env = "IAQ_WORKERS",
+        value_name = "IAQ_WORKERS",
+        default_value_t = 0
+    )]
     pub workers: usize,
 
     /// Database; a missing SQLite file is created
-    #[arg(long, env = "DATABASE_URL", value_name = "DATABASE_URL",
-        default_value = "sqlite://iaqverse.db")]
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "DATABASE_URL",
+        default_value = "sqlite://iaqverse.db"
+    )]
     pub database_url: String,
 
     /// Folder of the built pages
-    #[arg(long, env = "IAQ_PAGES_DIR", value_name = "IAQ_PAGES_DIR",
-        default_value = "frontend/dist")]
+    #[arg(
+        long,
+        env = "IAQ_PAGES_DIR",
+        value_name = "IAQ_PAGES_DIR",
+        default_value = "frontend/dist"
+    )]
     pub pages_dir: PathBuf,
 
     /// Add a simulated building that posts to this server
@@ -65,18 +88,31 @@ pub struct ServeConfig {
     pub demo: bool,
 
     /// Score of the air
-    #[arg(long, env = "IAQ_SCORE_PROFILE", value_name = "IAQ_SCORE_PROFILE",
-        default_value = "iaqverse")]
+    #[arg(
+        long,
+        env = "IAQ_SCORE_PROFILE",
+        value_name = "IAQ_SCORE_PROFILE",
+        default_value = "iaqverse"
+    )]
     pub score_profile: Profile,
 
     /// Unit of TVOC values that come without one
-    #[arg(long, env = "IAQ_TVOC_UNIT", value_name = "IAQ_TVOC_UNIT", default_value = "ppb")]
+    #[arg(
+        long,
+        env = "IAQ_TVOC_UNIT",
+        value_name = "IAQ_TVOC_UNIT",
+        default_value = "ppb"
+    )]
     pub tvoc_unit: TvocUnit,
 
     /// Origins whose pages may open the WebSocket besides this server's own, comma-separated, for
     /// example https://dashboard.example
-    #[arg(long, env = "IAQ_ALLOWED_ORIGINS", value_name = "IAQ_ALLOWED_ORIGINS",
-        value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "IAQ_ALLOWED_ORIGINS",
+        value_name = "IAQ_ALLOWED_ORIGINS",
+        value_delimiter = ','
+    )]
     pub allowed_origins: Vec<String>,
 
     /// Proxies whose X-Forwarded-For is believed, as comma-separated CIDRs
@@ -95,8 +131,12 @@ pub struct ServeConfig {
     pub body_expanded_bytes_max: usize,
 
     /// Most readings in one request
-    #[arg(long, env = "IAQ_BATCH_READINGS_MAX", value_name = "IAQ_BATCH_READINGS_MAX",
-        default_value_t = 10_000)]
+    #[arg(
+        long,
+        env = "IAQ_BATCH_READINGS_MAX",
+        value_name = "IAQ_BATCH_READINGS_MAX",
+        default_value_t = 10_000
+    )]
     pub batch_readings_max: usize,
 
     /// Longest time for a request's head to arrive
@@ -110,26 +150,48 @@ pub struct ServeConfig {
     pub body_timeout: Duration,
 
     /// Readings that may wait to be written; more are answered 503
-    #[arg(long, env = "IAQ_QUEUE_READINGS_MAX", value_name = "IAQ_QUEUE_READINGS_MAX",
-        default_value_t = 65_536)]
+    #[arg(
+        long,
+        env = "IAQ_QUEUE_READINGS_MAX",
+        value_name = "IAQ_QUEUE_READINGS_MAX",
+        default_value_t = 65_536
+    )]
     pub queue_readings_max: usize,
 
     /// Most sensors the registry takes
-    #[arg(long, env = "IAQ_SENSORS_MAX", value_name = "IAQ_SENSORS_MAX",
-        default_value_t = 100_000)]
+    #[arg(
+        long,
+        env = "IAQ_SENSORS_MAX",
+        value_name = "IAQ_SENSORS_MAX",
+        default_value_t = 100_000
+    )]
     pub sensors_max: usize,
 
     /// Most rooms the registry takes
-    #[arg(long, env = "IAQ_ROOMS_MAX", value_name = "IAQ_ROOMS_MAX", default_value_t = 20_000)]
+    #[arg(
+        long,
+        env = "IAQ_ROOMS_MAX",
+        value_name = "IAQ_ROOMS_MAX",
+        default_value_t = 20_000
+    )]
     pub rooms_max: usize,
 
     /// Most WebSocket connections; 0 for no limit
-    #[arg(long, env = "IAQ_WS_MAX", value_name = "IAQ_WS_MAX", default_value_t = 20_000)]
+    #[arg(
+        long,
+        env = "IAQ_WS_MAX",
+        value_name = "IAQ_WS_MAX",
+        default_value_t = 20_000
+    )]
     pub ws_max: usize,
 
     /// Most WebSocket connections of one address; 0 for no limit
-    #[arg(long, env = "IAQ_WS_MAX_PER_IP", value_name = "IAQ_WS_MAX_PER_IP",
-        default_value_t = 100)]
+    #[arg(
+        long,
+        env = "IAQ_WS_MAX_PER_IP",
+        value_name = "IAQ_WS_MAX_PER_IP",
+        default_value_t = 100
+    )]
     pub ws_max_per_ip: usize,
 
     /// Bytes that may wait for one WebSocket client; a client further behind is closed with 1013
@@ -160,11 +222,20 @@ pub struct ServeConfig {
 #[derive(Debug, Clone, Args)]
 pub struct LogConfig {
     /// Level, or levels by module: info, debug, iaqverse::http=debug …
-    #[arg(long = "log", env = "IAQ_LOG", value_name = "IAQ_LOG", default_value = "info")]
+    #[arg(
+        long = "log",
+        env = "IAQ_LOG",
+        value_name = "IAQ_LOG",
+        default_value = "info"
+    )]
     pub filter: String,
 
     /// Form of a line; by default pretty on a terminal and json elsewhere
-    #[arg(long = "log-format", env = "IAQ_LOG_FORMAT", value_name = "IAQ_LOG_FORMAT")]
+    #[arg(
+        long = "log-format",
+        env = "IAQ_LOG_FORMAT",
+        value_name = "IAQ_LOG_FORMAT"
+    )]
     pub format: Option<LogFormat>,
 }
 
@@ -244,7 +315,8 @@ impl ServeConfig {
             }
         }
         for origin in &self.allowed_origins {
-            if !url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin)
+            if !url::Url::parse(origin)
+                .is_ok_and(|url| url.origin().ascii_serialization() == *origin)
             {
                 return refuse(
                     "IAQ_ALLOWED_ORIGINS",
@@ -256,7 +328,10 @@ impl ServeConfig {
     }
 
     pub fn registry_limits(&self) -> RegistryLimits {
-        RegistryLimits { sensors_max: self.sensors_max, rooms_max: self.rooms_max }
+        RegistryLimits {
+            sensors_max: self.sensors_max,
+            rooms_max: self.rooms_max,
+        }
     }
 
     pub fn worker_count(&self) -> usize {
@@ -283,7 +358,7 @@ fn switch(text: &str) -> Result<bool, String> {
 fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| format!("{text:?} is no network like 10.0.0.0/8"))
+        .map_err(|_invalid| format!("{text:?} is no network like 10.0.0.0/8"))
 }
 
 #[cfg(test)]
@@ -292,7 +367,9 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<ServeConfig, String> {
         let arguments = ["iaqverse"].iter().chain(arguments);
-        Cli::try_parse_from(arguments).map(|cli| cli.serve).map_err(|error| error.to_string())
+        Cli::try_parse_from(arguments)
+            .map(|cli| cli.serve)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -324,13 +401,19 @@ mod tests {
             (["--ws-silence-max", "1s"], "IAQ_WS_SILENCE_MAX"),
             (["--allowed-origins", "example.org"], "IAQ_ALLOWED_ORIGINS"),
         ] {
-            assert_eq!(parse(&arguments).unwrap().check().unwrap_err().setting, name);
+            assert_eq!(
+                parse(&arguments).unwrap().check().unwrap_err().setting,
+                name
+            );
         }
     }
 
     #[test]
     fn another_address_is_served_only_when_told_to() {
-        parse(&["--bind", "0.0.0.0:80", "--insecure"]).unwrap().check().unwrap();
+        parse(&["--bind", "0.0.0.0:80", "--insecure"])
+            .unwrap()
+            .check()
+            .unwrap();
         parse(&["--bind", "[::1]:80"]).unwrap().check().unwrap();
     }
 
@@ -341,7 +424,10 @@ mod tests {
         for argument in Cli::command().get_arguments() {
             if let Some(variable) = argument.get_env() {
                 let variable = variable.to_str().unwrap();
-                assert!(example.contains(&format!("{variable}=")), "{variable} is missing");
+                assert!(
+                    example.contains(&format!("{variable}=")),
+                    "{variable} is missing"
+                );
             }
         }
     }

@@ -18,6 +18,8 @@ pub mod broadcast;
 
 pub mod query;
 
+pub mod system;
+
 pub mod http;
 
 pub mod app;

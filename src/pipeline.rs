@@ -66,7 +66,10 @@ impl Pipeline {
             }
         }
         let mut appended = self.queue.append(scored).await?.into_iter();
-        Ok(outcomes.into_iter().filter_map(|known| known.or_else(|| appended.next())).collect())
+        Ok(outcomes
+            .into_iter()
+            .filter_map(|known| known.or_else(|| appended.next()))
+            .collect())
     }
 
     async fn check(
@@ -74,7 +77,10 @@ impl Pipeline {
         body: Bytes,
         layout: Layout,
     ) -> Result<Vec<Result<ScoredReading, Rejection>>, PipelineError> {
-        let rules = Rules { now: self.clock.now(), tvoc_unit: self.tvoc_unit };
+        let rules = Rules {
+            now: self.clock.now(),
+            tvoc_unit: self.tvoc_unit,
+        };
         let (profile, readings_max) = (self.profile, self.readings_max);
         let large = body.len() > INLINE_BYTES_MAX;
         let work = move || -> Result<_, BatchError> {
@@ -83,11 +89,14 @@ impl Pipeline {
                 Layout::Array => parse_array(&body, readings_max)?,
                 Layout::Lines => parse_lines(&body, readings_max)?,
             };
-            Ok(raw.iter().map(|item| validate_and_score(item, &rules, profile)).collect())
+            Ok(raw
+                .iter()
+                .map(|item| validate_and_score(item, &rules, profile))
+                .collect())
         };
         if large {
             let done = tokio::task::spawn_blocking(work).await;
-            Ok(done.map_err(|_| PipelineError::Aborted)??)
+            Ok(done.map_err(|_panicked| PipelineError::Aborted)??)
         } else {
             Ok(work()?)
         }
@@ -101,5 +110,8 @@ fn validate_and_score(
 ) -> Result<ScoredReading, Rejection> {
     let reading = validate::item(item, rules)?;
     let assessment = profile.assess(&reading.values);
-    Ok(ScoredReading { reading, assessment })
+    Ok(ScoredReading {
+        reading,
+        assessment,
+    })
 }

@@ -1,7 +1,7 @@
 //! When the server stops, and in which order.
 //!
-//! 1. take in nothing more, 2. write what waits, 3. close the WebSockets with 1001, 4. let requests
-//! end, 5. close the database. `app` walks the stages; here are the signal and the tasks it waits for.
+//! Take in nothing more, write what waits, close the sockets with 1001, let requests end, close the
+//! database: `app` walks these stages; here are the signal and the tasks it waits for.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -13,7 +13,9 @@ pub fn start(config: &LogConfig) -> anyhow::Result<()> {
     } else {
         LogFormat::Json
     });
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Pretty => logs.compact().with_target(false).try_init(),
         LogFormat::Json => logs.json().flatten_event(true).try_init(),

@@ -33,14 +33,21 @@ const RETRY_MAX: Duration = Duration::from_secs(20);
 /// Prints messages to standard output until interrupted, reconnecting as often as needed.
 pub async fn command(arguments: WatchArgs) -> anyhow::Result<()> {
     let mut url = url::Url::parse(&arguments.url).context("the address of the server")?;
-    anyhow::ensure!(url.scheme() == "ws", "only ws:// addresses can be watched, not {url}");
-    url.query_pairs_mut().append_pair("topics", &arguments.topics.join(","));
+    anyhow::ensure!(
+        url.scheme() == "ws",
+        "only ws:// addresses can be watched, not {url}"
+    );
+    url.query_pairs_mut()
+        .append_pair("topics", &arguments.topics.join(","));
     let mut shown = 0;
     let mut wait = RETRY_FIRST;
     loop {
         match watch(&url, &arguments, &mut shown, &mut wait).await {
             Ok(()) => return Ok(()),
-            Err(error) => note(&format!("{error:#}; trying again in {} ms", wait.as_millis())),
+            Err(error) => note(&format!(
+                "{error:#}; trying again in {} ms",
+                wait.as_millis()
+            )),
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -57,8 +64,9 @@ async fn watch(
     shown: &mut u64,
     wait: &mut Duration,
 ) -> anyhow::Result<()> {
-    let (mut socket, _) =
-        tokio_tungstenite::connect_async(url.as_str()).await.context("cannot connect")?;
+    let (mut socket, _) = tokio_tungstenite::connect_async(url.as_str())
+        .await
+        .context("cannot connect")?;
     *wait = RETRY_FIRST;
     if arguments.snapshot {
         let subscribe = serde_json::json!(
@@ -74,7 +82,10 @@ async fn watch(
         match message.context("the server is gone")?? {
             Message::Text(text) => {
                 let mut output = std::io::stdout().lock();
-                if writeln!(output, "{text}").and_then(|()| output.flush()).is_err() {
+                if writeln!(output, "{text}")
+                    .and_then(|()| output.flush())
+                    .is_err()
+                {
                     // Whoever read our output is gone.
                     return Ok(());
                 }

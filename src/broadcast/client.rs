@@ -43,7 +43,9 @@ pub(super) struct Client {
 enum Phase {
     Open,
     /// A close frame is sent or waits to be; only the other one's is awaited.
-    Closing { deadline: Instant },
+    Closing {
+        deadline: Instant,
+    },
     Gone,
 }
 
@@ -75,7 +77,9 @@ impl Interest {
 
     /// Everything subscribed to, filtered or not.
     pub(super) fn all_topics(&self) -> TopicSet {
-        self.filtered.iter().fold(self.topics, |topics, (topic, _)| topics.with(*topic))
+        self.filtered
+            .iter()
+            .fold(self.topics, |topics, (topic, _)| topics.with(*topic))
     }
 }
 
@@ -90,7 +94,10 @@ impl Client {
         Self {
             stream,
             address,
-            interest: RefCell::new(Interest { topics, filtered: Vec::new() }),
+            interest: RefCell::new(Interest {
+                topics,
+                filtered: Vec::new(),
+            }),
             heard: Cell::new(now),
             pinged: Cell::new(now),
             snapshot_at: Cell::default(),
@@ -188,8 +195,12 @@ impl Client {
 
     fn write_some(&self) -> Option<io::Result<usize>> {
         let outbox = self.outbox.borrow();
-        let slices: smallvec::SmallVec<[IoSlice<'_>; 8]> =
-            outbox.frames.iter().take(BUFFERS_PER_WRITE_MAX).map(|b| IoSlice::new(b)).collect();
+        let slices: smallvec::SmallVec<[IoSlice<'_>; 8]> = outbox
+            .frames
+            .iter()
+            .take(BUFFERS_PER_WRITE_MAX)
+            .map(|b| IoSlice::new(b))
+            .collect();
         (!slices.is_empty()).then(|| self.stream.try_write_vectored(&slices))
     }
 
@@ -204,7 +215,9 @@ impl Client {
     pub(super) fn close(&self, code: u16, reason: &str) {
         if self.is_open() {
             self.push(frame::goodbye(code, reason), true);
-            self.phase.set(Phase::Closing { deadline: Instant::now() + CLOSE_WAIT_MAX });
+            self.phase.set(Phase::Closing {
+                deadline: Instant::now() + CLOSE_WAIT_MAX,
+            });
             self.flush();
             self.woken.notify_one();
         }
@@ -259,7 +272,10 @@ mod tests {
 
     fn outbox(frames: &[&'static [u8]]) -> Outbox {
         Outbox {
-            frames: frames.iter().map(|frame| Bytes::from_static(frame)).collect(),
+            frames: frames
+                .iter()
+                .map(|frame| Bytes::from_static(frame))
+                .collect(),
             bytes: frames.iter().map(|frame| frame.len()).sum(),
             first_is_rest: false,
         }

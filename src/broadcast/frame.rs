@@ -89,7 +89,10 @@ pub(super) fn goodbye(code: u16, reason: &str) -> Bytes {
     encode(CLOSE, &payload)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "each length is matched to its field")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each length is matched to its field"
+)]
 fn encode(opcode: u8, payload: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(10 + payload.len());
     frame.put_u8(FIN | opcode);
@@ -121,14 +124,18 @@ struct Header {
     fin: bool,
     opcode: u8,
     mask: [u8; 4],
-    header_length: usize,
+    head_length: usize,
     payload_length: usize,
 }
 
 impl Decoder {
     /// A decoder for messages of at most `message_bytes_max` bytes.
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { received: BytesMut::new(), fragments: None, message_bytes_max }
+        Self {
+            received: BytesMut::new(),
+            fragments: None,
+            message_bytes_max,
+        }
     }
 
     /// Adds received bytes.
@@ -140,11 +147,13 @@ impl Decoder {
     /// more may be read.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
-            let Some(header) = self.header()? else { return Ok(None) };
-            if self.received.len() < header.header_length + header.payload_length {
+            let Some(header) = self.header()? else {
+                return Ok(None);
+            };
+            if self.received.len() < header.head_length + header.payload_length {
                 return Ok(None);
             }
-            self.received.advance(header.header_length);
+            self.received.advance(header.head_length);
             let mut payload = self.received.split_to(header.payload_length);
             if self.received.is_empty() {
                 // An idle connection holds no buffer.
@@ -159,7 +168,9 @@ impl Decoder {
 
     /// Reads and judges a header, before its payload is waited for.
     fn header(&self) -> Result<Option<Header>, FrameError> {
-        let [first, second, rest @ ..] = &self.received[..] else { return Ok(None) };
+        let [first, second, rest @ ..] = &self.received[..] else {
+            return Ok(None);
+        };
         let opcode = first & 0x0f;
         let fin = first & FIN != 0;
         self.judge(*first, *second)?;
@@ -183,11 +194,20 @@ impl Decoder {
             .ok()
             .filter(|length| *length <= message_bytes_max.saturating_sub(assembled))
             .ok_or(FrameError::TooBig { message_bytes_max })?;
-        let Some(mask) = rest.get(length_bytes..).and_then(|rest| rest.first_chunk::<4>()) else {
+        let Some(mask) = rest
+            .get(length_bytes..)
+            .and_then(|rest| rest.first_chunk::<4>())
+        else {
             return Ok(None);
         };
-        let header_length = 2 + length_bytes + mask.len();
-        Ok(Some(Header { fin, opcode, mask: *mask, header_length, payload_length }))
+        let head_length = 2 + length_bytes + mask.len();
+        Ok(Some(Header {
+            fin,
+            opcode,
+            mask: *mask,
+            head_length,
+            payload_length,
+        }))
     }
 
     fn judge(&self, first: u8, second: u8) -> Result<(), FrameError> {
@@ -205,23 +225,18 @@ impl Decoder {
             TEXT | BINARY if self.fragments.is_some() => {
                 Err(FrameError::Protocol("a message began within another"))
             }
-            CONTINUATION | TEXT | BINARY => Ok(()),
-            CLOSE | PING | PONG if first & FIN == 0 => {
-                Err(FrameError::Protocol("a control frame must not be fragmented"))
-            }
+            CLOSE | PING | PONG if first & FIN == 0 => Err(FrameError::Protocol(
+                "a control frame must not be fragmented",
+            )),
             CLOSE | PING | PONG if usize::from(second & !MASKED) > CONTROL_BYTES_MAX => {
                 Err(FrameError::Protocol("a control frame may have 125 bytes"))
             }
-            CLOSE | PING | PONG => Ok(()),
+            CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG => Ok(()),
             _ => Err(FrameError::Protocol("unknown opcode")),
         }
     }
 
-    fn accept(
-        &mut self,
-        header: &Header,
-        payload: BytesMut,
-    ) -> Result<Option<Frame>, FrameError> {
+    fn accept(&mut self, header: &Header, payload: BytesMut) -> Result<Option<Frame>, FrameError> {
         Ok(Some(match header.opcode {
             PING => Frame::Ping(payload.freeze()),
             PONG => Frame::Pong,
@@ -240,7 +255,8 @@ impl Decoder {
                 }
                 match kind {
                     TEXT => Frame::Text(
-                        String::from_utf8(message.into()).map_err(|_| FrameError::NotUtf8)?,
+                        String::from_utf8(message.into())
+                            .map_err(|_invalid| FrameError::NotUtf8)?,
                     ),
                     _ => Frame::Binary(message.freeze()),
                 }

@@ -43,6 +43,7 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 impl Upgrade {
     /// A service for each worker, with a shard of the hub.
+    #[expect(clippy::type_complexity, reason = "a service can only be spelled out")]
     pub fn factory(
         self,
     ) -> impl ServiceFactory<
@@ -84,10 +85,13 @@ impl Upgrade {
         match self.accept(&request, &request_id) {
             Ok(accepted) => {
                 answer.extend_from_slice(accepted.head.as_bytes());
-                let address = self.trusted_proxies.client(request.peer_addr(), request.headers());
+                let address = self
+                    .trusted_proxies
+                    .client(request.peer_addr(), request.headers());
                 let seat = self.hub.admit(address);
                 if seat.is_none() {
-                    answer.extend_from_slice(&frame::goodbye(close::TRY_AGAIN_LATER, "server full"));
+                    answer
+                        .extend_from_slice(&frame::goodbye(close::TRY_AGAIN_LATER, "server full"));
                 }
                 if !write(&mut stream, &answer).await {
                     return Ok(());
@@ -110,7 +114,9 @@ impl Upgrade {
                     request_id,
                 };
                 // A task of its own: the one of the HTTP connection is much larger.
-                self.hub.shutdown().spawn(session::run(shard, stream, opening));
+                self.hub
+                    .shutdown()
+                    .spawn(session::run(shard, stream, opening));
             }
             Err(problem) => {
                 tracing::info!(request_id, %problem, "handshake refused");
@@ -140,7 +146,9 @@ impl Upgrade {
         let key = headers
             .get(header::SEC_WEBSOCKET_KEY)
             .filter(|key| {
-                BASE64_STANDARD.decode(key.as_bytes()).is_ok_and(|key| key.len() == 16)
+                BASE64_STANDARD
+                    .decode(key.as_bytes())
+                    .is_ok_and(|key| key.len() == 16)
             })
             .ok_or_else(|| {
                 Problem::bad_request("bad_key", "Sec-WebSocket-Key must be 16 bytes in base64")
@@ -149,17 +157,25 @@ impl Upgrade {
             return Err(Problem::forbidden_origin());
         }
         let (topics, error) = topics(request.uri().query());
-        let digest = Sha1::new().chain_update(key.as_bytes()).chain_update(KEY_SUFFIX).finalize();
+        let digest = Sha1::new()
+            .chain_update(key.as_bytes())
+            .chain_update(KEY_SUFFIX)
+            .finalize();
         let accept = BASE64_STANDARD.encode(digest);
-        let subprotocol = match has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-            true => format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"),
-            false => String::new(),
+        let subprotocol = if has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+            format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n")
+        } else {
+            String::new()
         };
         let head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {accept}\r\n{subprotocol}X-Request-Id: {request_id}\r\n\r\n"
         );
-        Ok(Accepted { head, topics, error })
+        Ok(Accepted {
+            head,
+            topics,
+            error,
+        })
     }
 }
 
@@ -181,16 +197,22 @@ pub fn upgrade_required() -> Problem {
 
 /// The topics of `?topics=a,b`, else `all`; and what was wrong with them.
 fn topics(query: Option<&str>) -> (TopicSet, Option<protocol::CommandError>) {
-    let named = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+    let list = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .find(|(key, _)| key == "topics")
         .map(|(_, names)| names.into_owned());
-    let Some(named) = named.filter(|names| !names.is_empty()) else {
+    let Some(list) = list.filter(|names| !names.is_empty()) else {
         return (TopicSet::EMPTY.with(Topic::All), None);
     };
-    let names: Vec<String> = named.split(',').map(|name| name.trim().to_owned()).collect();
+    let names: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
     match protocol::topics(&names) {
         Ok(topics) => (topics.into_iter().collect(), None),
-        Err(error) => (names.iter().filter_map(|name| Topic::from_name(name)).collect(), Some(error)),
+        Err(error) => (
+            names
+                .iter()
+                .filter_map(|name| Topic::from_name(name))
+                .collect(),
+            Some(error),
+        ),
     }
 }
 
@@ -205,12 +227,12 @@ fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> boo
 /// An answer that ends the connection.
 fn refusal(problem: &Problem, request_id: &str) -> String {
     let body = problem.body(request_id);
-    let mut further = String::new();
+    let retry_after = problem.retry_after_s.map_or(String::new(), |seconds| {
+        format!("Retry-After: {seconds}\r\n")
+    });
+    let mut further = retry_after;
     if problem.status == StatusCode::UPGRADE_REQUIRED {
         further.push_str("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
-    }
-    if let Some(seconds) = problem.retry_after_s {
-        further.push_str(&format!("Retry-After: {seconds}\r\n"));
     }
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/problem+json\r\nContent-Length: {length}\r\n\
@@ -222,7 +244,10 @@ fn refusal(problem: &Problem, request_id: &str) -> String {
 }
 
 async fn write(stream: &mut TcpStream, answer: &[u8]) -> bool {
-    matches!(timeout(ANSWER_WAIT_MAX, stream.write_all(answer)).await, Ok(Ok(())))
+    matches!(
+        timeout(ANSWER_WAIT_MAX, stream.write_all(answer)).await,
+        Ok(Ok(()))
+    )
 }
 
 #[cfg(test)]
@@ -237,7 +262,10 @@ mod tests {
     fn topics_come_from_the_query_and_are_all_by_default() {
         assert_eq!(names(None), ["all"]);
         assert_eq!(names(Some("token=x&topics=")), ["all"]);
-        assert_eq!(names(Some("topics=measurements%2Calerts")), ["measurements", "alerts"]);
+        assert_eq!(
+            names(Some("topics=measurements%2Calerts")),
+            ["measurements", "alerts"]
+        );
         let (known, error) = topics(Some("topics=alerts,weather"));
         assert_eq!(known.iter().collect::<Vec<_>>(), [Topic::Alerts]);
         assert_eq!(error.unwrap().code, "unknown_topic");

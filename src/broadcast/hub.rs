@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::domain::Place;
 use crate::shutdown::Shutdown;
 use crate::store::{LatestReading, Publish, Store, Stored, StreamId};
+use crate::system::Host;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -46,6 +47,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     limits: HubLimits,
+    host: Host,
     node: String,
     chains: Mutex<Vec<Chain>>,
     connections: AtomicUsize,
@@ -100,17 +102,13 @@ pub(super) struct Seat {
 }
 
 impl Hub {
-    pub fn new(
-        store: Store,
-        clock: Arc<dyn Clock>,
-        shutdown: Shutdown,
-        limits: HubLimits,
-    ) -> Self {
+    pub fn new(store: Store, clock: Arc<dyn Clock>, shutdown: Shutdown, limits: HubLimits) -> Self {
         Self(Arc::new(Shared {
             store,
             clock,
             shutdown,
             limits,
+            host: Host::default(),
             node: format!("{:08x}", rand::rng().random::<u32>()),
             chains: Mutex::default(),
             connections: AtomicUsize::new(0),
@@ -133,6 +131,10 @@ impl Hub {
         &self.0.shutdown
     }
 
+    pub(super) fn host(&self) -> &Host {
+        &self.0.host
+    }
+
     /// Name of this start of the server.
     pub(super) fn node(&self) -> &str {
         &self.0.node
@@ -144,22 +146,34 @@ impl Hub {
         let next = NextShard::default();
         let shard = Shard::new(self.clone(), self.0.store.position(), Arc::clone(&next));
         let mut chains = self.0.chains.lock();
-        match chains.last_mut().filter(|chain| chain.length < CHAIN_SHARDS_MAX) {
+        match chains
+            .last_mut()
+            .filter(|chain| chain.length < CHAIN_SHARDS_MAX)
+        {
             Some(chain) => {
                 // Set once, by whoever comes next: it cannot be there yet.
                 chain.last.set(sender).unwrap_or_default();
                 chain.last = next;
                 chain.length += 1;
             }
-            None => chains.push(Chain { first: sender, last: next, length: 1 }),
+            None => chains.push(Chain {
+                first: sender,
+                last: next,
+                length: 1,
+            }),
         }
         drop(actix_rt::spawn(Rc::clone(&shard).run(orders)));
         shard
     }
 
     async fn order(&self, order: Order) {
-        let firsts: Vec<_> =
-            self.0.chains.lock().iter().map(|chain| chain.first.clone()).collect();
+        let firsts: Vec<_> = self
+            .0
+            .chains
+            .lock()
+            .iter()
+            .map(|chain| chain.first.clone())
+            .collect();
         for first in firsts {
             // A shard that is gone has nobody to tell.
             first.send(order.clone()).await.unwrap_or_default();
@@ -207,7 +221,10 @@ impl Hub {
             *count += 1;
         }
         let before = self.0.connections.fetch_add(1, Ordering::AcqRel);
-        let seat = Seat { hub: self.clone(), address };
+        let seat = Seat {
+            hub: self.clone(),
+            address,
+        };
         room(before, limits.connections_max).then_some(seat)
     }
 
@@ -220,12 +237,18 @@ impl Hub {
             return (*id, frame.clone());
         }
         let (id, latest): (_, Vec<Stored>) = self.0.store.directory(|directory| {
-            let latest = directory.sensors().map(|sensor| &sensor.latest).filter(|latest| {
-                let Place { site, room } = &*latest.place;
-                let sensor = &latest.scored.reading.sensor;
-                filter.matches(site.as_str(), room.as_str(), sensor.as_str())
-            });
-            (directory.position(), latest.map(LatestReading::stored).collect())
+            let latest = directory
+                .sensors()
+                .map(|sensor| &sensor.latest)
+                .filter(|latest| {
+                    let Place { site, room } = &*latest.place;
+                    let sensor = &latest.scored.reading.sensor;
+                    filter.matches(site.as_str(), room.as_str(), sensor.as_str())
+                });
+            (
+                directory.position(),
+                latest.map(LatestReading::stored).collect(),
+            )
         });
         let frame = snapshot_frame(id, &latest);
         if filter.is_open() {
@@ -268,8 +291,7 @@ fn snapshot_frame(id: StreamId, latest: &[Stored]) -> Bytes {
 impl Publish for Hub {
     fn publish(&self, stored: Vec<Stored>) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let messages: Arc<[Outgoing]> =
-                stored.into_iter().map(Outgoing::measurement).collect();
+            let messages: Arc<[Outgoing]> = stored.into_iter().map(Outgoing::measurement).collect();
             self.order(Order::Publish(messages)).await;
         })
     }

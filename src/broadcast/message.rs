@@ -14,7 +14,10 @@ impl Serialize for Number {
         /// Above this a float has no unit digit any more.
         const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
         if self.0.fract() == 0.0 && self.0.abs() < INTEGER_MAX {
-            #[expect(clippy::cast_possible_truncation, reason = "it is a whole number in range")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is a whole number in range"
+            )]
             serializer.serialize_i64(self.0 as i64)
         } else {
             serializer.serialize_f64(self.0)
@@ -28,7 +31,12 @@ pub(super) struct Measurement<'a>(pub &'a Stored);
 
 impl Serialize for Measurement<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Stored { id, place, scored, late } = self.0;
+        let Stored {
+            id,
+            place,
+            scored,
+            late,
+        } = self.0;
         let reading = &scored.reading;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", "measurement")?;
@@ -40,7 +48,14 @@ impl Serialize for Measurement<'_> {
         map.serialize_entry("values", &WireValues(self.0))?;
         flat_values(&mut map, &reading.values)?;
         map.serialize_entry("global_score", &scored.assessment.shown())?;
-        map.serialize_entry("global_level", &scored.assessment.level().map(Level::as_str))?;
+        map.serialize_entry(
+            "global_level",
+            &scored.assessment.level().map(Level::as_str),
+        )?;
+        map.serialize_entry(
+            "dominant",
+            &scored.assessment.dominant.map(Quantity::flat_key),
+        )?;
         if *late {
             map.serialize_entry("late", &true)?;
         }
@@ -132,7 +147,10 @@ mod tests {
         let mut extras = crate::domain::Extras::default();
         extras.insert("battery", 3.5).unwrap();
         Stored {
-            id: StreamId { epoch: 3, sequence: 17 },
+            id: StreamId {
+                epoch: 3,
+                sequence: 17,
+            },
             place: Arc::new(Place {
                 site: PlaceName::parse("Maison").unwrap(),
                 room: PlaceName::parse("Bureau \"<1>\"").unwrap(),
@@ -162,7 +180,7 @@ mod tests {
                 r#""sensor_id":"bureau1","enseigne":"Maison","salle":"Bureau \"<1>\"","#,
                 r#""values":{"CO2":645,"PM25":12,"TVOC":40,"Temperature":22.3,"Humidity":45,"#,
                 r#""battery":3.5},"co2":645,"pm25":12,"tvoc":40,"temperature":22.3,"humidity":45,"#,
-                r#""occupants":0,"global_score":81,"global_level":"good"}"#,
+                r#""occupants":0,"global_score":81,"global_level":"good","dominant":"pm25"}"#,
             )
         );
     }

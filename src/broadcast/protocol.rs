@@ -2,15 +2,27 @@
 
 use super::topic::{Topic, TopicSet};
 use crate::domain::Timestamp;
+use crate::system::Metrics;
 use serde::Deserialize;
 use serde_json::json;
 
 /// A message of a client that makes sense.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    Subscribe { topics: Vec<Topic>, snapshot: bool, since: Option<String>, filter: Filter },
-    Unsubscribe { topics: Vec<Topic> },
-    Ping { id: Option<serde_json::Value> },
+    Subscribe {
+        topics: Vec<Topic>,
+        snapshot: bool,
+        since: Option<String>,
+        filter: Filter,
+    },
+    Unsubscribe {
+        topics: Vec<Topic>,
+    },
+    Ping {
+        id: Option<serde_json::Value>,
+    },
+    /// Host metrics, now.
+    RequestMetrics,
 }
 
 /// Which measurements a subscription is about; an absent field matches everything.
@@ -28,9 +40,8 @@ impl Filter {
     }
 
     pub(super) fn matches(&self, site: &str, room: &str, sensor: &str) -> bool {
-        let same = |wanted: &Option<String>, is: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == is)
-        };
+        let same =
+            |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
         same(&self.enseigne, site) && same(&self.salle, room) && same(&self.sensor_id, sensor)
     }
 }
@@ -76,16 +87,19 @@ pub(super) fn parse(text: &str) -> Result<Command, CommandError> {
                 filter: wire.filter,
             })
         }
-        "unsubscribe" => Ok(Command::Unsubscribe { topics: topics(&wire.topics)? }),
+        "unsubscribe" => Ok(Command::Unsubscribe {
+            topics: topics(&wire.topics)?,
+        }),
         "ping" => match wire.id {
-            Some(id) if id.to_string().len() > PING_ID_BYTES_MAX => {
-                Err(bad_json(format!("an id may have {PING_ID_BYTES_MAX} bytes")))
-            }
+            Some(id) if id.to_string().len() > PING_ID_BYTES_MAX => Err(bad_json(format!(
+                "an id may have {PING_ID_BYTES_MAX} bytes"
+            ))),
             id => Ok(Command::Ping { id }),
         },
+        "request_metrics" => Ok(Command::RequestMetrics),
         _ => Err(CommandError {
             code: "unknown_type",
-            detail: "known are subscribe, unsubscribe and ping".to_owned(),
+            detail: "known are subscribe, unsubscribe, ping and request_metrics".to_owned(),
         }),
     }
 }
@@ -93,7 +107,9 @@ pub(super) fn parse(text: &str) -> Result<Command, CommandError> {
 /// Topics named in a command or in the query of the handshake.
 pub(super) fn topics(names: &[String]) -> Result<Vec<Topic>, CommandError> {
     if names.is_empty() {
-        return Err(bad_json("topics must be a list of at least one name".to_owned()));
+        return Err(bad_json(
+            "topics must be a list of at least one name".to_owned(),
+        ));
     }
     names
         .iter()
@@ -110,7 +126,10 @@ pub(super) fn topics(names: &[String]) -> Result<Vec<Topic>, CommandError> {
 }
 
 fn bad_json(detail: String) -> CommandError {
-    CommandError { code: "bad_json", detail }
+    CommandError {
+        code: "bad_json",
+        detail,
+    }
 }
 
 pub(super) fn welcome(
@@ -152,6 +171,10 @@ pub(super) fn pong(id: Option<serde_json::Value>, now: Timestamp) -> String {
     .to_string()
 }
 
+pub(super) fn metrics_update(metrics: &Metrics, now: Timestamp) -> String {
+    json!({"type": "metrics_update", "timestamp": now.to_string(), "data": metrics}).to_string()
+}
+
 pub(super) fn error(error: &CommandError, now: Timestamp) -> String {
     json!({
         "type": "error",
@@ -183,7 +206,9 @@ mod tests {
         );
         assert_eq!(
             parse(r#"{"type":"unsubscribe","topics":["system"]}"#).unwrap(),
-            Command::Unsubscribe { topics: vec![Topic::System] }
+            Command::Unsubscribe {
+                topics: vec![Topic::System]
+            }
         );
         assert_eq!(
             parse(r#"{"type":"ping","id":7}"#).unwrap(),
@@ -200,9 +225,18 @@ mod tests {
             ("{}", "bad_json"),
             (r#"{"type":"subscribe"}"#, "bad_json"),
             (r#"{"type":"subscribe","topics":"all"}"#, "bad_json"),
-            (r#"{"type":"subscribe","topics":["all"],"filter":{"pièce":"x"}}"#, "bad_json"),
-            (r#"{"type":"subscribe","topics":["weather"]}"#, "unknown_topic"),
-            (r#"{"type":"subscribe","topics":["all"],"max_hz":1}"#, "unsupported"),
+            (
+                r#"{"type":"subscribe","topics":["all"],"filter":{"pièce":"x"}}"#,
+                "bad_json",
+            ),
+            (
+                r#"{"type":"subscribe","topics":["weather"]}"#,
+                "unknown_topic",
+            ),
+            (
+                r#"{"type":"subscribe","topics":["all"],"max_hz":1}"#,
+                "unsupported",
+            ),
             (r#"{"type":"dance"}"#, "unknown_type"),
             (&long, "bad_json"),
         ] {

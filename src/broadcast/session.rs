@@ -43,10 +43,21 @@ struct Session {
 
 /// Serves a connection until it ends.
 pub(super) async fn run(shard: Rc<Shard>, stream: TcpStream, opening: Opening) {
-    let Opening { seat, topics, error, address, received, request_id } = opening;
+    let Opening {
+        seat,
+        topics,
+        error,
+        address,
+        received,
+        request_id,
+    } = opening;
     let hub = shard.hub.clone();
-    let client =
-        Rc::new(Client::new(stream, address, topics, hub.limits().queue_bytes_max));
+    let client = Rc::new(Client::new(
+        stream,
+        address,
+        topics,
+        hub.limits().queue_bytes_max,
+    ));
     let mut session = Session {
         shard: Rc::clone(&shard),
         client: Rc::clone(&client),
@@ -54,8 +65,7 @@ pub(super) async fn run(shard: Rc<Shard>, stream: TcpStream, opening: Opening) {
         errors: 0,
     };
     hub.recount(TopicSet::EMPTY, topics);
-    let welcome =
-        protocol::welcome(topics, &shard.position(), hub.node(), hub.clock().now());
+    let welcome = protocol::welcome(topics, &shard.position(), hub.node(), hub.clock().now());
     client.send(frame::text(welcome.as_bytes()));
     let key = shard.join(Rc::clone(&client));
     tracing::info!(
@@ -129,9 +139,10 @@ impl Session {
                 ControlFlow::Continue(()) => {}
                 ControlFlow::Break(end) => return end,
             }
-            let readiness = match self.client.has_backlog() {
-                true => Readiness::READABLE | Readiness::WRITABLE,
-                false => Readiness::READABLE,
+            let readiness = if self.client.has_backlog() {
+                Readiness::READABLE | Readiness::WRITABLE
+            } else {
+                Readiness::READABLE
             };
             tokio::select! {
                 ready = self.client.stream.ready(readiness) => {
@@ -203,7 +214,11 @@ impl Session {
     }
 
     fn agreed_if_sent(&self) -> End {
-        if self.client.has_backlog() { End::Broken } else { End::Agreed }
+        if self.client.has_backlog() {
+            End::Broken
+        } else {
+            End::Agreed
+        }
     }
 
     fn obey(&mut self, text: &str) {
@@ -213,14 +228,26 @@ impl Session {
         let now = self.shard.hub.clock().now();
         match protocol::parse(text) {
             Ok(Command::Ping { id }) => self.say(&protocol::pong(id, now)),
-            Ok(Command::Subscribe { topics, snapshot, since, filter }) => {
+            Ok(Command::RequestMetrics) => {
+                let metrics = self.shard.hub.host().metrics();
+                self.say(&protocol::metrics_update(&metrics, now));
+            }
+            Ok(Command::Subscribe {
+                topics,
+                snapshot,
+                since,
+                filter,
+            }) => {
                 if !filter.is_open()
                     && self.client.interest.borrow().filtered.len() + topics.len() > FILTERS_MAX
                 {
                     let detail = format!("a connection may have {FILTERS_MAX} filters");
-                    return self.refuse(&CommandError { code: "too_many_filters", detail });
+                    return self.refuse(&CommandError {
+                        code: "too_many_filters",
+                        detail,
+                    });
                 }
-                self.subscribe(&topics, snapshot, since.as_deref(), filter);
+                self.subscribe(&topics, snapshot, since.as_deref(), &filter);
             }
             Ok(Command::Unsubscribe { topics }) => {
                 self.change(|interest| {
@@ -236,7 +263,13 @@ impl Session {
         self.errors = 0;
     }
 
-    fn subscribe(&mut self, topics: &[Topic], snapshot: bool, since: Option<&str>, filter: Filter) {
+    fn subscribe(
+        &mut self,
+        topics: &[Topic],
+        snapshot: bool,
+        since: Option<&str>,
+        filter: &Filter,
+    ) {
         let position = self.shard.position();
         self.change(|interest| {
             for topic in topics {
@@ -252,9 +285,11 @@ impl Session {
         // replay more from, and then a snapshot says what is true now.
         let recovered = since.is_some_and(|since| since == position.to_string());
         self.say(&protocol::subscribed(topics, recovered, 0));
-        let measurements = topics.iter().any(|t| matches!(t, Topic::Measurements | Topic::All));
+        let measurements = topics
+            .iter()
+            .any(|t| matches!(t, Topic::Measurements | Topic::All));
         if measurements && (snapshot || since.is_some()) && !recovered {
-            let (id, frame) = self.shard.hub.snapshot(&filter);
+            let (id, frame) = self.shard.hub.snapshot(filter);
             self.client.snapshot_at.set(id);
             self.client.send_snapshot(frame);
         }
@@ -275,7 +310,8 @@ impl Session {
         self.say(&protocol::error(error, self.shard.hub.clock().now()));
         self.errors += 1;
         if self.errors >= ERRORS_MAX {
-            self.client.close(close::POLICY, "too many messages that make no sense");
+            self.client
+                .close(close::POLICY, "too many messages that make no sense");
         }
     }
 }

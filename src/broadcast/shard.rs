@@ -28,7 +28,11 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn measurement(stored: Stored) -> Self {
-        Self { topic: Topic::Measurements, stored, frame: OnceLock::new() }
+        Self {
+            topic: Topic::Measurements,
+            stored,
+            frame: OnceLock::new(),
+        }
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -37,12 +41,17 @@ impl Outgoing {
 
     /// The complete frame, encoded by whoever needs it first and by nobody when nobody listens.
     fn frame(&self) -> &Bytes {
-        self.frame.get_or_init(|| frame::text(&measurement(&self.stored)))
+        self.frame
+            .get_or_init(|| frame::text(&measurement(&self.stored)))
     }
 
     pub(super) fn matches(&self, filter: &Filter) -> bool {
         let Stored { place, scored, .. } = &self.stored;
-        filter.matches(place.site.as_str(), place.room.as_str(), scored.reading.sensor.as_str())
+        filter.matches(
+            place.site.as_str(),
+            place.room.as_str(),
+            scored.reading.sensor.as_str(),
+        )
     }
 }
 
@@ -159,13 +168,18 @@ impl Shard {
     }
 
     fn deliver(&self, messages: &[&Outgoing]) {
-        let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return };
+        let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
+            return;
+        };
         self.position.set(last.id());
         let clients = self.clients.borrow();
         if clients.is_empty() {
             return;
         }
-        let frames: Vec<Bytes> = messages.iter().map(|message| message.frame().clone()).collect();
+        let frames: Vec<Bytes> = messages
+            .iter()
+            .map(|message| message.frame().clone())
+            .collect();
         let joined = join(&frames);
         let topics: TopicSet = messages.iter().map(|message| message.topic).collect();
         for (_, client) in &*clients {

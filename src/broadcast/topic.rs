@@ -71,12 +71,19 @@ impl TopicSet {
     }
 
     pub fn iter(self) -> impl Iterator<Item = Topic> {
-        Topic::EVERY.into_iter().filter(move |topic| self.contains(*topic))
+        Topic::EVERY
+            .into_iter()
+            .filter(move |topic| self.contains(*topic))
     }
 
     /// The topics to count this client under: `all` stands for itself only.
+    #[must_use]
     pub fn counted(self) -> Self {
-        if self.contains(Topic::All) { Self::EMPTY.with(Topic::All) } else { self }
+        if self.contains(Topic::All) {
+            Self::EMPTY.with(Topic::All)
+        } else {
+            self
+        }
     }
 }
 
@@ -94,7 +101,10 @@ mod tests {
     fn sets_hold_what_was_put_in() {
         let set: TopicSet = [Topic::Alerts, Topic::System].into_iter().collect();
         assert!(set.wants(Topic::Alerts) && !set.wants(Topic::Measurements));
-        assert_eq!(set.without(Topic::Alerts).iter().collect::<Vec<_>>(), [Topic::System]);
+        assert_eq!(
+            set.without(Topic::Alerts).iter().collect::<Vec<_>>(),
+            [Topic::System]
+        );
         let all = set.with(Topic::All);
         assert!(all.wants(Topic::Measurements));
         assert_eq!(all.counted().iter().collect::<Vec<_>>(), [Topic::All]);

@@ -48,8 +48,16 @@ mod tests {
         assert_eq!(
             levels,
             [
-                "excellent", "excellent", "good", "good", "moderate", "moderate", "poor", "poor",
-                "very_poor", "very_poor"
+                "excellent",
+                "excellent",
+                "good",
+                "good",
+                "moderate",
+                "moderate",
+                "poor",
+                "poor",
+                "very_poor",
+                "very_poor"
             ]
         );
     }

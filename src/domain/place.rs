@@ -48,7 +48,13 @@ mod tests {
 
     #[test]
     fn names_of_any_script_up_to_the_limit_are_accepted() {
-        for text in ["Bureau", "Salle de réunion 2ᵉ", "会议室", "<b>x</b>", &"é".repeat(128)] {
+        for text in [
+            "Bureau",
+            "Salle de réunion 2ᵉ",
+            "会议室",
+            "<b>x</b>",
+            &"é".repeat(128),
+        ] {
             assert_eq!(PlaceName::parse(text).unwrap().as_str(), text);
         }
     }
@@ -56,9 +62,15 @@ mod tests {
     #[test]
     fn empty_long_and_control_texts_are_refused() {
         assert_eq!(PlaceName::parse(""), Err(PlaceNameError::Length));
-        assert_eq!(PlaceName::parse(&"é".repeat(129)), Err(PlaceNameError::Length));
+        assert_eq!(
+            PlaceName::parse(&"é".repeat(129)),
+            Err(PlaceNameError::Length)
+        );
         for text in ["a\nb", "\u{0}", "a\u{7f}", "\u{85}"] {
-            assert_eq!(PlaceName::parse(text), Err(PlaceNameError::ControlCharacter));
+            assert_eq!(
+                PlaceName::parse(text),
+                Err(PlaceNameError::ControlCharacter)
+            );
         }
     }
 }

@@ -191,7 +191,10 @@ mod tests {
         for quantity in Quantity::ALL {
             assert_eq!(Quantity::from_key(quantity.wire_key()), Some(quantity));
             assert_eq!(Quantity::from_key(quantity.flat_key()), Some(quantity));
-            assert_eq!(quantity.wire_key().to_ascii_lowercase(), quantity.flat_key());
+            assert_eq!(
+                quantity.wire_key().to_ascii_lowercase(),
+                quantity.flat_key()
+            );
             assert!(quantity.wire_key().len() <= KEYS_MAX);
         }
     }
@@ -204,7 +207,13 @@ mod tests {
         assert_eq!(Quantity::from_key("VOC"), Some(Quantity::Tvoc));
         assert_eq!(Quantity::from_key("TEMP"), Some(Quantity::Temperature));
         assert_eq!(Quantity::from_key("RH"), Some(Quantity::Humidity));
-        for key in ["", "co22", "pm", "température", "a key longer than any that is known"] {
+        for key in [
+            "",
+            "co22",
+            "pm",
+            "température",
+            "a key longer than any that is known",
+        ] {
             assert_eq!(Quantity::from_key(key), None);
         }
     }

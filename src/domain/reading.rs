@@ -135,7 +135,10 @@ mod tests {
         }
         assert_eq!(extras.insert("one more", 1.0), Err(ExtrasError::TooMany));
         assert_eq!(extras.insert("k1", 1.0), Err(ExtrasError::Duplicate));
-        assert_eq!(extras.insert(&"é".repeat(65), 1.0), Err(ExtrasError::KeyLength));
+        assert_eq!(
+            extras.insert(&"é".repeat(65), 1.0),
+            Err(ExtrasError::KeyLength)
+        );
         assert_eq!(extras.insert("", 1.0), Err(ExtrasError::KeyLength));
         assert_eq!(extras.insert("x", f64::NAN), Err(ExtrasError::NotFinite));
     }
@@ -146,6 +149,9 @@ mod tests {
         assert!(!kept.merge(&reading(600.0, &[("battery", 3.0)])));
         assert!(kept.merge(&reading(600.0, &[("rssi", -60.0)])));
         assert!(kept.merge(&reading(601.0, &[])));
-        assert_eq!(kept.extras.iter().collect::<Vec<_>>(), [("battery", 3.0), ("rssi", -60.0)]);
+        assert_eq!(
+            kept.extras.iter().collect::<Vec<_>>(),
+            [("battery", 3.0), ("rssi", -60.0)]
+        );
     }
 }

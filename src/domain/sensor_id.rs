@@ -41,7 +41,12 @@ mod tests {
 
     #[test]
     fn ids_of_real_devices_are_accepted() {
-        for text in ["bureau1", "airgradient:84fce612eea0", "a.b_c-D:9", &"x".repeat(64)] {
+        for text in [
+            "bureau1",
+            "airgradient:84fce612eea0",
+            "a.b_c-D:9",
+            &"x".repeat(64),
+        ] {
             assert_eq!(SensorId::parse(text).unwrap().as_str(), text);
         }
     }

@@ -23,7 +23,9 @@ impl Timestamp {
 
     /// Reads RFC 3339 with any offset; anything finer than a millisecond is cut off.
     pub fn parse(text: &str) -> Option<Self> {
-        DateTime::parse_from_rfc3339(text).ok().map(|at| Self(at.timestamp_millis()))
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|at| Self(at.timestamp_millis()))
     }
 
     pub fn from_utc(at: DateTime<Utc>) -> Self {
@@ -69,14 +71,28 @@ mod tests {
 
     #[test]
     fn any_offset_is_read_and_shown_in_utc() {
-        assert_eq!(shown("2025-11-19T10:05:00Z").unwrap(), "2025-11-19T10:05:00Z");
-        assert_eq!(shown("2025-11-19T11:05:00.250+01:00").unwrap(), "2025-11-19T10:05:00.250Z");
-        assert_eq!(shown("2025-11-19T10:05:00.123999Z").unwrap(), "2025-11-19T10:05:00.123Z");
+        assert_eq!(
+            shown("2025-11-19T10:05:00Z").unwrap(),
+            "2025-11-19T10:05:00Z"
+        );
+        assert_eq!(
+            shown("2025-11-19T11:05:00.250+01:00").unwrap(),
+            "2025-11-19T10:05:00.250Z"
+        );
+        assert_eq!(
+            shown("2025-11-19T10:05:00.123999Z").unwrap(),
+            "2025-11-19T10:05:00.123Z"
+        );
     }
 
     #[test]
     fn texts_without_an_offset_or_that_are_no_time_are_not_read() {
-        for text in ["2025-11-19T10:05:00", "1763546700", "", "2025-13-01T00:00:00Z"] {
+        for text in [
+            "2025-11-19T10:05:00",
+            "1763546700",
+            "",
+            "2025-13-01T00:00:00Z",
+        ] {
             assert_eq!(Timestamp::parse(text), None);
         }
     }

@@ -38,7 +38,9 @@ impl Values {
 
     /// The values that are present, in the order of [`Quantity::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Quantity, f64)> + '_ {
-        Quantity::ALL.into_iter().filter_map(|quantity| Some((quantity, self.get(quantity)?)))
+        Quantity::ALL
+            .into_iter()
+            .filter_map(|quantity| Some((quantity, self.get(quantity)?)))
     }
 
     /// Takes over every value of `newer`; says whether anything changed.
@@ -78,7 +80,11 @@ mod tests {
         let merged: Vec<_> = older.iter().collect();
         assert_eq!(
             merged,
-            [(Quantity::Co2, 700.0), (Quantity::Pm25, 5.0), (Quantity::Humidity, 40.0)]
+            [
+                (Quantity::Co2, 700.0),
+                (Quantity::Pm25, 5.0),
+                (Quantity::Humidity, 40.0)
+            ]
         );
         assert!(!older.merge(&newer), "the same values again change nothing");
     }

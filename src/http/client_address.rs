@@ -27,7 +27,9 @@ impl TrustedProxies {
             if !self.0.iter().any(|network| network.contains(&client)) {
                 break;
             }
-            let Ok(address) = address.trim().parse::<IpAddr>() else { break };
+            let Ok(address) = address.trim().parse::<IpAddr>() else {
+                break;
+            };
             client = address.to_canonical();
         }
         Some(client)
@@ -58,7 +60,9 @@ mod tests {
             HeaderName::from_static("x-forwarded-for"),
             HeaderValue::from_static(header),
         );
-        let got = proxies.client(Some(peer.parse().unwrap()), &headers).unwrap();
+        let got = proxies
+            .client(Some(peer.parse().unwrap()), &headers)
+            .unwrap();
         assert_eq!(got.to_string(), client);
     }
 }

@@ -59,7 +59,12 @@ impl GuardedStream {
             head_since: Cell::new(None),
             answered: Cell::new(Instant::now()),
         };
-        Self { stream, guard: Rc::new(guard), head_timeout, timer: None }
+        Self {
+            stream,
+            guard: Rc::new(guard),
+            head_timeout,
+            timer: None,
+        }
     }
 
     pub fn guard(&self) -> Rc<ConnectionGuard> {
@@ -78,12 +83,17 @@ impl GuardedStream {
             Some(since) => since + self.head_timeout,
             None => self.guard.answered.get() + KEEP_ALIVE + self.head_timeout,
         };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }
         timer.as_mut().poll(context).map(|()| {
-            Err(io::Error::new(io::ErrorKind::TimedOut, "the request head took too long"))
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the request head took too long",
+            ))
         })
     }
 }

@@ -22,9 +22,18 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
              frame-ancestors 'none'; form-action 'self'",
         ),
     ),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-    (header::CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin")),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        header::CROSS_ORIGIN_OPENER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    ),
     (
         header::PERMISSIONS_POLICY,
         HeaderValue::from_static("camera=(), geolocation=(), microphone=()"),
@@ -64,18 +73,19 @@ pub(crate) async fn request_context(
 fn with_problem(mut response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let made_by = response.response().error();
-    let problem = match made_by.and_then(|error| error.as_error::<Problem>()) {
-        Some(problem) => problem.clone(),
-        None => {
-            if let Some(error) = made_by
-                && status.is_server_error()
-            {
-                tracing::error!(request_id = id, %error, "a request failed");
-            }
-            Problem::of_status(status)
+    let problem = if let Some(problem) = made_by.and_then(|error| error.as_error::<Problem>()) {
+        problem.clone()
+    } else {
+        if let Some(error) = made_by
+            && status.is_server_error()
+        {
+            tracing::error!(request_id = id, %error, "a request failed");
         }
+        Problem::of_status(status)
     };
-    response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, PROBLEM_JSON);
     response.map_body(|_, _| BoxBody::new(problem.body(id)))
 }
 

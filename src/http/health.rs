@@ -2,7 +2,9 @@
 
 use super::routes::Services;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, HttpResponseBuilder, Resource, Responder, Handler, FromRequest, web};
+use actix_web::{
+    FromRequest, Handler, HttpResponse, HttpResponseBuilder, Resource, Responder, web,
+};
 use serde_json::json;
 
 /// A path that answers GET and HEAD, as probes use both.
@@ -51,7 +53,11 @@ async fn answer(services: &Services) -> (serde_json::Value, HttpResponse) {
         "websocket_clients": clients,
         "version": env!("CARGO_PKG_VERSION"),
     });
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let response = HttpResponseBuilder::new(status).json(&body);
     (body, response)
 }

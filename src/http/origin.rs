@@ -15,23 +15,33 @@ impl AllowedOrigins {
 
     /// Whether a request may be served. One without `Origin` does not come from a page.
     pub fn allow(&self, headers: &HeaderMap) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        let Ok(origin) = origin.to_str() else { return false };
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return true;
+        };
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
         if self.0.iter().any(|allowed| allowed == origin) {
             return true;
         }
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
         same_host(origin, host.unwrap_or_default())
     }
 }
 
 fn same_host(origin: &str, host: &str) -> bool {
-    let Ok(page) = Url::parse(origin) else { return false };
+    let Ok(page) = Url::parse(origin) else {
+        return false;
+    };
     if !matches!(page.scheme(), "http" | "https") {
         return false;
     }
     // Read under the page's scheme, so that a default port that one of them leaves out is the same.
-    let Ok(server) = Url::parse(&format!("{}://{host}", page.scheme())) else { return false };
+    let Ok(server) = Url::parse(&format!("{}://{host}", page.scheme())) else {
+        return false;
+    };
     page.host().is_some()
         && page.host() == server.host()
         && page.port_or_known_default() == server.port_or_known_default()
@@ -51,7 +61,10 @@ mod tests {
     #[case("https://dashboard.example", true)]
     #[case("https://dashboard.example.evil.com", false)]
     #[case("file://127.0.0.1:8080", false)]
-    fn the_same_host_and_listed_origins_are_allowed(#[case] origin: &'static str, #[case] ok: bool) {
+    fn the_same_host_and_listed_origins_are_allowed(
+        #[case] origin: &'static str,
+        #[case] ok: bool,
+    ) {
         let allowed = AllowedOrigins::new(&["https://dashboard.example".to_owned()]);
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8080"));

@@ -13,19 +13,23 @@ const CACHE_FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31
 const CACHE_AFTER_ASKING: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Serves a file below `pages_dir`; the folder itself is `index.html`.
-pub(super) async fn page(
-    request: HttpRequest,
-    pages_dir: PathBuf,
-) -> Result<HttpResponse, Problem> {
+pub(super) fn page(request: &HttpRequest, pages_dir: &Path) -> Result<HttpResponse, Problem> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Problem::not_found());
     }
-    let Some(file) = file_of(request.path()) else { return Err(Problem::not_found()) };
-    let cache =
-        if file.starts_with(ASSETS) { CACHE_FOR_EVER } else { CACHE_AFTER_ASKING };
+    let Some(file) = file_of(request.path()) else {
+        return Err(Problem::not_found());
+    };
+    let cache = if file.starts_with(ASSETS) {
+        CACHE_FOR_EVER
+    } else {
+        CACHE_AFTER_ASKING
+    };
     let path = pages_dir.join(file);
-    let Ok(file) = NamedFile::open(&path) else { return Err(Problem::not_found()) };
-    let mut response = file.into_response(&request);
+    let Ok(file) = NamedFile::open(&path) else {
+        return Err(Problem::not_found());
+    };
+    let mut response = file.into_response(request);
     response.headers_mut().insert(header::CACHE_CONTROL, cache);
     Ok(response)
 }
@@ -36,7 +40,9 @@ fn file_of(path: &str) -> Option<PathBuf> {
     if relative.is_empty() {
         return Some(PathBuf::from("index.html"));
     }
-    let plain = relative.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte));
+    let plain = relative
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte));
     let inside = Path::new(relative).components().all(|part| {
         matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."))
     });
@@ -50,8 +56,19 @@ mod tests {
     #[test]
     fn only_plain_paths_inside_are_files() {
         assert_eq!(file_of("/"), Some("index.html".into()));
-        assert_eq!(file_of("/assets/index-1a.js"), Some("assets/index-1a.js".into()));
-        for path in ["", "/../x", "/a/../../x", "/%2e%2e/x", "//etc/passwd", "/.env", "/a\0b"] {
+        assert_eq!(
+            file_of("/assets/index-1a.js"),
+            Some("assets/index-1a.js".into())
+        );
+        for path in [
+            "",
+            "/../x",
+            "/a/../../x",
+            "/%2e%2e/x",
+            "//etc/passwd",
+            "/.env",
+            "/a\0b",
+        ] {
             assert_eq!(file_of(path), None, "{path}");
         }
     }

@@ -60,7 +60,12 @@ impl Problem {
     }
 
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", "there is nothing here")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "Not found",
+            "there is nothing here",
+        )
     }
 
     /// 422 with a pointer to each bad field.
@@ -69,13 +74,21 @@ impl Problem {
             [one] => format!("{}: {}", one.pointer, one.detail),
             all => format!("{} fields are not as they must be", all.len()),
         };
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail) }
+        Self {
+            errors,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
+        }
     }
 
     pub fn unavailable(code: &'static str, detail: &'static str) -> Self {
         Self {
             retry_after_s: Some(1),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "Not available now", detail)
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code,
+                "Not available now",
+                detail,
+            )
         }
     }
 
@@ -93,10 +106,18 @@ impl Problem {
             408 => ("request_timeout", "the request took too long to arrive"),
             413 => ("too_large", "the request is too large"),
             431 => ("headers_too_large", "the request head is too large"),
-            500.. => ("internal", "the server failed; its log has the cause under the request id"),
+            500.. => (
+                "internal",
+                "the server failed; its log has the cause under the request id",
+            ),
             _ => ("refused", "the request was refused"),
         };
-        Self::new(status, code, status.canonical_reason().unwrap_or("Error"), detail)
+        Self::new(
+            status,
+            code,
+            status.canonical_reason().unwrap_or("Error"),
+            detail,
+        )
     }
 
     #[must_use]
@@ -140,7 +161,13 @@ pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("applicati
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {}: {}", self.status.as_u16(), self.code, self.detail)
+        write!(
+            out,
+            "{} {}: {}",
+            self.status.as_u16(),
+            self.code,
+            self.detail
+        )
     }
 }
 

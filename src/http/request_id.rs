@@ -20,7 +20,10 @@ pub struct RequestIds {
 
 impl Default for RequestIds {
     fn default() -> Self {
-        Self { prefix: rand::rng().random(), next: Arc::default() }
+        Self {
+            prefix: rand::rng().random(),
+            next: Arc::default(),
+        }
     }
 }
 
@@ -34,7 +37,11 @@ impl RequestIds {
         };
         match given.filter(plain) {
             Some(id) => id.to_owned(),
-            None => format!("{:08x}-{:x}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed)),
+            None => format!(
+                "{:08x}-{:x}",
+                self.prefix,
+                self.next.fetch_add(1, Ordering::Relaxed)
+            ),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::score::Profile;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, Responder};
+use actix_web::{HttpRequest, HttpResponse, Responder};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -49,7 +49,9 @@ pub fn routes(services: &Services, app: &mut ServiceConfig) {
         .service(web::resource("/ws/stats").route(web::get().to(ws_stats)))
         .service(web::resource("/ws").to(upgrade_required))
         .service(web::scope("/api").default_service(web::to(not_found)))
-        .default_service(web::to(move |request| pages::page(request, pages_dir.clone())));
+        .default_service(web::to(move |request: HttpRequest| {
+            std::future::ready(pages::page(&request, &pages_dir))
+        }));
 }
 
 async fn not_found() -> Result<HttpResponse, Problem> {

@@ -37,7 +37,12 @@ enum Encoding {
 
 impl BodyReader {
     pub fn new(bytes_max: usize, expanded_bytes_max: usize, timeout: Duration) -> Self {
-        Self { bytes_max, expanded_bytes_max, timeout, expansions: Arc::new(Semaphore::new(EXPANSIONS_MAX)) }
+        Self {
+            bytes_max,
+            expanded_bytes_max,
+            timeout,
+            expansions: Arc::new(Semaphore::new(EXPANSIONS_MAX)),
+        }
     }
 
     /// The whole body, expanded. It must arrive within the timeout and stay within both sizes.
@@ -58,13 +63,13 @@ impl BodyReader {
         };
         tokio::time::timeout(self.timeout, read)
             .await
-            .map_err(|_| Problem::of_status(StatusCode::REQUEST_TIMEOUT).closing())?
+            .map_err(|_elapsed| Problem::of_status(StatusCode::REQUEST_TIMEOUT).closing())?
     }
 
     async fn gather(&self, declared: usize, mut payload: Payload) -> Result<Bytes, Problem> {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| {
+            let chunk = chunk.map_err(|_cut| {
                 Problem::bad_request("incomplete", "the body ended early or is not well formed")
                     .closing()
             })?;
@@ -119,7 +124,9 @@ impl BodyReader {
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let mut named = headers.get_all(header::CONTENT_ENCODING);
-    let name = named.next().map_or(Ok("identity"), |name| name.to_str().map(str::trim));
+    let name = named
+        .next()
+        .map_or(Ok("identity"), |name| name.to_str().map(str::trim));
     let encoding = match name.unwrap_or_default().to_ascii_lowercase().as_str() {
         "identity" => Some(Encoding::Identity),
         "gzip" | "x-gzip" => Some(Encoding::Gzip),
@@ -159,7 +166,9 @@ fn expand(encoding: Encoding, sent: &[u8], bytes_max: usize) -> io::Result<Optio
 
 fn take(decoder: impl Read, bytes_max: usize) -> io::Result<Option<Bytes>> {
     let mut expanded = Vec::new();
-    decoder.take(bytes_max as u64 + 1).read_to_end(&mut expanded)?;
+    decoder
+        .take(bytes_max as u64 + 1)
+        .read_to_end(&mut expanded)?;
     Ok((expanded.len() <= bytes_max).then(|| expanded.into()))
 }
 
@@ -195,15 +204,25 @@ mod tests {
             assert_eq!(expanded.as_deref(), Some(TEXT), "{encoding:?}");
         }
         for (encoding, bytes) in &encoded()[..4] {
-            assert_eq!(expand(*encoding, bytes, TEXT.len() - 1).unwrap(), None, "{encoding:?}");
+            assert_eq!(
+                expand(*encoding, bytes, TEXT.len() - 1).unwrap(),
+                None,
+                "{encoding:?}"
+            );
         }
     }
 
     #[test]
     fn truncated_and_foreign_bytes_are_errors() {
         for (encoding, bytes) in &encoded()[..4] {
-            assert!(expand(*encoding, &bytes[..bytes.len() / 2], 1000).is_err(), "{encoding:?}");
-            assert!(expand(*encoding, &[0x78, 0xff, 0xff, 0xff], 1000).is_err(), "{encoding:?}");
+            assert!(
+                expand(*encoding, &bytes[..bytes.len() / 2], 1000).is_err(),
+                "{encoding:?}"
+            );
+            assert!(
+                expand(*encoding, &[0x78, 0xff, 0xff, 0xff], 1000).is_err(),
+                "{encoding:?}"
+            );
         }
     }
 }

@@ -26,26 +26,37 @@ pub async fn ingest(
     }
     let body = services.bodies.read(request.headers(), payload).await?;
     let layout = if lines { Layout::Lines } else { layout(&body) };
-    let outcomes = services.pipeline.take(body, layout).await.map_err(|error| match error {
-        PipelineError::Append(error) => refusal(error),
-        PipelineError::Body(error) => unreadable(&error),
-        PipelineError::Aborted => Problem::internal(),
-    })?;
+    let outcomes = services
+        .pipeline
+        .take(body, layout)
+        .await
+        .map_err(|error| match error {
+            PipelineError::Append(error) => refusal(error),
+            PipelineError::Body(error) => unreadable(&error),
+            PipelineError::Aborted => Problem::internal(),
+        })?;
     for outcome in &outcomes {
         if let Outcome::Refused(rejection) = outcome {
             log_refusal(rejection);
         }
     }
     match layout {
-        Layout::One => one(outcomes),
+        Layout::One => one(&outcomes),
         Layout::Array | Layout::Lines => batch(outcomes),
     }
 }
 
 /// Whether the body is newline-delimited JSON; an error when it is neither that nor JSON.
 fn is_lines(headers: &HeaderMap) -> Result<bool, Problem> {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Ok(false) };
-    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(false);
+    };
+    let essence = content_type
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
     match essence.trim().to_ascii_lowercase().as_str() {
         "application/json" | "text/json" => Ok(false),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(true),
@@ -116,8 +127,8 @@ struct Taken<'a> {
     updated: bool,
 }
 
-fn one(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
-    let (scored, message, duplicate, updated): (&ScoredReading, _, _, _) = match &outcomes[..] {
+fn one(outcomes: &[Outcome]) -> Result<HttpResponse, Problem> {
+    let (scored, message, duplicate, updated): (&ScoredReading, _, _, _) = match outcomes {
         [Outcome::Accepted(scored)] => (scored, "reading stored", false, false),
         [Outcome::Updated(scored)] => (scored, "reading merged with the stored one", false, true),
         [Outcome::Duplicate(scored)] => (scored, "reading was already stored", true, false),
@@ -173,12 +184,19 @@ fn batch(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
             Outcome::Duplicate(_) => counts.duplicates += 1,
             Outcome::Updated(_) => counts.updated += 1,
             Outcome::Refused(Rejection { sensor_id, errors }) => {
-                counts.rejected.push(Rejected { index, sensor_id, errors });
+                counts.rejected.push(Rejected {
+                    index,
+                    sensor_id,
+                    errors,
+                });
             }
         }
     }
     match counts.rejected.len() {
-        0 => Ok(HttpResponse::Ok().json(Summary { status: "success", counts })),
+        0 => Ok(HttpResponse::Ok().json(Summary {
+            status: "success",
+            counts,
+        })),
         refused if refused == sent => Err(Problem {
             extensions: serde_json::to_value(counts).ok(),
             ..Problem::new(
@@ -188,6 +206,9 @@ fn batch(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
                 "see rejected for what is wrong with each",
             )
         }),
-        _ => Ok(HttpResponse::MultiStatus().json(Summary { status: "partial", counts })),
+        _ => Ok(HttpResponse::MultiStatus().json(Summary {
+            status: "partial",
+            counts,
+        })),
     }
 }

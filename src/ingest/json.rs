@@ -118,17 +118,28 @@ mod tests {
     #[test]
     fn lines_are_read_one_by_one() {
         let batch = parse_lines(b"{\"sensor_id\":\"a\"}\r\n\n{oops\n[]\n{}", 10).unwrap();
-        assert_eq!(kinds(&batch), ["reading", "not json", "not an object", "reading"]);
-        let RawItem::Reading(first) = &batch[0] else { panic!("no reading") };
+        assert_eq!(
+            kinds(&batch),
+            ["reading", "not json", "not an object", "reading"]
+        );
+        let RawItem::Reading(first) = &batch[0] else {
+            panic!("no reading")
+        };
         assert_eq!(first.sensor_id, RawField::Text("a".into()));
     }
 
     #[test]
     fn more_readings_than_allowed_are_refused_in_both_forms() {
         assert_eq!(parse_array(b"[{},{}]", 2).unwrap().len(), 2);
-        assert!(matches!(parse_array(b"[{},{},{}]", 2), Err(BatchError::TooMany { .. })));
+        assert!(matches!(
+            parse_array(b"[{},{},{}]", 2),
+            Err(BatchError::TooMany { .. })
+        ));
         assert_eq!(parse_lines(b"{}\n{}\n", 2).unwrap().len(), 2);
-        assert!(matches!(parse_lines(b"{}\n{}\n{}", 2), Err(BatchError::TooMany { .. })));
+        assert!(matches!(
+            parse_lines(b"{}\n{}\n{}", 2),
+            Err(BatchError::TooMany { .. })
+        ));
     }
 
     #[test]

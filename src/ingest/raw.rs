@@ -18,6 +18,9 @@ pub enum RawField<'a> {
     Other,
 }
 
+/// Keys and values of an object, in the order sent, duplicates included.
+pub(super) type Entries<'a> = Vec<(Cow<'a, str>, RawField<'a>)>;
+
 /// A reading as it came: fields of whatever kind, keys in the order sent.
 ///
 /// Fields it does not know are ignored.
@@ -28,9 +31,9 @@ pub struct RawReading<'a> {
     pub salle: RawField<'a>,
     pub timestamp: RawField<'a>,
     /// Entries of `values`; `None` when the field is absent or not an object.
-    pub values: Option<Vec<(Cow<'a, str>, RawField<'a>)>>,
+    pub values: Option<Entries<'a>>,
     /// Entries of `units`.
-    pub units: Vec<(Cow<'a, str>, RawField<'a>)>,
+    pub units: Entries<'a>,
     /// Known fields that were given more than once, or are not the object they should be.
     pub faults: Vec<Fault>,
 }
@@ -86,35 +89,30 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
 /// The entries of an object, in order and with duplicates; `None` for `null`.
 ///
 /// Taken from raw JSON so that any other kind is a fault of the field, not of the whole body.
-fn entries<'a>(
-    json: &'a RawValue,
-) -> Result<Option<Vec<(Cow<'a, str>, RawField<'a>)>>, NotAnObject> {
-    struct Entries<'a>(Vec<(Cow<'a, str>, RawField<'a>)>);
-    impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+fn entries<'a>(json: &'a RawValue) -> Result<Option<Entries<'a>>, NotAnObject> {
+    struct Object<'a>(Entries<'a>);
+    impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             struct EntriesVisitor;
             impl<'de> Visitor<'de> for EntriesVisitor {
-                type Value = Entries<'de>;
+                type Value = Object<'de>;
                 fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                     out.write_str("an object")
                 }
-                fn visit_map<A: MapAccess<'de>>(
-                    self,
-                    mut map: A,
-                ) -> Result<Self::Value, A::Error> {
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                     let mut entries = Vec::with_capacity(8);
                     while let Some(Key(key)) = map.next_key()? {
                         entries.push((key, map.next_value()?));
                     }
-                    Ok(Entries(entries))
+                    Ok(Object(entries))
                 }
             }
             deserializer.deserialize_map(EntriesVisitor)
         }
     }
     match json.get().as_bytes() {
-        [b'{', ..] => match serde_json::from_str::<Entries<'a>>(json.get()) {
-            Ok(Entries(entries)) => Ok(Some(entries)),
+        [b'{', ..] => match serde_json::from_str::<Object<'a>>(json.get()) {
+            Ok(Object(entries)) => Ok(Some(entries)),
             Err(_) => Err(NotAnObject),
         },
         [b'n', ..] => Ok(None),
@@ -193,7 +191,12 @@ mod tests {
         assert_eq!(raw.timestamp, RawField::Number("17"));
         assert_eq!(raw.salle, RawField::Absent);
         assert_eq!(raw.enseigne, RawField::Other);
-        let kinds: Vec<_> = raw.values.unwrap().into_iter().map(|(_, field)| field).collect();
+        let kinds: Vec<_> = raw
+            .values
+            .unwrap()
+            .into_iter()
+            .map(|(_, field)| field)
+            .collect();
         assert_eq!(
             kinds,
             [

@@ -50,9 +50,16 @@ pub async fn history(
         let until = wanted.end.unwrap_or_else(|| services.clock.now());
         until.minus(Duration::from_secs_f64(hours * 3600.0))
     });
-    let found = services.store.directory(|directory| find(directory, &wanted));
-    let mut slices =
-        Slices::new(services.store.clone(), found.query, start, end, found.rows_per_ms);
+    let found = services
+        .store
+        .directory(|directory| find(directory, &wanted));
+    let mut slices = Slices::new(
+        services.store.clone(),
+        found.query,
+        start,
+        end,
+        found.rows_per_ms,
+    );
     // Fetched before the answer begins, so that a store that fails is told by the status.
     let first = slices.next().await.map_err(|error| unavailable(&error))?;
     let writer = ArrayWriter {
@@ -61,7 +68,14 @@ pub async fn history(
         rows_left: wanted.limit.unwrap_or(u64::MAX),
         begun: false,
     };
-    let body = stream::unfold(Stage::Rows { slices, writer, rows: first }, |stage| stage.next());
+    let body = stream::unfold(
+        Stage::Rows {
+            slices,
+            writer,
+            rows: first,
+        },
+        Stage::next,
+    );
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -74,8 +88,8 @@ fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
     parameters.refuse("points", &[]);
     parameters.refuse("minmax", &["false"]);
     let raw = matches!(parameters.text("raw"), Some("true" | "1"));
-    let step = parameters.text("step").map(step);
-    if step == Some(None) {
+    let step = parameters.text("step").and_then(step);
+    if parameters.text("step").is_some() && step.is_none() {
         parameters.fault(
             "step",
             "bad_step",
@@ -90,10 +104,21 @@ fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
         end: parameters.timestamp("end"),
         hours: parameters.number("hours"),
         limit: parameters.number("limit"),
-        bucket: step.flatten().flatten().filter(|_| !raw),
+        bucket: match step {
+            Some(Step::Mean(bucket)) if !raw => Some(bucket),
+            _ => None,
+        },
         profile: parameters.profile(profile),
     };
     parameters.finish(wanted)
+}
+
+/// How readings are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Not at all.
+    Raw,
+    Mean(Bucket),
 }
 
 /// Monday 1970-01-05T00:00:00Z: weeks begin here, everything else at the epoch.
@@ -105,12 +130,17 @@ const SECOND_MS: i64 = 1000;
 /// Longest step, ten years: beyond it a bucket has no meaning.
 const STEP_MS_MAX: i64 = 3660 * DAY_MS;
 
-/// The bucket of a step: `Some(None)` for single readings, `None` when it is no step.
-fn step(text: &str) -> Option<Option<Bucket>> {
-    let of = |width_ms, origin_ms| Some(Some(Bucket { width_ms, origin_ms }));
+/// What a step asks for; `None` when it is no step.
+fn step(text: &str) -> Option<Step> {
+    let of = |width_ms, origin_ms| {
+        Some(Step::Mean(Bucket {
+            width_ms,
+            origin_ms,
+        }))
+    };
     match text {
         // Deployed pages mean single readings by it.
-        "1min" => return Some(None),
+        "1min" => return Some(Step::Raw),
         "daily" => return of(DAY_MS, 0),
         "weekly" => return of(7 * DAY_MS, FIRST_MONDAY_MS),
         _ => {}
@@ -125,7 +155,10 @@ fn step(text: &str) -> Option<Option<Bucket>> {
         _ => return None,
     };
     let width_ms = count.parse::<i64>().ok()?.checked_mul(unit_ms)?;
-    (1..=STEP_MS_MAX).contains(&width_ms).then(|| of(width_ms, 0)).flatten()
+    (1..=STEP_MS_MAX)
+        .contains(&width_ms)
+        .then(|| of(width_ms, 0))
+        .flatten()
 }
 
 /// What the directory says about a query.
@@ -146,23 +179,32 @@ struct Names {
 const RATE_UNKNOWN: f64 = 1.0 / 60_000.0;
 
 fn find(directory: &Directory, wanted: &Wanted) -> Found {
-    let is = |wanted: &Option<String>, name: &str| {
-        wanted.as_deref().is_none_or(|wanted| wanted == name)
-    };
+    let is =
+        |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
     let mut names = Names::default();
     for (key, place) in directory.rooms() {
         if is(&wanted.site, place.site.as_str()) && is(&wanted.room, place.room.as_str()) {
             names.rooms.insert(key, Arc::clone(place));
         }
     }
-    let mut query = HistoryQuery { bucket: wanted.bucket, ..HistoryQuery::default() };
+    let mut query = HistoryQuery {
+        bucket: wanted.bucket,
+        ..HistoryQuery::default()
+    };
     let mut rows_per_ms = 0.0;
     let only = wanted.sensor.as_deref().map(|id| directory.sensor_key(id));
     for sensor in directory.sensors() {
-        let named = only.is_none_or(|key| key == Some(sensor.key));
-        if named && sensor.rooms.iter().any(|room| names.rooms.contains_key(room)) {
+        let asked_for = only.is_none_or(|key| key == Some(sensor.key));
+        if asked_for
+            && sensor
+                .rooms
+                .iter()
+                .any(|room| names.rooms.contains_key(room))
+        {
             query.sensors.push(sensor.key);
-            names.sensors.insert(sensor.key, sensor.latest.scored.reading.sensor.clone());
+            names
+                .sensors
+                .insert(sensor.key, sensor.latest.scored.reading.sensor.clone());
             rows_per_ms += match (wanted.bucket, sensor.period_ms) {
                 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
                 (Some(bucket), _) => 1.0 / bucket.width_ms as f64,
@@ -175,18 +217,37 @@ fn find(directory: &Directory, wanted: &Wanted) -> Found {
     if wanted.site.is_some() || wanted.room.is_some() {
         query.rooms = Some(names.rooms.keys().copied().collect());
     }
-    Found { query, names, rows_per_ms }
+    Found {
+        query,
+        names,
+        rows_per_ms,
+    }
 }
 
 /// Where the writing of an answer is.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it is moved rarely"
+)]
 enum Stage {
-    Rows { slices: Slices, writer: ArrayWriter, rows: Option<Vec<HistoryRow>> },
+    Rows {
+        slices: Slices,
+        writer: ArrayWriter,
+        rows: Option<Vec<HistoryRow>>,
+    },
     End,
 }
 
 impl Stage {
     async fn next(self) -> Option<(Result<Bytes, StoreError>, Self)> {
-        let Self::Rows { mut slices, mut writer, rows } = self else { return None };
+        let Self::Rows {
+            mut slices,
+            mut writer,
+            rows,
+        } = self
+        else {
+            return None;
+        };
         let rows = match rows {
             Some(rows) => Ok(Some(rows)),
             None => slices.next().await,
@@ -194,7 +255,14 @@ impl Stage {
         match rows {
             Ok(Some(rows)) if writer.rows_left > 0 => {
                 let piece = writer.write(&rows);
-                Some((Ok(piece), Self::Rows { slices, writer, rows: None }))
+                Some((
+                    Ok(piece),
+                    Self::Rows {
+                        slices,
+                        writer,
+                        rows: None,
+                    },
+                ))
             }
             Ok(_) => Some((Ok(writer.end()), Self::End)),
             Err(error) => {
@@ -218,9 +286,10 @@ impl ArrayWriter {
     fn write(&mut self, rows: &[HistoryRow]) -> Bytes {
         let mut json = Vec::with_capacity(rows.len() * 256);
         for row in rows {
-            let (Some(sensor), Some(place)) =
-                (self.names.sensors.get(&row.sensor), self.names.rooms.get(&row.room))
-            else {
+            let (Some(sensor), Some(place)) = (
+                self.names.sensors.get(&row.sensor),
+                self.names.rooms.get(&row.room),
+            ) else {
                 // The sensor came to this room after the question was asked.
                 continue;
             };
@@ -262,13 +331,28 @@ mod tests {
     #[case("weekly", Some((7 * DAY_MS, FIRST_MONDAY_MS)))]
     #[case("1min", None)]
     fn steps_are_buckets(#[case] text: &str, #[case] bucket: Option<(i64, i64)>) {
-        let expected = bucket.map(|(width_ms, origin_ms)| Bucket { width_ms, origin_ms });
+        let expected = bucket.map_or(Step::Raw, |(width_ms, origin_ms)| {
+            Step::Mean(Bucket {
+                width_ms,
+                origin_ms,
+            })
+        });
         assert_eq!(step(text), Some(expected));
     }
 
     #[rstest]
     fn other_texts_are_no_steps(
-        #[values("", "min", "0s", "5", "5 min", "-1h", "5weeks", "99999d", "99999999999999999h")]
+        #[values(
+            "",
+            "min",
+            "0s",
+            "5",
+            "5 min",
+            "-1h",
+            "5weeks",
+            "99999d",
+            "99999999999999999h"
+        )]
         text: &str,
     ) {
         assert_eq!(step(text), None);
@@ -276,7 +360,9 @@ mod tests {
 
     #[test]
     fn weeks_begin_on_monday() {
-        let bucket = step("weekly").unwrap().unwrap();
+        let Some(Step::Mean(bucket)) = step("weekly") else {
+            panic!("not a mean")
+        };
         let start = bucket.start(Timestamp::parse("2025-11-19T10:05:00Z").unwrap());
         assert_eq!(start.to_string(), "2025-11-17T00:00:00Z");
     }

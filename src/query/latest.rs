@@ -26,10 +26,16 @@ pub async fn latest(
     let wanted = parameters.finish(Wanted { since })?;
 
     let tag = services.store.directory(|directory| {
-        format!("\"{}-{}\"", directory.position().epoch, directory.latest_version())
+        format!(
+            "\"{}-{}\"",
+            directory.position().epoch,
+            directory.latest_version()
+        )
     });
     if is_known(&request, &tag) {
-        return Ok(HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish());
+        return Ok(HttpResponse::NotModified()
+            .insert_header((header::ETAG, tag))
+            .finish());
     }
     let mut latest: Vec<LatestReading> = services.store.directory(|directory| {
         let is = |wanted: &Option<String>, name: &str| {
@@ -41,7 +47,9 @@ pub async fn latest(
             .filter(|latest| {
                 is(&site, latest.place.site.as_str())
                     && is(&room, latest.place.room.as_str())
-                    && wanted.since.is_none_or(|since| latest.scored.reading.observed_at > since)
+                    && wanted
+                        .since
+                        .is_none_or(|since| latest.scored.reading.observed_at > since)
             })
             .cloned()
             .collect()
@@ -49,8 +57,10 @@ pub async fn latest(
     latest.sort_by(|a, b| {
         (&a.place, &a.scored.reading.sensor).cmp(&(&b.place, &b.scored.reading.sensor))
     });
-    let records: Vec<_> =
-        latest.iter().map(|latest| LatestRecord { latest, profile }).collect();
+    let records: Vec<_> = latest
+        .iter()
+        .map(|latest| LatestRecord { latest, profile })
+        .collect();
     Ok(HttpResponse::Ok()
         .insert_header((header::ETAG, tag))
         .insert_header((header::CACHE_CONTROL, "no-cache"))

@@ -18,13 +18,18 @@ impl Parameters {
     pub(super) fn of(request: &HttpRequest) -> Self {
         let query = request.query_string().as_bytes();
         let pairs = url::form_urlencoded::parse(query).into_owned().collect();
-        Self { pairs, errors: Vec::new() }
+        Self {
+            pairs,
+            errors: Vec::new(),
+        }
     }
 
     /// The text of a parameter; an empty one counts as absent.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let named = self.pairs.iter().find(|(key, _)| key == name);
-        named.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        named
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     pub(super) fn number<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
@@ -40,10 +45,17 @@ impl Parameters {
     }
 
     pub(super) fn profile(&mut self, default: Profile) -> Profile {
-        let Some(name) = self.text("profile").map(str::to_owned) else { return default };
+        let Some(name) = self.text("profile").map(str::to_owned) else {
+            return default;
+        };
         let detail = "must be iaqverse or classic";
-        self.keep("profile", Profile::from_name(&name), "unknown_profile", detail)
-            .unwrap_or(default)
+        self.keep(
+            "profile",
+            Profile::from_name(&name),
+            "unknown_profile",
+            detail,
+        )
+        .unwrap_or(default)
     }
 
     /// Refuses parameters that mean something this version cannot do.
@@ -56,7 +68,8 @@ impl Parameters {
     }
 
     pub(super) fn fault(&mut self, name: &str, code: &'static str, detail: &'static str) {
-        self.errors.push(FieldError::new(format!("/{name}"), code, detail));
+        self.errors
+            .push(FieldError::new(format!("/{name}"), code, detail));
     }
 
     /// Checks the ranges that `values` declares and reports every fault found.
@@ -66,17 +79,20 @@ impl Parameters {
                 for error in errors {
                     let detail = error.message.clone().unwrap_or("is out of range".into());
                     let pointer = format!("/{name}");
-                    self.errors.push(FieldError::new(pointer, "out_of_range", detail));
+                    self.errors
+                        .push(FieldError::new(pointer, "out_of_range", detail));
                 }
             }
         }
-        match self.errors.is_empty() {
-            true => Ok(values),
-            false => {
-                self.errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
-                Err(Problem::invalid("bad_parameter", "Bad parameter", self.errors))
-            }
+        if self.errors.is_empty() {
+            return Ok(values);
         }
+        self.errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+        Err(Problem::invalid(
+            "bad_parameter",
+            "Bad parameter",
+            self.errors,
+        ))
     }
 
     fn keep<T>(

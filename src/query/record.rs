@@ -63,14 +63,20 @@ impl Serialize for LatestRecord<'_> {
             place: &self.latest.place,
             values: &reading.values,
             extras: &reading.extras,
-            assessment: match stored.profile == self.profile {
-                true => stored,
-                false => self.profile.assess(&reading.values),
+            assessment: if stored.profile == self.profile {
+                stored
+            } else {
+                self.profile.assess(&reading.values)
             },
         };
         let mut map = serializer.serialize_map(None)?;
         record.serialize_into(&mut map)?;
-        explanation(&mut map, &record.assessment, &reading.values, Averaging::Reading)?;
+        explanation(
+            &mut map,
+            &record.assessment,
+            &reading.values,
+            Averaging::Reading,
+        )?;
         if reading.tvoc_unit_assumed {
             map.serialize_entry("tvoc_unit_assumed", &true)?;
         }
@@ -106,7 +112,14 @@ pub(super) fn explanation<M: SerializeMap>(
     let missing: Vec<_> = assessment.missing().map(Quantity::flat_key).collect();
     map.serialize_entry("profile", assessment.profile.as_str())?;
     map.serialize_entry("dominant", &assessment.dominant.map(Quantity::flat_key))?;
-    map.serialize_entry("sub_scores", &SubScores { assessment, values, averaging })?;
+    map.serialize_entry(
+        "sub_scores",
+        &SubScores {
+            assessment,
+            values,
+            averaging,
+        },
+    )?;
     map.serialize_entry("missing", &missing)?;
     map.serialize_entry("coverage", &Number(rounded(assessment.coverage(), 100.0)))?;
     map.serialize_entry("confidence", assessment.confidence().as_str())
@@ -125,7 +138,13 @@ impl Serialize for SubScores<'_> {
             let stored = self.values.get(quantity).unwrap_or_default();
             map.serialize_entry(
                 quantity.flat_key(),
-                &SubScore::new(self.assessment.profile, quantity, score, stored, self.averaging),
+                &SubScore::new(
+                    self.assessment.profile,
+                    quantity,
+                    score,
+                    stored,
+                    self.averaging,
+                ),
             )?;
         }
         map.end()
@@ -159,7 +178,11 @@ impl SubScore {
             (Profile::Iaqverse, Some(standard)) => {
                 (standard.convert(stored), standard.unit, standard.source)
             }
-            _ => (stored, quantity.unit(), "stepwise limits of earlier deployments"),
+            _ => (
+                stored,
+                quantity.unit(),
+                "stepwise limits of earlier deployments",
+            ),
         };
         Self {
             score: Number(rounded(score, 10.0)),

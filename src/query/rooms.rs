@@ -28,8 +28,14 @@ pub async fn rooms(
     let profile = parameters.profile(services.profile);
     parameters.finish(Nothing {})?;
     let now = services.clock.now();
-    let means = services.store.room_means(now).await.map_err(|error| unavailable(&error))?;
-    let rooms = services.store.directory(|directory| rooms_of(directory, &means, profile, now));
+    let means = services
+        .store
+        .room_means(now)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let rooms = services
+        .store
+        .directory(|directory| rooms_of(directory, &means, profile, now));
     Ok(HttpResponse::Ok().json(sites(rooms)))
 }
 
@@ -66,7 +72,8 @@ fn rooms_of(
         });
         room.newest = room.newest.max(observed_at);
         room.stale &= silent;
-        room.sensors.push(latest.scored.reading.sensor.as_str().to_owned());
+        room.sensors
+            .push(latest.scored.reading.sensor.as_str().to_owned());
     }
     for room in rooms.values_mut() {
         room.sensors.sort();
@@ -87,7 +94,10 @@ fn sites(rooms: Vec<Room>) -> Vec<Site> {
         let name = room.place.site.as_str();
         match sites.last_mut() {
             Some(site) if site.enseigne == name => site.salles.push(room),
-            _ => sites.push(Site { enseigne: name.to_owned(), salles: vec![room] }),
+            _ => sites.push(Site {
+                enseigne: name.to_owned(),
+                salles: vec![room],
+            }),
         }
     }
     sites

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// What is known of a sensor.
 #[derive(Debug, Serialize)]
-struct Sensor {
+struct Known {
     sensor_id: String,
     enseigne: String,
     salle: String,
@@ -25,7 +25,7 @@ struct Sensor {
 /// All sensors by id.
 pub async fn sensors(services: web::Data<Services>) -> HttpResponse {
     let now = services.clock.now();
-    let mut sensors: Vec<Sensor> = services
+    let mut sensors: Vec<Known> = services
         .store
         .directory(|directory| directory.sensors().map(|entry| shown(entry, now)).collect());
     sensors.sort_by(|a, b| a.sensor_id.cmp(&b.sensor_id));
@@ -42,12 +42,14 @@ pub async fn sensor(
         let key = directory.sensor_key(&id)?;
         directory.sensor(key).map(|entry| shown(entry, now))
     });
-    sensor.map(|sensor| HttpResponse::Ok().json(sensor)).ok_or_else(Problem::not_found)
+    sensor
+        .map(|sensor| HttpResponse::Ok().json(sensor))
+        .ok_or_else(Problem::not_found)
 }
 
-fn shown(entry: &SensorEntry, now: Timestamp) -> Sensor {
+fn shown(entry: &SensorEntry, now: Timestamp) -> Known {
     let reading = &entry.latest.scored.reading;
-    Sensor {
+    Known {
         sensor_id: reading.sensor.as_str().to_owned(),
         enseigne: entry.latest.place.site.as_str().to_owned(),
         salle: entry.latest.place.room.as_str().to_owned(),
@@ -80,7 +82,7 @@ impl State {
 }
 
 /// Rhythm of a sensor that has not shown one yet.
-const PERIOD_UNKNOWN: Duration = Duration::from_secs(5 * 60);
+const PERIOD_UNKNOWN: Duration = Duration::from_mins(5);
 /// No sensor is late before this: networks hiccup.
 const PERIOD_MIN: Duration = Duration::from_secs(10);
 

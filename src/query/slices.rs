@@ -31,10 +31,19 @@ impl Slices {
         end: Timestamp,
         rows_per_ms: f64,
     ) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "a float saturates when cast")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a float saturates when cast"
+        )]
         let width_ms = (f64::from(ROWS_WANTED) / rows_per_ms.max(f64::MIN_POSITIVE)) as i64;
         let width_ms = width_ms.max(query.bucket.map_or(1, |bucket| bucket.width_ms));
-        Self { store, query, next: start, end, width_ms }
+        Self {
+            store,
+            query,
+            next: start,
+            end,
+            width_ms,
+        }
     }
 
     /// The next rows, by time and sensor; `None` at the end. Empty pieces are passed over.
@@ -43,7 +52,10 @@ impl Slices {
             let to = self.cut();
             let smallest = to.millis() - self.next.millis() <= self.width_min_ms();
             let rows_max = if smallest { u32::MAX } else { ROWS_MAX };
-            let rows = self.store.history(&self.query, self.next, to, rows_max).await?;
+            let rows = self
+                .store
+                .history(&self.query, self.next, to, rows_max)
+                .await?;
             if !smallest && rows.len() >= ROWS_MAX as usize {
                 self.width_ms = (self.width_ms / 2).max(self.width_min_ms());
                 continue;

@@ -115,14 +115,16 @@ impl SubScores {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Quantity, f64)> + '_ {
-        Quantity::ALL.into_iter().filter_map(|quantity| Some((quantity, self.get(quantity)?)))
+        Quantity::ALL
+            .into_iter()
+            .filter_map(|quantity| Some((quantity, self.get(quantity)?)))
     }
 
     /// The lowest sub-score among the quantities `among` accepts; the first among equals.
     pub(super) fn lowest(&self, among: impl Fn(Quantity) -> bool) -> Option<(Quantity, f64)> {
-        self.iter().filter(|(quantity, _)| among(*quantity)).reduce(|lowest, next| {
-            if next.1 < lowest.1 { next } else { lowest }
-        })
+        self.iter()
+            .filter(|(quantity, _)| among(*quantity))
+            .reduce(|lowest, next| if next.1 < lowest.1 { next } else { lowest })
     }
 
     /// The mean sub-score of the quantities `among` accepts.
@@ -130,7 +132,9 @@ impl SubScores {
         let (sum, count) = self
             .iter()
             .filter(|(quantity, _)| among(*quantity))
-            .fold((0.0, 0.0), |(sum, count), (_, score)| (sum + score, count + 1.0));
+            .fold((0.0, 0.0), |(sum, count), (_, score)| {
+                (sum + score, count + 1.0)
+            });
         (count > 0.0).then(|| sum / count)
     }
 }

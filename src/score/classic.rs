@@ -11,9 +11,10 @@ use crate::domain::{Quantity, Values};
 const CO2_PPM_PER_OCCUPANT: f64 = 100.0;
 
 pub(super) fn assess(values: &Values) -> Assessment {
-    let allowance =
-        CO2_PPM_PER_OCCUPANT * values.get(Quantity::Occupants).unwrap_or(0.0).trunc();
-    let sub_scores = SubScores::of(values, |quantity, number| sub_score(quantity, number, allowance));
+    let allowance = CO2_PPM_PER_OCCUPANT * values.get(Quantity::Occupants).unwrap_or(0.0).trunc();
+    let sub_scores = SubScores::of(values, |quantity, number| {
+        sub_score(quantity, number, allowance)
+    });
     let everything = |_| true;
     Assessment {
         profile: Profile::Classic,
@@ -36,7 +37,11 @@ fn sub_score(quantity: Quantity, number: f64, allowance: f64) -> Option<f64> {
 
 fn rising(number: f64, limits: [f64; 4]) -> f64 {
     let steps = [100.0, 80.0, 60.0, 40.0];
-    limits.into_iter().zip(steps).find(|(limit, _)| number <= *limit).map_or(20.0, |(_, step)| step)
+    limits
+        .into_iter()
+        .zip(steps)
+        .find(|(limit, _)| number <= *limit)
+        .map_or(20.0, |(_, step)| step)
 }
 
 fn between(number: f64, bands: [(f64, f64); 3]) -> f64 {

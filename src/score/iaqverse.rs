@@ -21,13 +21,18 @@ const CO_ALARM_PPM: f64 = 30.0;
 
 pub(super) fn assess(values: &Values) -> Assessment {
     let sub_scores = SubScores::of(values, sub_score);
-    let dominant = sub_scores.lowest(is_pollutant).map(|(quantity, _)| quantity);
+    let dominant = sub_scores
+        .lowest(is_pollutant)
+        .map(|(quantity, _)| quantity);
     let score = aggregate(&sub_scores, is_pollutant).map(|air| {
-        let with_comfort = aggregate(&sub_scores, is_comfort)
-            .map_or(air, |comfort| (1.0 - COMFORT_SHARE) * air + COMFORT_SHARE * comfort);
+        let with_comfort = aggregate(&sub_scores, is_comfort).map_or(air, |comfort| {
+            (1.0 - COMFORT_SHARE) * air + COMFORT_SHARE * comfort
+        });
         air.min(with_comfort)
     });
-    let alarm = values.get(Quantity::Co).is_some_and(|ppm| ppm >= CO_ALARM_PPM);
+    let alarm = values
+        .get(Quantity::Co)
+        .is_some_and(|ppm| ppm >= CO_ALARM_PPM);
     Assessment {
         profile: Profile::Iaqverse,
         score: if alarm { Some(0.0) } else { score },
@@ -104,7 +109,12 @@ mod tests {
         let mut warm = usual(600.0, 8.0, 200.0);
         assert!(warm.set(Quantity::Temperature, 29.0));
         check(&warm, 80.4, "good", Quantity::Pm25);
-        check(&values(&[(Quantity::Co2, 1200.0)]), 62.0, "moderate", Quantity::Co2);
+        check(
+            &values(&[(Quantity::Co2, 1200.0)]),
+            62.0,
+            "moderate",
+            Quantity::Co2,
+        );
         let without_tvoc = values(&[
             (Quantity::Co2, 645.0),
             (Quantity::Pm25, 12.0),
@@ -116,8 +126,10 @@ mod tests {
 
     #[test]
     fn comfort_alone_is_no_score() {
-        let assessment =
-            assess(&values(&[(Quantity::Temperature, 21.0), (Quantity::Humidity, 45.0)]));
+        let assessment = assess(&values(&[
+            (Quantity::Temperature, 21.0),
+            (Quantity::Humidity, 45.0),
+        ]));
         assert_eq!((assessment.score, assessment.dominant), (None, None));
         let missing: Vec<_> = assessment.missing().collect();
         assert_eq!(missing, [Quantity::Co2, Quantity::Pm25, Quantity::Tvoc]);
@@ -126,7 +138,9 @@ mod tests {
     #[test]
     fn every_knot_of_every_curve_gives_its_score() {
         for quantity in Quantity::ALL {
-            let Some(standard) = standard(quantity) else { continue };
+            let Some(standard) = standard(quantity) else {
+                continue;
+            };
             let sides = match &standard.curve {
                 Curve::Rising(knots) => vec![knots],
                 Curve::Between { low, high } => vec![low, high],
@@ -162,12 +176,20 @@ mod tests {
         let only_co2 = assess(&values(&[(Quantity::Co2, 600.0)]));
         assert!((only_co2.coverage() - 0.3).abs() < 1e-9);
         assert_eq!(only_co2.confidence().as_str(), "medium");
-        assert_eq!(assess(&values(&[(Quantity::Radon, 90.0)])).confidence().as_str(), "low");
+        assert_eq!(
+            assess(&values(&[(Quantity::Radon, 90.0)]))
+                .confidence()
+                .as_str(),
+            "low"
+        );
     }
 
     fn scored() -> impl Strategy<Value = Vec<(Quantity, f64)>> {
         let one = prop::sample::select(
-            Quantity::ALL.into_iter().filter(|q| standard(*q).is_some()).collect::<Vec<_>>(),
+            Quantity::ALL
+                .into_iter()
+                .filter(|q| standard(*q).is_some())
+                .collect::<Vec<_>>(),
         )
         .prop_flat_map(|quantity| (Just(quantity), quantity.range()));
         prop::collection::vec(one, 1..12)

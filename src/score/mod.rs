@@ -35,7 +35,9 @@ impl Profile {
 
     /// The profile called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Iaqverse, Self::Classic].into_iter().find(|profile| profile.as_str() == name)
+        [Self::Iaqverse, Self::Classic]
+            .into_iter()
+            .find(|profile| profile.as_str() == name)
     }
 
     /// Assesses values, which may be one reading's or averages over each pollutant's window.

@@ -66,7 +66,10 @@ pub async fn command(arguments: SimulateArgs) -> anyhow::Result<()> {
         backfill_step: arguments.backfill_step,
         utc_offset: arguments.utc_offset,
     };
-    let target = Target { url: arguments.url, bearer: None };
+    let target = Target {
+        url: arguments.url,
+        bearer: None,
+    };
     let stop = CancellationToken::new();
     let simulation = run(config, target, system_time(), stop.clone());
     tokio::pin!(simulation);
@@ -80,8 +83,14 @@ pub async fn command(arguments: SimulateArgs) -> anyhow::Result<()> {
 
 /// Starts a simulated building that posts to the server at `address` until it stops.
 pub fn start_demo(address: SocketAddr, shutdown: &Shutdown) {
-    let config = SimulationConfig { backfill: DEMO_BACKFILL, ..SimulationConfig::default() };
-    let target = Target { url: format!("http://{address}"), bearer: None };
+    let config = SimulationConfig {
+        backfill: DEMO_BACKFILL,
+        ..SimulationConfig::default()
+    };
+    let target = Target {
+        url: format!("http://{address}"),
+        bearer: None,
+    };
     let stop = shutdown.token();
     shutdown.spawn(async move {
         if let Err(error) = run(config, target, system_time(), stop).await {

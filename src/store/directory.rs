@@ -115,7 +115,9 @@ impl Directory {
 
     pub fn sensor_key(&self, id: &str) -> Option<SensorKey> {
         // A text that is no sensor id is no sensor's id either.
-        SensorId::parse(id).ok().and_then(|id| self.sensor_keys.get(&id).copied())
+        SensorId::parse(id)
+            .ok()
+            .and_then(|id| self.sensor_keys.get(&id).copied())
     }
 
     pub(super) fn key_of(&self, id: &SensorId) -> Option<SensorKey> {
@@ -155,13 +157,18 @@ impl Directory {
     }
 
     pub(super) fn add_room(&mut self, room: RoomRow) {
-        let place = Arc::new(Place { site: room.site, room: room.room });
+        let place = Arc::new(Place {
+            site: room.site,
+            room: room.room,
+        });
         self.room_keys.insert(Arc::clone(&place), room.key);
         self.rooms.insert(room.key, place);
     }
 
     fn add_loaded_sensor(&mut self, row: SensorRow) {
-        let Some(latest) = self.latest_of(&row.id, &row.latest) else { return };
+        let Some(latest) = self.latest_of(&row.id, &row.latest) else {
+            return;
+        };
         self.add_sensor(
             row.id,
             SensorEntry {
@@ -179,8 +186,16 @@ impl Directory {
     fn latest_of(&self, id: &SensorId, row: &ReadingRow) -> Option<LatestReading> {
         let place = Arc::clone(self.rooms.get(&row.room)?);
         let scored = scored(id.clone(), row, self.profile);
-        let id = StreamId { sequence: 0, ..self.position };
-        Some(LatestReading { id, room: row.room, place, scored: Arc::new(scored) })
+        let id = StreamId {
+            sequence: 0,
+            ..self.position
+        };
+        Some(LatestReading {
+            id,
+            room: row.room,
+            place,
+            scored: Arc::new(scored),
+        })
     }
 
     pub(super) fn add_sensor(&mut self, id: SensorId, entry: SensorEntry) {
@@ -206,7 +221,9 @@ impl Directory {
 
     /// Takes over a stored reading when it is its sensor's newest or oldest.
     pub(super) fn set_reading(&mut self, sensor: SensorKey, latest: LatestReading) {
-        let Some(entry) = self.sensors.get_mut(&sensor) else { return };
+        let Some(entry) = self.sensors.get_mut(&sensor) else {
+            return;
+        };
         let observed_at = latest.scored.reading.observed_at;
         entry.first_seen = entry.first_seen.min(observed_at);
         if observed_at >= entry.latest.scored.reading.observed_at {

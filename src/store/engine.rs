@@ -180,7 +180,7 @@ pub struct AveragingWindow {
 impl AveragingWindow {
     /// Start of the window that ends at `now`.
     pub fn start(&self, now: Timestamp) -> Timestamp {
-        now.minus(Duration::from_secs(60 * u64::from(self.minutes)))
+        now.minus(Duration::from_mins(u64::from(self.minutes)))
     }
 
     /// The windows of all quantities, without sensors.
@@ -193,7 +193,11 @@ impl AveragingWindow {
             match windows.iter_mut().find(|window| window.minutes == minutes) {
                 Some(window) => window.quantities.push(quantity),
                 None => {
-                    windows.push(Self { minutes, quantities: vec![quantity], sensors: Vec::new() });
+                    windows.push(Self {
+                        minutes,
+                        quantities: vec![quantity],
+                        sensors: Vec::new(),
+                    });
                 }
             }
         }

@@ -75,12 +75,15 @@ impl std::fmt::Display for StreamId {
 /// How far room averages may lag behind, so that many pages asking at once cost one query.
 const ROOM_MEANS_AGE_MS_MAX: i64 = 1000;
 
+/// Room averages and when they were taken.
+type TimedMeans = (Timestamp, Arc<RoomMeans>);
+
 /// The reading side of the store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
     directory: Arc<RwLock<Directory>>,
-    room_means: Arc<Mutex<Option<(Timestamp, Arc<RoomMeans>)>>>,
+    room_means: Arc<Mutex<Option<TimedMeans>>>,
 }
 
 impl Store {

@@ -156,7 +156,10 @@ impl<'a> Planner<'a> {
             profile,
             limits,
             plan: Plan::default(),
-            found: found.into_iter().map(|row| ((row.sensor, row.observed_at), row)).collect(),
+            found: found
+                .into_iter()
+                .map(|row| ((row.sensor, row.observed_at), row))
+                .collect(),
             written: FxHashMap::default(),
             sensors: FxHashMap::default(),
             new_sensors: FxHashMap::default(),
@@ -177,7 +180,11 @@ impl<'a> Planner<'a> {
             }
         };
         let identity = (sensor, scored.reading.observed_at);
-        if self.state(sensor).newest.is_none_or(|newest| identity.1 > newest) {
+        if self
+            .state(sensor)
+            .newest
+            .is_none_or(|newest| identity.1 > newest)
+        {
             // Newer than all there is, so nothing can be stored under its identity.
             return self.insert(sensor, room, place, scored);
         }
@@ -204,11 +211,20 @@ impl<'a> Planner<'a> {
             tvoc_unit_assumed: reading.tvoc_unit_assumed,
         };
         let late = self.count_in(sensor, room, &place, reading.observed_at);
-        self.written.insert((sensor, reading.observed_at), self.plan.changes.readings.len());
+        self.written.insert(
+            (sensor, reading.observed_at),
+            self.plan.changes.readings.len(),
+        );
         self.plan.changes.readings.push(row);
         self.note_room(sensor, room);
         let scored = Arc::new(scored);
-        self.plan.events.push(Event { sensor, room, place, scored: Arc::clone(&scored), late });
+        self.plan.events.push(Event {
+            sensor,
+            room,
+            place,
+            scored: Arc::clone(&scored),
+            late,
+        });
         Outcome::Accepted(scored)
     }
 
@@ -233,18 +249,29 @@ impl<'a> Planner<'a> {
 
         let (sensor, observed_at) = identity;
         let room = row.room;
-        match self.written.get(&identity) {
-            Some(position) => self.plan.changes.readings[*position] = row,
-            None => {
-                self.written.insert(identity, self.plan.changes.readings.len());
-                self.plan.changes.readings.push(row);
-            }
+        if let Some(position) = self.written.get(&identity) {
+            self.plan.changes.readings[*position] = row;
+        } else {
+            self.written
+                .insert(identity, self.plan.changes.readings.len());
+            self.plan.changes.readings.push(row);
         }
         self.note_room(sensor, room);
-        let place = self.place_of(room).unwrap_or_else(|| Arc::clone(&self.state(sensor).place));
-        let late = self.state(sensor).newest.is_some_and(|newest| observed_at < newest);
+        let place = self
+            .place_of(room)
+            .unwrap_or_else(|| Arc::clone(&self.state(sensor).place));
+        let late = self
+            .state(sensor)
+            .newest
+            .is_some_and(|newest| observed_at < newest);
         let scored = Arc::new(merged);
-        self.plan.events.push(Event { sensor, room, place, scored: Arc::clone(&scored), late });
+        self.plan.events.push(Event {
+            sensor,
+            room,
+            place,
+            scored: Arc::clone(&scored),
+            late,
+        });
         Outcome::Updated(scored)
     }
 
@@ -292,8 +319,10 @@ impl<'a> Planner<'a> {
     }
 
     fn note_room(&mut self, sensor: SensorKey, room: RoomKey) {
-        let known =
-            self.directory.sensor(sensor).is_some_and(|entry| entry.rooms.contains(&room));
+        let known = self
+            .directory
+            .sensor(sensor)
+            .is_some_and(|entry| entry.rooms.contains(&room));
         if !known && !self.plan.changes.sensor_rooms.contains(&(sensor, room)) {
             self.plan.changes.sensor_rooms.push((sensor, room));
         }
@@ -316,8 +345,12 @@ impl<'a> Planner<'a> {
             (None, None, Some(here)) => here,
             (site, room, here) => {
                 let here = here.map(|(_, place)| place);
-                let site = site.clone().or_else(|| here.as_ref().map(|place| place.site.clone()));
-                let room = room.clone().or_else(|| here.as_ref().map(|place| place.room.clone()));
+                let site = site
+                    .clone()
+                    .or_else(|| here.as_ref().map(|place| place.site.clone()));
+                let room = room
+                    .clone()
+                    .or_else(|| here.as_ref().map(|place| place.room.clone()));
                 match (site, room) {
                     (Some(site), Some(room)) => self.room(Place { site, room })?,
                     (site, room) => return Err(missing_place(site.is_none(), room.is_none())),
@@ -342,10 +375,15 @@ impl<'a> Planner<'a> {
             return Err(vec![FieldError::new(
                 "/sensor_id",
                 "too_many_sensors",
-                format!("the server takes {} sensors and has them", self.limits.sensors_max),
+                format!(
+                    "the server takes {} sensors and has them",
+                    self.limits.sensors_max
+                ),
             )]);
         }
-        let key = self.next_sensor.unwrap_or_else(|| self.directory.next_sensor_key());
+        let key = self
+            .next_sensor
+            .unwrap_or_else(|| self.directory.next_sensor_key());
         self.next_sensor = Some(SensorKey(key.0 + 1));
         self.new_sensors.insert(id.clone(), key);
         self.plan.changes.sensors.push((key, id.clone(), room));
@@ -375,10 +413,15 @@ impl<'a> Planner<'a> {
             return Err(vec![FieldError::new(
                 "/salle",
                 "too_many_rooms",
-                format!("the server takes {} rooms and has them", self.limits.rooms_max),
+                format!(
+                    "the server takes {} rooms and has them",
+                    self.limits.rooms_max
+                ),
             )]);
         }
-        let key = self.next_room.unwrap_or_else(|| self.directory.next_room_key());
+        let key = self
+            .next_room
+            .unwrap_or_else(|| self.directory.next_room_key());
         self.next_room = Some(RoomKey(key.0 + 1));
         self.plan.changes.rooms.push(RoomRow {
             key,
@@ -393,7 +436,8 @@ impl<'a> Planner<'a> {
     fn place_of(&self, room: RoomKey) -> Option<Arc<Place>> {
         self.directory.place(room).cloned().or_else(|| {
             let mut new = self.new_rooms.values();
-            new.find(|(key, _)| *key == room).map(|(_, place)| Arc::clone(place))
+            new.find(|(key, _)| *key == room)
+                .map(|(_, place)| Arc::clone(place))
         })
     }
 
@@ -418,12 +462,15 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(mut self) -> Plan {
-        let counters = self.sensors.into_iter().map(|(sensor, state)| SensorCounters {
-            sensor,
-            room: state.room,
-            reading_count: state.reading_count,
-            period_ms: state.period_ms,
-        });
+        let counters = self
+            .sensors
+            .into_iter()
+            .map(|(sensor, state)| SensorCounters {
+                sensor,
+                room: state.room,
+                reading_count: state.reading_count,
+                period_ms: state.period_ms,
+            });
         self.plan.changes.counters = counters.collect();
         self.plan
     }
@@ -434,7 +481,11 @@ fn missing_place(site: bool, room: bool) -> Vec<FieldError> {
         .into_iter()
         .filter(|(missing, _)| *missing)
         .map(|(_, pointer)| {
-            FieldError::new(pointer, "required", "a sensor the server does not know needs it")
+            FieldError::new(
+                pointer,
+                "required",
+                "a sensor the server does not know needs it",
+            )
         })
         .collect()
 }

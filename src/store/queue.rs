@@ -47,7 +47,13 @@ impl WriteQueue {
         // Every request has at least one reading, so the channel never fills before the semaphore;
         // the place left over is for the message that closes it.
         let (messages, receiver) = mpsc::channel(readings_max + 1);
-        (Self { messages, room: Arc::new(Semaphore::new(readings_max)) }, receiver)
+        (
+            Self {
+                messages,
+                room: Arc::new(Semaphore::new(readings_max)),
+            },
+            receiver,
+        )
     }
 
     /// Waits until the readings are durable and says what became of each, in order.
@@ -57,18 +63,25 @@ impl WriteQueue {
         if readings.is_empty() {
             return Ok(Vec::new());
         }
-        let count = u32::try_from(readings.len()).map_err(|_| AppendError::Busy)?;
-        let room =
-            Arc::clone(&self.room).try_acquire_many_owned(count).map_err(|error| match error {
+        let count = u32::try_from(readings.len()).map_err(|_huge| AppendError::Busy)?;
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(count)
+            .map_err(|error| match error {
                 tokio::sync::TryAcquireError::Closed => AppendError::Closed,
                 tokio::sync::TryAcquireError::NoPermits => AppendError::Busy,
             })?;
         let (reply, answer) = oneshot::channel();
-        let append = Append { readings, reply, _room: room };
-        self.messages.try_send(Message::Append(append)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => AppendError::Busy,
-            mpsc::error::TrySendError::Closed(_) => AppendError::Closed,
-        })?;
+        let append = Append {
+            readings,
+            reply,
+            _room: room,
+        };
+        self.messages
+            .try_send(Message::Append(append))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => AppendError::Busy,
+                mpsc::error::TrySendError::Closed(_) => AppendError::Closed,
+            })?;
         match tokio::time::timeout(COMMIT_WAIT_MAX, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(AppendError::Closed),

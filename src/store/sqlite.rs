@@ -77,8 +77,9 @@ impl SqliteEngine {
             .idle_timeout(None)
             .connect_with(options.read_only(true))
             .await?;
-        let arrivals: i64 =
-            sqlx::query_scalar("select count(*) from arrivals").fetch_one(&mut writer).await?;
+        let arrivals: i64 = sqlx::query_scalar("select count(*) from arrivals")
+            .fetch_one(&mut writer)
+            .await?;
         Ok(Self {
             writer: Mutex::new(Some(writer)),
             unsettled: AtomicUsize::new(usize::try_from(arrivals).unwrap_or(usize::MAX)),
@@ -108,8 +109,9 @@ impl SqliteEngine {
 }
 
 async fn require_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let version: String =
-        sqlx::query_scalar("select sqlite_version()").fetch_one(connection).await?;
+    let version: String = sqlx::query_scalar("select sqlite_version()")
+        .fetch_one(connection)
+        .await?;
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     let (major, minor, patch) = (next(), next(), next());
@@ -133,7 +135,7 @@ impl Engine for SqliteEngine {
             .bind(started_at.millis())
             .fetch_one(connection)
             .await?;
-            u64::try_from(epoch).map_err(|_| StoreError::Corrupt {
+            u64::try_from(epoch).map_err(|_negative| StoreError::Corrupt {
                 table: "stream_epochs",
                 detail: format!("epoch {epoch}"),
             })
@@ -162,9 +164,10 @@ impl Engine for SqliteEngine {
             let mut writer = self.writer.lock().await;
             let connection = writer.as_mut().ok_or(sqlx::Error::PoolClosed)?;
             write::commit(connection, &self.statements, changes).await?;
-            let unsettled =
-                self.unsettled.fetch_add(changes.readings.len(), Ordering::AcqRel)
-                    + changes.readings.len();
+            let unsettled = self
+                .unsettled
+                .fetch_add(changes.readings.len(), Ordering::AcqRel)
+                + changes.readings.len();
             if unsettled >= UNSETTLED_READINGS_MAX
                 && let Err(error) = self.settle_locked(connection).await
             {

@@ -7,7 +7,7 @@ use super::directory::Directory;
 use super::engine::{Changes, Engine};
 use super::plan::{self, RegistryLimits};
 use super::queue::{Append, AppendError, Message, WriteQueue};
-use super::{Outcome, ScoredReading, Store, Stored, StoreError};
+use super::{Outcome, ScoredReading, Store, StoreError, Stored};
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
@@ -92,13 +92,17 @@ impl Writer {
 
     /// Writes the readings of all requests in as few transactions as they fit and answers.
     async fn write(&mut self, mut appends: Vec<Append>) {
-        let mut results: Vec<Result<Vec<Outcome>, AppendError>> =
-            appends.iter().map(|append| Ok(Vec::with_capacity(append.readings.len()))).collect();
+        let mut results: Vec<Result<Vec<Outcome>, AppendError>> = appends
+            .iter()
+            .map(|append| Ok(Vec::with_capacity(append.readings.len())))
+            .collect();
         let mut readings = appends
             .iter_mut()
             .enumerate()
             .flat_map(|(position, append)| {
-                std::mem::take(&mut append.readings).into_iter().map(move |one| (position, one))
+                std::mem::take(&mut append.readings)
+                    .into_iter()
+                    .map(move |one| (position, one))
             })
             .peekable();
         while readings.peek().is_some() {
@@ -145,12 +149,18 @@ impl Writer {
             tracing::info!("the store takes readings again");
         }
         let identities = plan::identities_to_find(&self.directory.read(), &readings);
-        let found = match identities.is_empty() {
-            true => Vec::new(),
-            false => self.engine.find(&identities).await?,
+        let found = if identities.is_empty() {
+            Vec::new()
+        } else {
+            self.engine.find(&identities).await?
         };
-        let plan =
-            plan::plan(&self.directory.read(), found, readings, self.profile, self.limits);
+        let plan = plan::plan(
+            &self.directory.read(),
+            found,
+            readings,
+            self.profile,
+            self.limits,
+        );
         if !plan.changes.is_empty() {
             self.engine.commit(&plan.changes).await?;
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use units::Unit;
 
 /// How far a reading's time may be ahead of the server's: device clocks drift.
-pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_mins(5);
 
 /// Most keys `values` and `units` can have: every quantity and the extra keys that are kept. Beyond
 /// it nothing is looked at, so that a hostile object costs no more than its parsing.
@@ -60,12 +60,16 @@ impl TvocUnit {
 pub fn item(item: &RawItem<'_>, rules: &Rules) -> Result<Reading, Rejection> {
     match item {
         RawItem::Reading(raw) => reading(raw, rules),
-        RawItem::NotAnObject => {
-            Err(Rejection::of(FieldError::new("", "not_an_object", "must be a JSON object")))
-        }
-        RawItem::NotJson(reason) => {
-            Err(Rejection::of(FieldError::new("", "not_json", reason.clone())))
-        }
+        RawItem::NotAnObject => Err(Rejection::of(FieldError::new(
+            "",
+            "not_an_object",
+            "must be a JSON object",
+        ))),
+        RawItem::NotJson(reason) => Err(Rejection::of(FieldError::new(
+            "",
+            "not_json",
+            reason.clone(),
+        ))),
     }
 }
 
@@ -129,7 +133,10 @@ fn observed_at(field: &RawField<'_>, rules: &Rules, faults: &mut Faults) -> Opti
         faults.push(FieldError::new(
             POINTER,
             "timestamp_in_future",
-            format!("is more than 5 minutes ahead of the server, where it is {}", rules.now),
+            format!(
+                "is more than 5 minutes ahead of the server, where it is {}",
+                rules.now
+            ),
         ));
     } else if at < Timestamp::OLDEST {
         faults.push(FieldError::new(
@@ -154,11 +161,19 @@ fn measured(raw: &RawReading<'_>, rules: &Rules, faults: &mut Faults) -> Measure
     if entries.iter().all(|(_, field)| *field == RawField::Absent)
         && !raw.faults.contains(&Fault::NotAnObject("values"))
     {
-        faults.push(FieldError::new("/values", "no_values", "a reading needs at least one value"));
+        faults.push(FieldError::new(
+            "/values",
+            "no_values",
+            "a reading needs at least one value",
+        ));
     }
     for (pointer, keys) in [("/values", entries.len()), ("/units", raw.units.len())] {
         if keys > KEYS_MAX {
-            faults.push(FieldError::new(pointer, "too_many_keys", "at most 50 keys are read"));
+            faults.push(FieldError::new(
+                pointer,
+                "too_many_keys",
+                "at most 50 keys are read",
+            ));
             return measured;
         }
     }
@@ -176,7 +191,9 @@ fn measured(raw: &RawReading<'_>, rules: &Rules, faults: &mut Faults) -> Measure
             continue;
         }
         named.push(name);
-        let Some(number) = faults.number(field, || pointer("/values/", key)) else { continue };
+        let Some(number) = faults.number(field, || pointer("/values/", key)) else {
+            continue;
+        };
         match quantity {
             Some(quantity) => value(&mut measured, quantity, number, key, &units, rules, faults),
             None => {
@@ -202,20 +219,30 @@ fn value(
     rules: &Rules,
     faults: &mut Faults,
 ) {
-    let declared = units.iter().find(|(of, _)| *of == quantity).map(|(_, unit)| *unit);
+    let declared = units
+        .iter()
+        .find(|(of, _)| *of == quantity)
+        .map(|(_, unit)| *unit);
     let assumed = if quantity == Quantity::Tvoc && declared.is_none() {
         measured.tvoc_unit_assumed = true;
         Unit::of(quantity, rules.tvoc_unit.name())
     } else {
         None
     };
-    let stored = declared.or(assumed).map_or(number, |unit| unit.convert(number));
+    let stored = declared
+        .or(assumed)
+        .map_or(number, |unit| unit.convert(number));
     if !measured.values.set(quantity, stored) {
         let range = quantity.range();
         faults.push(FieldError::new(
             pointer("/values/", key),
             "out_of_range",
-            format!("must be {} to {} {}", range.start(), range.end(), quantity.unit()),
+            format!(
+                "must be {} to {} {}",
+                range.start(),
+                range.end(),
+                quantity.unit()
+            ),
         ));
     }
 }
@@ -224,7 +251,9 @@ fn declared_units(raw: &RawReading<'_>, faults: &mut Faults) -> Vec<(Quantity, U
     let mut units: Vec<(Quantity, Unit)> = Vec::new();
     for (key, field) in &raw.units {
         // A unit of a key that takes no part in anything changes nothing of what is stored.
-        let Some(quantity) = Quantity::from_key(key) else { continue };
+        let Some(quantity) = Quantity::from_key(key) else {
+            continue;
+        };
         let unit = match field {
             RawField::Absent => continue,
             RawField::Text(name) => Unit::of(quantity, name),
@@ -296,7 +325,11 @@ impl Faults {
             RawField::Other => None,
         };
         if number.is_none() {
-            self.push(FieldError::new(pointer(), "not_a_number", "must be a finite number"));
+            self.push(FieldError::new(
+                pointer(),
+                "not_a_number",
+                "must be a finite number",
+            ));
         }
         number
     }

@@ -18,7 +18,17 @@ mod tests {
     fn finite_decimals_are_numbers_and_nothing_else_is() {
         assert_eq!(parse("21.5"), Some(21.5));
         assert_eq!(parse("-4e1"), Some(-40.0));
-        for text in ["", "nan", "inf", "-Infinity", "1e999", "0x10", "1,5", "12 ppm", "e"] {
+        for text in [
+            "",
+            "nan",
+            "inf",
+            "-Infinity",
+            "1e999",
+            "0x10",
+            "1,5",
+            "12 ppm",
+            "e",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

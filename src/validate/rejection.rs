@@ -14,7 +14,10 @@ pub struct Rejection {
 
 impl Rejection {
     pub fn of(error: FieldError) -> Self {
-        Self { sensor_id: None, errors: vec![error] }
+        Self {
+            sensor_id: None,
+            errors: vec![error],
+        }
     }
 }
 
@@ -35,14 +38,20 @@ impl FieldError {
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { pointer: Cow::Owned(pointer.into()), code, detail: detail.into() }
+        Self {
+            pointer: Cow::Owned(pointer.into()),
+            code,
+            detail: detail.into(),
+        }
     }
 
     pub(super) fn of_fault(fault: Fault) -> Self {
         match fault {
-            Fault::Duplicate(field) => {
-                Self::new(pointer("/", field), "duplicate_key", "the field is given twice")
-            }
+            Fault::Duplicate(field) => Self::new(
+                pointer("/", field),
+                "duplicate_key",
+                "the field is given twice",
+            ),
             Fault::NotAnObject(field) => {
                 Self::new(pointer("/", field), "not_an_object", "must be an object")
             }
@@ -62,7 +71,10 @@ pub(super) fn shortened(key: &str) -> Cow<'_, str> {
 
 /// `parent` followed by `key`, escaped as RFC 6901 says.
 pub(super) fn pointer(parent: &str, key: &str) -> String {
-    format!("{parent}{}", shortened(key).replace('~', "~0").replace('/', "~1"))
+    format!(
+        "{parent}{}",
+        shortened(key).replace('~', "~0").replace('/', "~1")
+    )
 }
 
 #[cfg(test)]
@@ -72,6 +84,9 @@ mod tests {
     #[test]
     fn keys_are_escaped_and_shortened() {
         assert_eq!(pointer("/values/", "a/b~c"), "/values/a~1b~0c");
-        assert_eq!(pointer("/values/", &"é".repeat(70)), format!("/values/{}…", "é".repeat(64)));
+        assert_eq!(
+            pointer("/values/", &"é".repeat(70)),
+            format!("/values/{}…", "é".repeat(64))
+        );
     }
 }

@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 fn rules() -> Rules {
-    Rules { now: Timestamp::parse("2025-11-19T10:00:00Z").unwrap(), tvoc_unit: TvocUnit::Ppb }
+    Rules {
+        now: Timestamp::parse("2025-11-19T10:00:00Z").unwrap(),
+        tvoc_unit: TvocUnit::Ppb,
+    }
 }
 
 fn validate(json: &str) -> Result<Reading, Rejection> {
@@ -16,7 +19,9 @@ fn validate(json: &str) -> Result<Reading, Rejection> {
 
 /// A reading with `fields` beside its id, and `values`.
 fn with(fields: &str, values: &str) -> Result<Reading, Rejection> {
-    validate(&format!(r#"{{"sensor_id":"s",{fields}"values":{{{values}}}}}"#))
+    validate(&format!(
+        r#"{{"sensor_id":"s",{fields}"values":{{{values}}}}}"#
+    ))
 }
 
 fn faults(result: Result<Reading, Rejection>) -> Vec<(String, &'static str)> {
@@ -42,14 +47,23 @@ fn a_complete_reading_is_taken_as_it_is() {
     let values: Vec<_> = reading.values.iter().collect();
     assert_eq!(
         values,
-        [(Quantity::Co2, 645.0), (Quantity::Pm25, 12.5), (Quantity::Humidity, 45.0)]
+        [
+            (Quantity::Co2, 645.0),
+            (Quantity::Pm25, 12.5),
+            (Quantity::Humidity, 45.0)
+        ]
     );
 }
 
 #[test]
 fn a_missing_timestamp_is_the_time_of_receipt() {
     assert_eq!(with("", r#""CO2":1"#).unwrap().observed_at, rules().now);
-    assert_eq!(with(r#""timestamp":null,"#, r#""CO2":1"#).unwrap().observed_at, rules().now);
+    assert_eq!(
+        with(r#""timestamp":null,"#, r#""CO2":1"#)
+            .unwrap()
+            .observed_at,
+        rules().now
+    );
 }
 
 #[rstest]
@@ -94,15 +108,39 @@ fn values_are_refused_with_a_pointer(
 #[rstest]
 #[case(r#"{"values":{"CO2":1}}"#, "/sensor_id", "required")]
 #[case(r#"{"sensor_id":7,"values":{"CO2":1}}"#, "/sensor_id", "not_text")]
-#[case(r#"{"sensor_id":"a b","values":{"CO2":1}}"#, "/sensor_id", "bad_sensor_id")]
-#[case(r#"{"sensor_id":"s","salle":"a\nb","values":{"CO2":1}}"#, "/salle", "bad_name")]
-#[case(r#"{"sensor_id":"s","enseigne":5,"values":{"CO2":1}}"#, "/enseigne", "not_text")]
-#[case(r#"{"sensor_id":"s","sensor_id":"s","values":{"CO2":1}}"#, "/sensor_id", "duplicate_key")]
+#[case(
+    r#"{"sensor_id":"a b","values":{"CO2":1}}"#,
+    "/sensor_id",
+    "bad_sensor_id"
+)]
+#[case(
+    r#"{"sensor_id":"s","salle":"a\nb","values":{"CO2":1}}"#,
+    "/salle",
+    "bad_name"
+)]
+#[case(
+    r#"{"sensor_id":"s","enseigne":5,"values":{"CO2":1}}"#,
+    "/enseigne",
+    "not_text"
+)]
+#[case(
+    r#"{"sensor_id":"s","sensor_id":"s","values":{"CO2":1}}"#,
+    "/sensor_id",
+    "duplicate_key"
+)]
 #[case(r#"{"sensor_id":"s","values":[1]}"#, "/values", "not_an_object")]
 #[case(r#"{"sensor_id":"s"}"#, "/values", "no_values")]
-#[case(r#"{"sensor_id":"s","timestamp":5,"values":{"CO2":1}}"#, "/timestamp", "not_text")]
-#[case(r#"[]"#, "", "not_an_object")]
-#[case(r#"{"sensor_id":"s","units":{"CO2":"m"},"values":{"CO2":1}}"#, "/units/CO2", "unknown_unit")]
+#[case(
+    r#"{"sensor_id":"s","timestamp":5,"values":{"CO2":1}}"#,
+    "/timestamp",
+    "not_text"
+)]
+#[case("[]", "", "not_an_object")]
+#[case(
+    r#"{"sensor_id":"s","units":{"CO2":"m"},"values":{"CO2":1}}"#,
+    "/units/CO2",
+    "unknown_unit"
+)]
 #[case(
     r#"{"sensor_id":"s","units":{"CO2":"ppm","co2":"ppb"},"values":{"CO2":1}}"#,
     "/units/co2",
@@ -121,7 +159,10 @@ fn all_faults_are_reported_at_once_with_the_sensor() {
     let rejection = with(r#""salle":"","timestamp":"x","#, r#""CO2":-1,"TVOC":"?""#).unwrap_err();
     assert_eq!(rejection.sensor_id.as_deref(), Some("s"));
     let codes: Vec<_> = rejection.errors.iter().map(|error| error.code).collect();
-    assert_eq!(codes, ["bad_name", "bad_timestamp", "out_of_range", "not_a_number"]);
+    assert_eq!(
+        codes,
+        ["bad_name", "bad_timestamp", "out_of_range", "not_a_number"]
+    );
 }
 
 #[test]
@@ -130,7 +171,10 @@ fn declared_units_are_converted_before_the_range_is_checked() {
         r#""units":{"TVOC":"mg/m3","temp":"F","PM1":null,"colour":"x"},"#,
         r#""TVOC":0.45,"Temperature":212"#,
     );
-    assert_eq!(faults(reading), [("/values/Temperature".to_owned(), "out_of_range")]);
+    assert_eq!(
+        faults(reading),
+        [("/values/Temperature".to_owned(), "out_of_range")]
+    );
     let reading = with(r#""units":{"TVOC":"mg/m3"},"#, r#""TVOC":0.45"#).unwrap();
     assert!((reading.values.get(Quantity::Tvoc).unwrap() - 100.0).abs() < 1e-9);
     assert!(!reading.tvoc_unit_assumed);
@@ -139,7 +183,10 @@ fn declared_units_are_converted_before_the_range_is_checked() {
 #[test]
 fn tvoc_without_a_unit_takes_the_configured_one_and_says_so() {
     let raw = parse_one(br#"{"sensor_id":"s","values":{"TVOC":0.45}}"#).unwrap();
-    let rules = Rules { tvoc_unit: TvocUnit::MilligramsPerCubicMeter, ..rules() };
+    let rules = Rules {
+        tvoc_unit: TvocUnit::MilligramsPerCubicMeter,
+        ..rules()
+    };
     let reading = item(&raw, &rules).unwrap();
     assert!((reading.values.get(Quantity::Tvoc).unwrap() - 100.0).abs() < 1e-9);
     assert!(reading.tvoc_unit_assumed);
@@ -153,9 +200,15 @@ fn keys_that_are_no_quantity_are_kept_up_to_the_limit() {
         [("VOCRaw", 31_000.0), ("battery", 3.1)]
     );
     let many: Vec<_> = (0..33).map(|number| format!(r#""k{number}":1"#)).collect();
-    assert_eq!(faults(with("", &many.join(","))), [("/values/k32".to_owned(), "too_many_keys")]);
+    assert_eq!(
+        faults(with("", &many.join(","))),
+        [("/values/k32".to_owned(), "too_many_keys")]
+    );
     let many: Vec<_> = (0..51).map(|number| format!(r#""k{number}":1"#)).collect();
-    assert_eq!(faults(with("", &many.join(","))), [("/values".to_owned(), "too_many_keys")]);
+    assert_eq!(
+        faults(with("", &many.join(","))),
+        [("/values".to_owned(), "too_many_keys")]
+    );
     let long = "k".repeat(65);
     assert_eq!(faults(with("", &format!(r#""{long}":1"#)))[0].1, "bad_key");
 }

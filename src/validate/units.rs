@@ -17,7 +17,10 @@ impl Unit {
     const SAME: Self = Self::times(1.0);
 
     const fn times(factor: f64) -> Self {
-        Self { factor, offset: 0.0 }
+        Self {
+            factor,
+            offset: 0.0,
+        }
     }
 
     pub(super) fn convert(self, number: f64) -> f64 {
@@ -35,7 +38,10 @@ impl Unit {
 
 /// The names a quantity's unit may have, for an error message.
 pub(super) fn names(quantity: Quantity) -> String {
-    let names: Vec<_> = table(quantity).iter().filter_map(|(names, _)| names.first()).collect();
+    let names: Vec<_> = table(quantity)
+        .iter()
+        .filter_map(|(names, _)| names.first())
+        .collect();
     names.into_iter().copied().collect::<Vec<_>>().join(", ")
 }
 
@@ -72,64 +78,94 @@ static NO2: [(&[&str], Unit); 4] = gas(MOLAR_VOLUME / NO2_MOLAR_MASS);
 static O3: [(&[&str], Unit); 4] = gas(MOLAR_VOLUME / O3_MOLAR_MASS);
 static HCHO: [(&[&str], Unit); 4] = gas(MOLAR_VOLUME / HCHO_MOLAR_MASS);
 
+#[expect(clippy::too_many_lines, reason = "a table, not a procedure")]
 fn table(quantity: Quantity) -> Table {
     match quantity {
-        Quantity::Co2 => const {
-            &[
-                (PPM, Unit::SAME),
-                (PPB, Unit::times(0.001)),
-                (&["%", "vol%"], Unit::times(10_000.0)),
-                (&["/"], Unit::times(1_000_000.0)),
-            ]
-        },
-        Quantity::Pm25 | Quantity::Pm10 | Quantity::Pm1 => const {
-            &[
-                (MICROGRAMS, Unit::SAME),
-                (MILLIGRAMS, Unit::times(1000.0)),
-                (&["kg/m3"], Unit::times(1_000_000_000.0)),
-            ]
-        },
+        Quantity::Co2 => {
+            const {
+                &[
+                    (PPM, Unit::SAME),
+                    (PPB, Unit::times(0.001)),
+                    (&["%", "vol%"], Unit::times(10_000.0)),
+                    (&["/"], Unit::times(1_000_000.0)),
+                ]
+            }
+        }
+        Quantity::Pm25 | Quantity::Pm10 | Quantity::Pm1 => {
+            const {
+                &[
+                    (MICROGRAMS, Unit::SAME),
+                    (MILLIGRAMS, Unit::times(1000.0)),
+                    (&["kg/m3"], Unit::times(1_000_000_000.0)),
+                ]
+            }
+        }
         Quantity::Tvoc => &TVOC,
         Quantity::No2 => &NO2,
         Quantity::O3 => &O3,
         Quantity::Hcho => &HCHO,
-        Quantity::Co => const {
-            &[
-                (PPM, Unit::SAME),
-                (PPB, Unit::times(0.001)),
-                (MILLIGRAMS, Unit::times(MOLAR_VOLUME / CO_MOLAR_MASS)),
-                (MICROGRAMS, Unit::times(0.001 * MOLAR_VOLUME / CO_MOLAR_MASS)),
-            ]
-        },
-        Quantity::Temperature => const {
-            &[
-                (&["Cel", "C", "°C", "degC", "celsius"], Unit::SAME),
-                (
-                    &["F", "°F", "degF", "fahrenheit"],
-                    Unit { factor: 5.0 / 9.0, offset: -160.0 / 9.0 },
-                ),
-                (&["K", "kelvin"], Unit { factor: 1.0, offset: -273.15 }),
-            ]
-        },
-        Quantity::Humidity => const {
-            &[(&["%RH", "%", "% RH"], Unit::SAME), (&["/"], Unit::times(100.0))]
-        },
-        Quantity::Radon => const {
-            &[
-                (&["Bq/m3", "Bq/m³"], Unit::SAME),
-                (&["pCi/L"], Unit::times(37.0)),
-            ]
-        },
-        Quantity::Pressure => const {
-            &[
-                (&["hPa", "mbar"], Unit::SAME),
-                (&["Pa"], Unit::times(0.01)),
-                (&["kPa"], Unit::times(10.0)),
-                (&["bar"], Unit::times(1000.0)),
-                (&["mmHg"], Unit::times(1.333_223_9)),
-                (&["inHg"], Unit::times(33.863_89)),
-            ]
-        },
+        Quantity::Co => {
+            const {
+                &[
+                    (PPM, Unit::SAME),
+                    (PPB, Unit::times(0.001)),
+                    (MILLIGRAMS, Unit::times(MOLAR_VOLUME / CO_MOLAR_MASS)),
+                    (
+                        MICROGRAMS,
+                        Unit::times(0.001 * MOLAR_VOLUME / CO_MOLAR_MASS),
+                    ),
+                ]
+            }
+        }
+        Quantity::Temperature => {
+            const {
+                &[
+                    (&["Cel", "C", "°C", "degC", "celsius"], Unit::SAME),
+                    (
+                        &["F", "°F", "degF", "fahrenheit"],
+                        Unit {
+                            factor: 5.0 / 9.0,
+                            offset: -160.0 / 9.0,
+                        },
+                    ),
+                    (
+                        &["K", "kelvin"],
+                        Unit {
+                            factor: 1.0,
+                            offset: -273.15,
+                        },
+                    ),
+                ]
+            }
+        }
+        Quantity::Humidity => {
+            const {
+                &[
+                    (&["%RH", "%", "% RH"], Unit::SAME),
+                    (&["/"], Unit::times(100.0)),
+                ]
+            }
+        }
+        Quantity::Radon => {
+            const {
+                &[
+                    (&["Bq/m3", "Bq/m³"], Unit::SAME),
+                    (&["pCi/L"], Unit::times(37.0)),
+                ]
+            }
+        }
+        Quantity::Pressure => {
+            const {
+                &[
+                    (&["hPa", "mbar"], Unit::SAME),
+                    (&["Pa"], Unit::times(0.01)),
+                    (&["kPa"], Unit::times(10.0)),
+                    (&["bar"], Unit::times(1000.0)),
+                    (&["mmHg"], Unit::times(1.333_223_9)),
+                    (&["inHg"], Unit::times(33.863_89)),
+                ]
+            }
+        }
         Quantity::VocIndex | Quantity::NoxIndex => const { &[(&["index", "1"], Unit::SAME)] },
         Quantity::Noise => const { &[(&["dBA", "dB(A)", "dB"], Unit::SAME)] },
         Quantity::Light => const { &[(&["lx", "lux"], Unit::SAME)] },
@@ -165,7 +201,10 @@ mod tests {
         #[case] stored: f64,
     ) {
         let got = Unit::of(quantity, name).unwrap().convert(sent);
-        assert!((got - stored).abs() < 0.01 * stored.abs().max(1.0) / 2.0, "{got}");
+        assert!(
+            (got - stored).abs() < 0.01 * stored.abs().max(1.0) / 2.0,
+            "{got}"
+        );
     }
 
     #[test]

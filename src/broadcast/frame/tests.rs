@@ -53,7 +53,10 @@ fn fragments_make_one_message_with_control_frames_between() {
     bytes.extend(client_frame(FIN | CONTINUATION, b"c"));
     assert_eq!(
         decode(&bytes).unwrap(),
-        [Frame::Ping(Bytes::from_static(b"p")), Frame::Text("abc".to_owned())]
+        [
+            Frame::Ping(Bytes::from_static(b"p")),
+            Frame::Text("abc".to_owned())
+        ]
     );
 }
 
@@ -70,9 +73,9 @@ fn fragments_make_one_message_with_control_frames_between() {
 #[case::forbidden_close_code(client_frame(FIN | CLOSE, &1005_u16.to_be_bytes()), 1002)]
 #[case::close_reason_not_utf8(client_frame(FIN | CLOSE, &[3, 232, 0xff]), 1007)]
 #[case::not_utf8(client_frame(FIN | TEXT, &[0xff, 0xfe]), 1007)]
-#[case::too_big(client_frame(FIN | TEXT, &[b'x'; MAX + 1]), 1009)]
+#[case::too_big(client_frame(FIN | TEXT, &vec![b'x'; MAX + 1]), 1009)]
 #[case::fragments_too_big(
-    [client_frame(TEXT, &[b'x'; MAX]), client_frame(FIN | CONTINUATION, b"x")].concat(),
+    [client_frame(TEXT, &vec![b'x'; MAX]), client_frame(FIN | CONTINUATION, b"x")].concat(),
     1009
 )]
 fn violations_have_their_close_code(#[case] bytes: Vec<u8>, #[case] code: u16) {
@@ -85,8 +88,14 @@ fn a_frame_that_declares_too_much_is_refused_at_its_header() {
     header.extend_from_slice(&(1_u64 << 40).to_be_bytes());
     let mut decoder = Decoder::new(MAX);
     decoder.feed(&header);
-    assert!(matches!(decoder.next_frame(), Err(FrameError::TooBig { .. })));
-    assert!(decoder.received.capacity() < 1024, "nothing is reserved for what will not come");
+    assert!(matches!(
+        decoder.next_frame(),
+        Err(FrameError::TooBig { .. })
+    ));
+    assert!(
+        decoder.received.capacity() < 1024,
+        "nothing is reserved for what will not come"
+    );
 }
 
 #[test]
@@ -118,11 +127,17 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let payload = prop::collection::vec(any::<u8>(), 0..300);
     prop_oneof![
         "\\PC{0,200}".prop_map(|text| client_frame(FIN | TEXT, text.as_bytes())),
-        payload.clone().prop_map(|payload| client_frame(FIN | BINARY, &payload)),
+        payload
+            .clone()
+            .prop_map(|payload| client_frame(FIN | BINARY, &payload)),
         prop::collection::vec(any::<u8>(), 0..125)
             .prop_map(|payload| client_frame(FIN | PING, &payload)),
         (payload.clone(), payload).prop_map(|(a, b)| {
-            [client_frame(BINARY, &a), client_frame(FIN | CONTINUATION, &b)].concat()
+            [
+                client_frame(BINARY, &a),
+                client_frame(FIN | CONTINUATION, &b),
+            ]
+            .concat()
         }),
     ]
 }

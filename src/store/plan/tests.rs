@@ -6,7 +6,10 @@ use crate::store::engine::Snapshot;
 use pretty_assertions::assert_eq;
 
 const PROFILE: Profile = Profile::Iaqverse;
-const LIMITS: RegistryLimits = RegistryLimits { sensors_max: 3, rooms_max: 3 };
+const LIMITS: RegistryLimits = RegistryLimits {
+    sensors_max: 3,
+    rooms_max: 3,
+};
 
 fn empty() -> Directory {
     Directory::new(Snapshot::default(), PROFILE, 7)
@@ -34,7 +37,10 @@ const OFFICE: Option<(&str, &str)> = Some(("Maison", "Bureau"));
 const ATTIC: Option<(&str, &str)> = Some(("Maison", "Grenier"));
 
 /// Plans with nothing found in the database and takes the plan over.
-fn add(directory: &mut Directory, readings: Vec<ScoredReading>) -> (Vec<&'static str>, Vec<Stored>) {
+fn add(
+    directory: &mut Directory,
+    readings: Vec<ScoredReading>,
+) -> (Vec<&'static str>, Vec<Stored>) {
     add_found(directory, Vec::new(), readings)
 }
 
@@ -57,17 +63,22 @@ fn add_found(
     (names, stored)
 }
 
-fn latest_co2(directory: &Directory, sensor: &str) -> f64 {
+fn latest_co2(directory: &Directory, sensor: &str) -> Option<f64> {
     let key = directory.sensor_key(sensor).unwrap();
     let latest = &directory.sensor(key).unwrap().latest;
-    latest.scored.reading.values.get(Quantity::Co2).unwrap()
+    latest.scored.reading.values.get(Quantity::Co2)
 }
 
 #[test]
 fn ids_grow_with_every_stored_reading() {
     let mut directory = empty();
-    let (_, stored) =
-        add(&mut directory, vec![reading("a", OFFICE, 1, 500.0), reading("b", OFFICE, 1, 500.0)]);
+    let (_, stored) = add(
+        &mut directory,
+        vec![
+            reading("a", OFFICE, 1, 500.0),
+            reading("b", OFFICE, 1, 500.0),
+        ],
+    );
     let ids: Vec<_> = stored.iter().map(|stored| stored.id.to_string()).collect();
     assert_eq!(ids, ["7-1", "7-2"]);
 }
@@ -77,8 +88,10 @@ fn a_sensor_may_leave_its_place_out_once_it_is_known() {
     let mut directory = empty();
     let (outcomes, _) = add(&mut directory, vec![reading("a", None, 1, 500.0)]);
     assert_eq!(outcomes, ["required"]);
-    let (outcomes, stored) =
-        add(&mut directory, vec![reading("a", OFFICE, 1, 500.0), reading("a", None, 2, 600.0)]);
+    let (outcomes, stored) = add(
+        &mut directory,
+        vec![reading("a", OFFICE, 1, 500.0), reading("a", None, 2, 600.0)],
+    );
     assert_eq!(outcomes, ["accepted", "accepted"]);
     assert_eq!(stored[1].place.room.as_str(), "Bureau");
 }
@@ -86,8 +99,13 @@ fn a_sensor_may_leave_its_place_out_once_it_is_known() {
 #[test]
 fn a_repeated_reading_is_a_duplicate_and_not_published() {
     let mut directory = empty();
-    let (outcomes, stored) =
-        add(&mut directory, vec![reading("a", OFFICE, 1, 500.0), reading("a", OFFICE, 1, 500.0)]);
+    let (outcomes, stored) = add(
+        &mut directory,
+        vec![
+            reading("a", OFFICE, 1, 500.0),
+            reading("a", OFFICE, 1, 500.0),
+        ],
+    );
     assert_eq!((outcomes, stored.len()), (vec!["accepted", "duplicate"], 1));
     let (outcomes, stored) = add(&mut directory, vec![reading("a", None, 1, 500.0)]);
     assert_eq!((outcomes, stored.len()), (vec!["duplicate"], 0));
@@ -105,7 +123,7 @@ fn other_values_for_the_same_identity_are_merged_and_scored_again() {
     assert_eq!(merged.reading.values.get(Quantity::Co2), Some(3000.0));
     assert_eq!(merged.reading.values.get(Quantity::Pm25), Some(5.0));
     assert_eq!(merged.assessment, PROFILE.assess(&merged.reading.values));
-    assert_eq!(latest_co2(&directory, "a"), 3000.0);
+    assert_eq!(latest_co2(&directory, "a"), Some(3000.0));
     let key = directory.sensor_key("a").unwrap();
     assert_eq!(directory.sensor(key).unwrap().reading_count, 1);
 }
@@ -118,7 +136,7 @@ fn a_late_reading_is_marked_and_never_the_latest() {
     assert_eq!(outcomes, ["accepted"]);
     assert!(stored[0].late);
     assert_eq!(stored[0].place.room.as_str(), "Grenier");
-    assert_eq!(latest_co2(&directory, "a"), 500.0);
+    assert_eq!(latest_co2(&directory, "a"), Some(500.0));
     let key = directory.sensor_key("a").unwrap();
     let entry = directory.sensor(key).unwrap();
     assert_eq!(directory.place(entry.room).unwrap().room.as_str(), "Bureau");
@@ -159,18 +177,30 @@ fn a_late_reading_that_is_stored_already_is_merged_with_what_was_found() {
     };
     let (outcomes, _) = add_found(&mut directory, vec![found.clone()], vec![late]);
     assert_eq!(outcomes, ["duplicate"]);
-    let (outcomes, stored) =
-        add_found(&mut directory, vec![found], vec![reading("a", None, 5, 901.0)]);
+    let (outcomes, stored) = add_found(
+        &mut directory,
+        vec![found],
+        vec![reading("a", None, 5, 901.0)],
+    );
     assert_eq!((outcomes, stored[0].late), (vec!["updated"], true));
 }
 
 #[test]
 fn a_newer_reading_moves_the_sensor() {
     let mut directory = empty();
-    add(&mut directory, vec![reading("a", OFFICE, 1, 500.0), reading("a", ATTIC, 2, 500.0)]);
+    add(
+        &mut directory,
+        vec![
+            reading("a", OFFICE, 1, 500.0),
+            reading("a", ATTIC, 2, 500.0),
+        ],
+    );
     let key = directory.sensor_key("a").unwrap();
     let entry = directory.sensor(key).unwrap();
-    assert_eq!(directory.place(entry.room).unwrap().room.as_str(), "Grenier");
+    assert_eq!(
+        directory.place(entry.room).unwrap().room.as_str(),
+        "Grenier"
+    );
     assert_eq!(entry.latest.place.room.as_str(), "Grenier");
 }
 
@@ -179,12 +209,19 @@ fn the_registry_is_bounded() {
     let mut directory = empty();
     let (outcomes, _) = add(
         &mut directory,
-        ["a", "b", "c", "d"].map(|sensor| reading(sensor, OFFICE, 1, 500.0)).to_vec(),
+        ["a", "b", "c", "d"]
+            .map(|sensor| reading(sensor, OFFICE, 1, 500.0))
+            .to_vec(),
     );
-    assert_eq!(outcomes, ["accepted", "accepted", "accepted", "too_many_sensors"]);
+    assert_eq!(
+        outcomes,
+        ["accepted", "accepted", "accepted", "too_many_sensors"]
+    );
     let (outcomes, _) = add(
         &mut directory,
-        ["1", "2", "3"].map(|room| reading("a", Some(("Maison", room)), 2, 500.0)).to_vec(),
+        ["1", "2", "3"]
+            .map(|room| reading("a", Some(("Maison", room)), 2, 500.0))
+            .to_vec(),
     );
     assert_eq!(outcomes, ["accepted", "duplicate", "too_many_rooms"]);
 }
@@ -193,11 +230,20 @@ fn the_registry_is_bounded() {
 fn the_period_follows_the_rhythm_but_not_an_outage() {
     let mut directory = empty();
     let period = |directory: &Directory| {
-        directory.sensor(directory.sensor_key("a").unwrap()).unwrap().period_ms
+        directory
+            .sensor(directory.sensor_key("a").unwrap())
+            .unwrap()
+            .period_ms
     };
     add(&mut directory, vec![reading("a", OFFICE, 0, 500.0)]);
     assert_eq!(period(&directory), None);
-    add(&mut directory, vec![reading("a", OFFICE, 10, 500.0), reading("a", OFFICE, 20, 500.0)]);
+    add(
+        &mut directory,
+        vec![
+            reading("a", OFFICE, 10, 500.0),
+            reading("a", OFFICE, 20, 500.0),
+        ],
+    );
     assert_eq!(period(&directory), Some(10_000.0));
     add(&mut directory, vec![reading("a", OFFICE, 86_400, 500.0)]);
     assert_eq!(period(&directory), Some(10_000.0));

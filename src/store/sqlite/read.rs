@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 
 /// Columns of [`ReadingRow`] in the order [`reading_row`] reads them, from a table called `r`.
 fn reading_columns(value: impl Fn(&'static str) -> String) -> String {
-    let quantities: Vec<String> =
-        Quantity::ALL.into_iter().map(|quantity| value(quantity.flat_key())).collect();
+    let quantities: Vec<String> = Quantity::ALL
+        .into_iter()
+        .map(|quantity| value(quantity.flat_key()))
+        .collect();
     quantities.join(", ")
 }
 
@@ -51,10 +53,13 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
     for row in sensors {
         snapshot.sensors.push(sensor_row(&row)?);
     }
-    let sensor_rooms =
-        sqlx::query("select sensor_key, room_key from sensor_rooms").fetch_all(readers).await?;
+    let sensor_rooms = sqlx::query("select sensor_key, room_key from sensor_rooms")
+        .fetch_all(readers)
+        .await?;
     for row in sensor_rooms {
-        snapshot.sensor_rooms.push((SensorKey(row.try_get(0)?), RoomKey(row.try_get(1)?)));
+        snapshot
+            .sensor_rooms
+            .push((SensorKey(row.try_get(0)?), RoomKey(row.try_get(1)?)));
     }
     Ok(snapshot)
 }
@@ -69,7 +74,7 @@ fn sensor_row(row: &SqliteRow) -> Result<SensorRow, StoreError> {
         id: SensorId::parse(&id).map_err(|error| corrupt("sensors", format!("{id:?} {error}")))?,
         room: RoomKey(row.try_get(after + 1)?),
         reading_count: u64::try_from(count)
-            .map_err(|_| corrupt("sensors", format!("reading_count {count}")))?,
+            .map_err(|_negative| corrupt("sensors", format!("reading_count {count}")))?,
         period_ms: row.try_get(after + 3)?,
         first_seen: Timestamp::from_millis(row.try_get(after + 4)?),
         latest,
@@ -80,7 +85,10 @@ pub(super) async fn find(
     readers: &SqlitePool,
     identities: &[(SensorKey, Timestamp)],
 ) -> Result<Vec<ReadingRow>, StoreError> {
-    let keys: Vec<_> = identities.iter().map(|(sensor, at)| (sensor.0, at.millis())).collect();
+    let keys: Vec<_> = identities
+        .iter()
+        .map(|(sensor, at)| (sensor.0, at.millis()))
+        .collect();
     let rows = sqlx::query(AssertSqlSafe(format!(
         "select {columns} from json_each($1) as identity join readings r
             on r.sensor_key = identity.value ->> 0 and r.observed_ms = identity.value ->> 1",
@@ -120,8 +128,10 @@ pub(super) async fn history(
         ),
     };
     let sensors: Vec<_> = query.sensors.iter().map(|key| key.0).collect();
-    let rooms: Option<Vec<_>> =
-        query.rooms.as_ref().map(|rooms| rooms.iter().map(|key| key.0).collect());
+    let rooms: Option<Vec<_>> = query
+        .rooms
+        .as_ref()
+        .map(|rooms| rooms.iter().map(|key| key.0).collect());
     let mut statement = sqlx::query(AssertSqlSafe(sql))
         .bind(json(&sensors)?)
         .bind(from.millis())
@@ -171,7 +181,11 @@ pub(super) async fn room_means(
 fn reading_row(row: &SqliteRow) -> Result<ReadingRow, StoreError> {
     let mut values = Values::default();
     for quantity in Quantity::ALL {
-        set(&mut values, quantity, row.try_get(FIRST_QUANTITY + quantity.index())?)?;
+        set(
+            &mut values,
+            quantity,
+            row.try_get(FIRST_QUANTITY + quantity.index())?,
+        )?;
     }
     let flags: i64 = row.try_get(3)?;
     Ok(ReadingRow {
@@ -186,9 +200,10 @@ fn reading_row(row: &SqliteRow) -> Result<ReadingRow, StoreError> {
 
 fn set(values: &mut Values, quantity: Quantity, number: Option<f64>) -> Result<(), StoreError> {
     match number {
-        Some(number) if !values.set(quantity, number) => {
-            Err(corrupt("readings", format!("{} {number}", quantity.flat_key())))
-        }
+        Some(number) if !values.set(quantity, number) => Err(corrupt(
+            "readings",
+            format!("{} {number}", quantity.flat_key()),
+        )),
         _ => Ok(()),
     }
 }
@@ -199,7 +214,9 @@ fn extras(json: Option<&str>) -> Result<Extras, StoreError> {
     let object: BTreeMap<String, f64> =
         serde_json::from_str(json).map_err(|error| corrupt("readings", error.to_string()))?;
     for (key, number) in object {
-        extras.insert(&key, number).map_err(|error| corrupt("readings", error.to_string()))?;
+        extras
+            .insert(&key, number)
+            .map_err(|error| corrupt("readings", error.to_string()))?;
     }
     Ok(extras)
 }

@@ -20,7 +20,11 @@ pub(super) const TVOC_UNIT_ASSUMED: i64 = 1;
 const KEY_COLUMNS: [&str; 4] = ["sensor_key", "observed_ms", "room_key", "flags"];
 const EXTRAS_COLUMN: &str = "extras";
 /// What `arrivals` has besides.
-const SENSOR_COLUMNS: [&str; 3] = ["sensor_room_key", "sensor_reading_count", "sensor_period_ms"];
+const SENSOR_COLUMNS: [&str; 3] = [
+    "sensor_room_key",
+    "sensor_reading_count",
+    "sensor_period_ms",
+];
 
 /// Quantities that nearly every sensor of this product sends, and that are bound for every reading.
 /// The others, and extras, are bound only in batches that have any.
@@ -42,9 +46,17 @@ enum Width {
 impl Width {
     fn of(readings: &[ReadingRow]) -> Self {
         let usual = |row: &ReadingRow| {
-            row.extras.is_empty() && row.values.iter().all(|(quantity, _)| USUAL.contains(&quantity))
+            row.extras.is_empty()
+                && row
+                    .values
+                    .iter()
+                    .all(|(quantity, _)| USUAL.contains(&quantity))
         };
-        if readings.iter().all(usual) { Self::Usual } else { Self::Full }
+        if readings.iter().all(usual) {
+            Self::Usual
+        } else {
+            Self::Full
+        }
     }
 
     fn quantities(self) -> &'static [Quantity] {
@@ -85,9 +97,11 @@ impl Statements {
             Width::Usual => &self.usual,
             Width::Full => &self.full,
         };
-        statements.get(rows.next_power_of_two().ilog2() as usize).ok_or_else(|| {
-            StoreError::Unusable(format!("{rows} readings are too many for one transaction"))
-        })
+        statements
+            .get(rows.next_power_of_two().ilog2() as usize)
+            .ok_or_else(|| {
+                StoreError::Unusable(format!("{rows} readings are too many for one transaction"))
+            })
     }
 }
 
@@ -99,7 +113,10 @@ fn arrive_statements(width: Width) -> Vec<Arrive> {
     while rows <= Changes::READINGS_MAX {
         let inside = arrive_statement(width, rows);
         let alone = format!("begin immediate; {inside}; commit").into();
-        statements.push(Arrive { inside: inside.into(), alone });
+        statements.push(Arrive {
+            inside: inside.into(),
+            alone,
+        });
         rows *= 2;
     }
     statements
@@ -107,13 +124,22 @@ fn arrive_statements(width: Width) -> Vec<Arrive> {
 
 fn reading_columns() -> Vec<&'static str> {
     let quantities = Quantity::ALL.into_iter().map(Quantity::flat_key);
-    KEY_COLUMNS.into_iter().chain(quantities).chain([EXTRAS_COLUMN]).collect()
+    KEY_COLUMNS
+        .into_iter()
+        .chain(quantities)
+        .chain([EXTRAS_COLUMN])
+        .collect()
 }
 
 fn arrive_statement(width: Width, rows: usize) -> String {
     let columns: Vec<_> = KEY_COLUMNS
         .into_iter()
-        .chain(width.quantities().iter().map(|quantity| quantity.flat_key()))
+        .chain(
+            width
+                .quantities()
+                .iter()
+                .map(|quantity| quantity.flat_key()),
+        )
         .chain((width == Width::Full).then_some(EXTRAS_COLUMN))
         .chain(SENSOR_COLUMNS)
         .collect();
@@ -128,9 +154,15 @@ fn arrive_statement(width: Width, rows: usize) -> String {
 
 fn settle_statement() -> String {
     let columns = reading_columns();
-    let changed: Vec<_> =
-        columns.iter().skip(2).map(|column| format!("{column} = excluded.{column}")).collect();
-    let arrived: Vec<_> = columns.iter().map(|column| format!("arrivals.{column}")).collect();
+    let changed: Vec<_> = columns
+        .iter()
+        .skip(2)
+        .map(|column| format!("{column} = excluded.{column}"))
+        .collect();
+    let arrived: Vec<_> = columns
+        .iter()
+        .map(|column| format!("arrivals.{column}"))
+        .collect();
     // Only keys are sorted, not whole rows. Of several rows with one identity the last to arrive has
     // everything the others had. The other columns of `max` are those of the row that has the
     // maximum.
@@ -204,7 +236,9 @@ async fn commit_with_places(
     width: Width,
     changes: &Changes,
 ) -> Result<(), StoreError> {
-    sqlx::query("begin immediate").execute(&mut *connection).await?;
+    sqlx::query("begin immediate")
+        .execute(&mut *connection)
+        .await?;
     add_places(connection, changes).await?;
     write_readings(connection, &arrive.inside, width, changes).await?;
     sqlx::query("commit").execute(connection).await?;
@@ -221,7 +255,9 @@ async fn write_readings(
     let mut arguments = SqliteArguments::default();
     arguments.reserve(changes.readings.len() * columns, 0);
     bind_all(&mut arguments, width, changes).map_err(sqlx::Error::Encode)?;
-    sqlx::query_with(AssertSqlSafe(Arc::clone(statement)), arguments).execute(connection).await?;
+    sqlx::query_with(AssertSqlSafe(Arc::clone(statement)), arguments)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -234,10 +270,16 @@ async fn add_places(
         .iter()
         .map(|room| (room.key.0, room.site.as_str(), room.room.as_str()))
         .collect();
-    let sensors: Vec<_> =
-        changes.sensors.iter().map(|(key, id, room)| (key.0, id.as_str(), room.0)).collect();
-    let sensor_rooms: Vec<_> =
-        changes.sensor_rooms.iter().map(|(sensor, room)| (sensor.0, room.0)).collect();
+    let sensors: Vec<_> = changes
+        .sensors
+        .iter()
+        .map(|(key, id, room)| (key.0, id.as_str(), room.0))
+        .collect();
+    let sensor_rooms: Vec<_> = changes
+        .sensor_rooms
+        .iter()
+        .map(|(sensor, room)| (sensor.0, room.0))
+        .collect();
     sqlx::query(
         "insert into sites (name)
         select distinct value ->> 1 from json_each($1) where true
@@ -267,11 +309,16 @@ fn bind_all(
     width: Width,
     changes: &Changes,
 ) -> Result<(), BoxDynError> {
-    let counters: FxHashMap<SensorKey, &SensorCounters> =
-        changes.counters.iter().map(|counters| (counters.sensor, counters)).collect();
+    let counters: FxHashMap<SensorKey, &SensorCounters> = changes
+        .counters
+        .iter()
+        .map(|counters| (counters.sensor, counters))
+        .collect();
     for row in &changes.readings {
         bind(arguments, width, row)?;
-        let counters = counters.get(&row.sensor).ok_or("a reading has no counters")?;
+        let counters = counters
+            .get(&row.sensor)
+            .ok_or("a reading has no counters")?;
         arguments.add(counters.room.0)?;
         arguments.add(i64::try_from(counters.reading_count)?)?;
         arguments.add(counters.period_ms)?;
@@ -287,7 +334,11 @@ fn bind(
     arguments.add(row.sensor.0)?;
     arguments.add(row.observed_at.millis())?;
     arguments.add(row.room.0)?;
-    arguments.add(if row.tvoc_unit_assumed { TVOC_UNIT_ASSUMED } else { 0 })?;
+    arguments.add(if row.tvoc_unit_assumed {
+        TVOC_UNIT_ASSUMED
+    } else {
+        0
+    })?;
     for quantity in width.quantities() {
         arguments.add(row.values.get(*quantity))?;
     }

@@ -1,0 +1,559 @@
+//! Starts the real binary on a free port and talks to it like devices and browsers do.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// How long anything a test waits for may take before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server; it is killed when dropped.
+pub struct Server {
+    process: Child,
+    log: mpsc::Receiver<String>,
+    pub address: SocketAddr,
+    settings: Vec<(String, String)>,
+    folder: std::sync::Arc<tempfile::TempDir>,
+}
+
+impl Server {
+    /// A server with default settings and an empty database.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A server with settings of its own, as environment variables.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+        let settings = settings
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        Self::launch(folder, "127.0.0.1:0", settings)
+    }
+
+    fn launch(
+        folder: std::sync::Arc<tempfile::TempDir>,
+        bind: &str,
+        settings: Vec<(String, String)>,
+    ) -> Self {
+        let mut process = command()
+            .env("IAQ_BIND", bind)
+            .env("DATABASE_URL", database_url(folder.path()))
+            .env("IAQ_PAGES_DIR", folder.path().join("pages"))
+            .env("IAQ_LOG", "debug")
+            .env("IAQ_LOG_FORMAT", "json")
+            .envs(settings.iter().map(|(key, value)| (key, value)))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, log) = mpsc::channel();
+        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut server = Self {
+            process,
+            log,
+            address: "127.0.0.1:0".parse().unwrap(),
+            settings,
+            folder,
+        };
+        let line = server.logged("listening on http://");
+        let (_, address) = line.split_once("listening on http://").unwrap();
+        server.address = address.split('"').next().unwrap().parse().unwrap();
+        server
+    }
+
+    /// Ends the server as a power cut would and starts it again on the same port and database.
+    pub fn kill_and_restart(mut self) -> Self {
+        self.kill();
+        let (bind, settings) = (self.address.to_string(), std::mem::take(&mut self.settings));
+        let folder = std::sync::Arc::clone(&self.folder);
+        drop(self);
+        Self::launch(folder, &bind, settings)
+    }
+
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Asks the server to stop.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the process to end by itself and says whether it was content.
+    pub async fn ended_well(mut self) -> bool {
+        let ended = tokio::task::spawn_blocking(move || self.process.wait().unwrap().success());
+        timeout(PATIENCE, ended).await.unwrap().unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The next log line that contains `text`.
+    pub fn logged(&self, text: &str) -> String {
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("no log line contains {text:?}: {error}"),
+            }
+        }
+    }
+
+    /// Every log line so far.
+    pub fn log_so_far(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub async fn get(&self, path: &str) -> reqwest::Response {
+        client().get(self.url(path)).send().await.unwrap()
+    }
+
+    pub async fn get_json(&self, path: &str) -> Value {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        response.json().await.unwrap()
+    }
+
+    /// Posts a JSON body to `/api/ingest`.
+    pub async fn post(&self, body: &Value) -> reqwest::Response {
+        self.post_body("application/json", body.to_string()).await
+    }
+
+    pub async fn post_body(
+        &self,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Response {
+        let request = client()
+            .post(self.url("/api/ingest"))
+            .header("content-type", content_type);
+        request.body(body).send().await.unwrap()
+    }
+
+    /// Posts a reading that must be accepted and gives the answer back.
+    pub async fn accept(&self, reading: &Value) -> Value {
+        let response = self.post(reading).await;
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// A WebSocket of which the welcome is not read yet.
+    pub async fn socket(&self, query: &str) -> Socket {
+        Socket::open(&format!("ws://{}/ws{query}", self.address), &[])
+            .await
+            .unwrap()
+    }
+
+    /// A WebSocket past its welcome.
+    pub async fn watch(&self, query: &str) -> Socket {
+        let mut socket = self.socket(query).await;
+        assert_eq!(socket.next().await["type"], "connection");
+        socket
+    }
+
+    /// A bare connection.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        self.process.kill().unwrap_or_default();
+        drop(self.process.wait());
+    }
+}
+
+/// The binary under test, without the settings of whoever runs the tests.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_iaqverse"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("IAQ_") || name == "DATABASE_URL" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+pub fn database_url(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("iaqverse.db").display())
+}
+
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()
+        .unwrap()
+}
+
+/// A WebSocket client.
+pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    pub async fn open(
+        url: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tokio_tungstenite::tungstenite::Error> {
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let connected = timeout(PATIENCE, tokio_tungstenite::connect_async(request))
+            .await
+            .unwrap();
+        connected.map(|(socket, _)| Self(socket))
+    }
+
+    /// The next text message; pings in between are answered by the library.
+    pub async fn next(&mut self) -> Value {
+        match self.next_message().await {
+            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("not a text message: {other:?}"),
+        }
+    }
+
+    /// The next message that is no ping or pong.
+    pub async fn next_message(&mut self) -> Message {
+        loop {
+            let message = timeout(PATIENCE, self.0.next())
+                .await
+                .expect("a message in time");
+            match message.expect("an open connection").unwrap() {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
+        }
+    }
+
+    /// The code of the close frame that comes next.
+    pub async fn close_code(&mut self) -> u16 {
+        match self.next_message().await {
+            Message::Close(Some(frame)) => frame.code.into(),
+            other => panic!("not a close frame with a code: {other:?}"),
+        }
+    }
+
+    pub async fn send(&mut self, message: &Value) {
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
+    }
+
+    /// Everything received before the answer to a ping sent now.
+    pub async fn drain(&mut self) -> Vec<Value> {
+        self.send(&json!({"type": "ping", "id": "drain"})).await;
+        let mut messages = Vec::new();
+        loop {
+            let message = self.next().await;
+            if message["type"] == "pong" && message["id"] == "drain" {
+                return messages;
+            }
+            messages.push(message);
+        }
+    }
+}
+
+/// A reading of the sensor `bureau1` with these values.
+pub fn reading(values: Value) -> Value {
+    json!({"sensor_id": "bureau1", "enseigne": "Maison", "salle": "Bureau", "values": values})
+}
+
+/// The reading of the contract's example, taken at `timestamp`.
+pub fn example(timestamp: &str) -> Value {
+    let mut reading =
+        reading(json!({"CO2": 645, "PM25": 12, "TVOC": 40, "Temperature": 22.3, "Humidity": 45}));
+    reading["timestamp"] = timestamp.into();
+    reading
+}
+
+impl Server {
+    /// Ends the server as a power cut would and starts it again on the same database. It listens on
+    /// a fresh port, because another test may have taken the old one meanwhile.
+    pub fn revive(mut self) -> Self {
+        self.kill();
+        self.again()
+    }
+
+    /// Waits for the process to end by itself, says whether it was content, and starts it again on
+    /// the same database.
+    pub async fn ended_and_started_again(mut self) -> (bool, Self) {
+        let (folder, settings) = (
+            std::sync::Arc::clone(&self.folder),
+            std::mem::take(&mut self.settings),
+        );
+        let content = self.ended_well().await;
+        (content, Self::launch(folder, "127.0.0.1:0", settings))
+    }
+
+    fn again(mut self) -> Self {
+        let settings = std::mem::take(&mut self.settings);
+        Self::launch(std::sync::Arc::clone(&self.folder), "127.0.0.1:0", settings)
+    }
+
+    /// Most memory that was ever resident, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Sends bytes over a connection of their own and gives back everything answered until the
+    /// server ends it.
+    pub async fn raw(&self, request: &[u8]) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = self.connect().await;
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(PATIENCE, stream.read_to_end(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// Another connection to the server's database that keeps everybody from writing until it is
+    /// dropped.
+    pub async fn lock_store(&self) -> sqlx::SqliteConnection {
+        use sqlx::Connection;
+        let mut connection = sqlx::SqliteConnection::connect(&database_url(self.folder()))
+            .await
+            .unwrap();
+        sqlx::query("begin immediate")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection
+    }
+}
+
+/// Ends what [`Server::lock_store`] began.
+pub async fn unlock_store(connection: sqlx::SqliteConnection) {
+    use sqlx::Connection;
+    connection.close().await.unwrap();
+}
+
+/// The body of an error answer, which has everything that every error answer has.
+pub async fn problem(response: reqwest::Response, status: u16, code: &str) -> Value {
+    let header = |name: &str| {
+        response
+            .headers()
+            .get(name)
+            .map(|value| value.to_str().unwrap().to_owned())
+    };
+    let (content_type, request_id) = (header("content-type"), header("x-request-id"));
+    let got = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    assert_eq!(got, status, "{text}");
+    assert_eq!(
+        content_type.as_deref(),
+        Some("application/problem+json"),
+        "{text}"
+    );
+    let body: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&body["status"], &body["code"]),
+        (&json!(status), &json!(code)),
+        "{text}"
+    );
+    assert_eq!(body["request_id"].as_str(), request_id.as_deref(), "{text}");
+    for member in ["type", "title", "detail", "request_id"] {
+        assert!(
+            body[member].as_str().is_some_and(|text| !text.is_empty()),
+            "{member}: {text}"
+        );
+    }
+    body
+}
+
+/// Pointer and code of each error of a problem or of a rejected reading, sorted.
+pub fn faults(errors: &Value) -> Vec<(&str, &str)> {
+    let mut faults = Vec::new();
+    for error in errors.as_array().unwrap() {
+        assert!(
+            error["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty()),
+            "{error}"
+        );
+        faults.push((
+            error["pointer"].as_str().unwrap(),
+            error["code"].as_str().unwrap(),
+        ));
+    }
+    faults.sort_unstable();
+    faults
+}
+
+/// The server's present, so many seconds away.
+pub fn from_now(seconds: i64) -> String {
+    use iaqverse::clock::{Clock, SystemClock};
+    at_millis(SystemClock.now().millis() + seconds * 1000)
+}
+
+/// Milliseconds since 1970 as they are written on the wire.
+pub fn at_millis(millis: i64) -> String {
+    iaqverse::domain::Timestamp::from_millis(millis).to_string()
+}
+
+/// Milliseconds since 1970 of a time on the wire.
+pub fn millis_of(timestamp: &Value) -> i64 {
+    iaqverse::domain::Timestamp::parse(timestamp.as_str().unwrap())
+        .unwrap()
+        .millis()
+}
+
+/// Any run of the binary; it is killed when dropped.
+pub struct Run {
+    process: Child,
+    printed: mpsc::Receiver<String>,
+    logged: mpsc::Receiver<String>,
+}
+
+/// How a run of the binary ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub printed: String,
+    pub logged: String,
+}
+
+impl Run {
+    pub fn of(command: &mut Command) -> Self {
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let printed = lines_of(process.stdout.take().unwrap());
+        let logged = lines_of(process.stderr.take().unwrap());
+        Self {
+            process,
+            printed,
+            logged,
+        }
+    }
+
+    /// The next line on standard output.
+    pub fn next_printed(&self) -> String {
+        self.printed.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// The next line on standard error that contains `text`.
+    pub fn logged(&self, text: &str) -> String {
+        loop {
+            let line = self.logged.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("no line contains {text:?}: {error}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    pub fn interrupt(&self) {
+        let pid = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", "INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end and for everything written before it.
+    pub fn ended(mut self) -> Ended {
+        let rest = |lines: &mpsc::Receiver<String>| {
+            let mut text = String::new();
+            loop {
+                match lines.recv_timeout(PATIENCE) {
+                    Ok(line) => text = text + &line + "\n",
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return text,
+                    Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end: {text}"),
+                }
+            }
+        };
+        let (printed, logged) = (rest(&self.printed), rest(&self.logged));
+        Ended {
+            code: self.process.wait().unwrap().code(),
+            printed,
+            logged,
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        self.process.kill().unwrap_or_default();
+        drop(self.process.wait());
+    }
+}
+
+/// The lines of a pipe, read by a thread so that whoever writes never waits.
+fn lines_of(pipe: impl std::io::Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
