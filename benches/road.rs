@@ -1,0 +1,108 @@
+//! What one reading costs at each stage of the road that is pure computation.
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use iaqverse::broadcast::{Decoder, measurement};
+use iaqverse::domain::{Place, PlaceName, Timestamp};
+use iaqverse::ingest::{parse_array, parse_lines, parse_one};
+use iaqverse::score::Profile;
+use iaqverse::store::{ScoredReading, Stored, StreamId};
+use iaqverse::validate::{self, Rules, TvocUnit};
+use std::hint::black_box;
+use std::sync::Arc;
+
+const READING: &str = r#"{"sensor_id":"bureau1","enseigne":"Maison","salle":"Bureau","timestamp":"2025-11-19T10:05:00.123Z","values":{"CO2":645,"PM25":12.4,"TVOC":40,"Temperature":22.3,"Humidity":45}}"#;
+const BATCH: usize = 1000;
+
+fn rules() -> Rules {
+    Rules {
+        now: Timestamp::parse("2025-11-19T10:05:01Z").unwrap(),
+        tvoc_unit: TvocUnit::Ppb,
+    }
+}
+
+fn parse(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parse");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("one", |bench| {
+        bench.iter(|| parse_one(black_box(READING.as_bytes())).unwrap());
+    });
+    group.bench_function("one and validate", |bench| {
+        let rules = rules();
+        bench.iter(|| {
+            let raw = parse_one(black_box(READING.as_bytes())).unwrap();
+            validate::item(&raw, &rules).unwrap()
+        });
+    });
+    group.throughput(Throughput::Elements(BATCH as u64));
+    let array = format!("[{}]", [READING; BATCH].join(","));
+    group.bench_function("array of 1000", |bench| {
+        bench.iter(|| parse_array(black_box(array.as_bytes()), BATCH).unwrap());
+    });
+    let lines = [READING; BATCH].join("\n");
+    group.bench_function("1000 lines", |bench| {
+        bench.iter(|| parse_lines(black_box(lines.as_bytes()), BATCH).unwrap());
+    });
+    group.finish();
+}
+
+fn score(criterion: &mut Criterion) {
+    let raw = parse_one(READING.as_bytes()).unwrap();
+    let values = validate::item(&raw, &rules()).unwrap().values;
+    let mut group = criterion.benchmark_group("score");
+    group.throughput(Throughput::Elements(1));
+    for profile in [Profile::Iaqverse, Profile::Classic] {
+        group.bench_function(profile.as_str(), |bench| {
+            bench.iter(|| profile.assess(black_box(&values)));
+        });
+    }
+    group.finish();
+}
+
+fn encode(criterion: &mut Criterion) {
+    let raw = parse_one(READING.as_bytes()).unwrap();
+    let reading = validate::item(&raw, &rules()).unwrap();
+    let stored = Stored {
+        id: StreamId {
+            epoch: 1,
+            sequence: 1_234_567,
+        },
+        place: Arc::new(Place {
+            site: PlaceName::parse("Maison").unwrap(),
+            room: PlaceName::parse("Bureau").unwrap(),
+        }),
+        scored: Arc::new(ScoredReading {
+            assessment: Profile::Iaqverse.assess(&reading.values),
+            reading,
+        }),
+        late: false,
+    };
+    let mut group = criterion.benchmark_group("encode");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("measurement", |bench| {
+        bench.iter(|| measurement(black_box(&stored)));
+    });
+    group.finish();
+}
+
+fn frames(criterion: &mut Criterion) {
+    // A masked ping as every browser sends it.
+    let ping = [0x81, 0x8f, 0, 0, 0, 0];
+    let bytes = [&ping[..], br#"{"type":"ping"}"#].concat();
+    let mut group = criterion.benchmark_group("decode");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("client message", |bench| {
+        bench.iter_batched(
+            || Decoder::new(1024),
+            |mut decoder| {
+                decoder.feed(black_box(&bytes));
+                decoder.next_frame().unwrap()
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(road, parse, score, encode, frames);
+criterion_main!(road);
