@@ -165,3 +165,6 @@ fn averaging_windows(directory: &Directory, now: Timestamp) -> Vec<AveragingWind
     windows.retain(|window| !window.sensors.is_empty());
     windows
 }
+
+#[cfg(test)]
+mod tests;
