@@ -163,14 +163,14 @@ fn settle_statement() -> String {
         .iter()
         .map(|column| format!("arrivals.{column}"))
         .collect();
-    // Only keys are sorted, not whole rows. Of several rows with one identity the last to arrive has
-    // everything the others had. The other columns of `max` are those of the row that has the
-    // maximum.
+    // Only keys are sorted, not whole rows; the limit keeps SQLite from dropping the order. Of
+    // several rows with one identity the last to arrive has everything the others had. The other
+    // columns of `max` are those of the row that has the maximum.
     format!(
         "begin immediate;
         insert into readings ({columns})
         select {arrived} from (
-            select arrival from arrivals order by sensor_key, observed_ms, arrival
+            select arrival from arrivals order by sensor_key, observed_ms, arrival limit -1
         ) as sorted cross join arrivals on arrivals.arrival = sorted.arrival
         where true
         on conflict (sensor_key, observed_ms) do update set {changed};
