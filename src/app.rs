@@ -8,7 +8,7 @@ use crate::http::{
 };
 use crate::ingest::body::BodyReader;
 use crate::pipeline::Pipeline;
-use crate::shutdown::{self, Shutdown};
+use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
 use crate::store::{SqliteEngine, Store, WriteQueue, Writer};
 use actix_http::{HttpService, Protocol};
@@ -45,8 +45,6 @@ pub struct Application {
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
-/// How long a refused body is still read before the connection ends, so that the refusal arrives.
-const LINGER: Duration = Duration::from_secs(1);
 /// A peer that acknowledges nothing for this long is gone, or does not read.
 const PEER_SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -145,6 +143,8 @@ impl Application {
             store,
             shutdown,
         } = self;
+        // Before anybody can know that we listen, and stop us.
+        let mut signals = Signals::listen()?;
         let handle = server.handle();
         let writing = actix_rt::spawn(writer.run());
         let serving = actix_rt::spawn(server);
@@ -154,7 +154,7 @@ impl Application {
         }
 
         tokio::select! {
-            signal = shutdown::signal() => tracing::info!(signal = signal?, "stopping"),
+            signal = signals.next() => tracing::info!(signal, "stopping"),
             () = shutdown.begun() => tracing::info!("stopping"),
         }
         shutdown.begin();
@@ -215,29 +215,33 @@ fn server(
         .disable_signals()
         .listen("iaqverse", listener, move || {
             let services = services.clone();
+            let request_ids = services.request_ids.clone();
             let stopping = services.shutdown.token();
             let app = App::new()
                 .wrap(from_fn(request_context))
                 .configure(|app| http::routes(&services, app));
-            let guard = fn_service(move |stream: TcpStream| async move {
-                let peer = stream.peer_addr().ok();
-                let socket = socket2::SockRef::from(&stream);
-                if let Err(error) = socket.set_tcp_user_timeout(Some(PEER_SILENCE_MAX)) {
-                    tracing::debug!(%error, "TCP_USER_TIMEOUT not set");
+            let guard = fn_service(move |stream: TcpStream| {
+                let request_ids = request_ids.clone();
+                async move {
+                    let peer = stream.peer_addr().ok();
+                    let socket = socket2::SockRef::from(&stream);
+                    if let Err(error) = socket.set_tcp_user_timeout(Some(PEER_SILENCE_MAX)) {
+                        tracing::debug!(%error, "TCP_USER_TIMEOUT not set");
+                    }
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "TCP_NODELAY not set");
+                    }
+                    Ok((
+                        GuardedStream::new(stream, head_timeout, request_ids),
+                        Protocol::Http1,
+                        peer,
+                    ))
                 }
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY not set");
-                }
-                Ok((
-                    GuardedStream::new(stream, head_timeout),
-                    Protocol::Http1,
-                    peer,
-                ))
             });
             let http = HttpService::build()
                 .keep_alive(http::KEEP_ALIVE)
                 .client_request_timeout(head_timeout)
-                .client_disconnect_timeout(LINGER)
+                .client_disconnect_timeout(http::LINGER)
                 .graceful_shutdown_signal(move || stopping.clone().cancelled_owned())
                 .on_connect_ext(|stream: &GuardedStream, extensions| {
                     extensions.insert::<Rc<http::ConnectionGuard>>(stream.guard());

@@ -10,7 +10,7 @@
 use crate::score::Profile;
 use crate::store::RegistryLimits;
 use crate::validate::TvocUnit;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -24,6 +24,33 @@ pub struct Cli {
     pub command: Option<Command>,
     #[command(flatten)]
     pub serve: ServeConfig,
+}
+
+/// The command line with a command named on it, where the settings of the server stand behind it.
+#[derive(Debug, Parser)]
+#[command(name = "iaqverse", version)]
+struct NamedCommand {
+    #[command(subcommand)]
+    command: Command,
+}
+
+impl Command {
+    /// What the command line asks for; without a command, to serve. Ends the process with a message
+    /// when it makes no sense.
+    pub fn from_command_line() -> Self {
+        let named = std::env::args().nth(1).is_some_and(|first| {
+            NamedCommand::command()
+                .get_subcommands()
+                .any(|command| command.get_name() == first)
+        });
+        // Two ways to read it: a setting of the server that is wrong is nothing to other commands.
+        if named {
+            return NamedCommand::parse().command;
+        }
+        let cli = Cli::parse();
+        cli.command
+            .unwrap_or_else(|| Self::Serve(Box::new(cli.serve)))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -306,7 +333,6 @@ impl ServeConfig {
             );
         }
         for (setting, duration) in [
-            ("IAQ_HEAD_TIMEOUT", self.head_timeout),
             ("IAQ_BODY_TIMEOUT", self.body_timeout),
             ("IAQ_SHUTDOWN_TIMEOUT", self.shutdown_timeout),
         ] {
@@ -314,6 +340,14 @@ impl ServeConfig {
                 return refuse(setting, "must be at least 1ms".to_owned());
             }
         }
+        if self.head_timeout < HEAD_TIMEOUT_MIN {
+            return refuse("IAQ_HEAD_TIMEOUT", "must be at least 1s".to_owned());
+        }
+        self.check_origins()
+    }
+
+    fn check_origins(&self) -> Result<(), ConfigError> {
+        let refuse = |setting, reason: String| Err(ConfigError { setting, reason });
         for origin in &self.allowed_origins {
             if !url::Url::parse(origin)
                 .is_ok_and(|url| url.origin().ascii_serialization() == *origin)
@@ -344,6 +378,8 @@ impl ServeConfig {
 
 /// Bound of the write queue: what fits in memory without a thought.
 const QUEUE_READINGS_LIMIT: usize = 1_000_000;
+/// The HTTP library reads its clock twice a second.
+const HEAD_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// Below this not even the frames of one snapshot page would fit.
 const WS_QUEUE_BYTES_MIN: usize = 4096;
 
@@ -419,7 +455,6 @@ mod tests {
 
     #[test]
     fn every_setting_is_in_the_example_file() {
-        use clap::CommandFactory;
         let example = include_str!("../.env.example");
         for argument in Cli::command().get_arguments() {
             if let Some(variable) = argument.get_env() {

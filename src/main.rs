@@ -1,16 +1,12 @@
 //! Reads the command line, starts logging, runs, and maps the result to an exit code.
 
-use clap::Parser;
 use iaqverse::app::Application;
-use iaqverse::config::{Cli, Command, ServeConfig};
+use iaqverse::config::{Command, ServeConfig};
 use iaqverse::{healthcheck, simulate, telemetry, watch};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let command = cli
-        .command
-        .unwrap_or_else(|| Command::Serve(Box::new(cli.serve)));
+    let command = Command::from_command_line();
     let result = actix_rt::System::new().block_on(async {
         match command {
             Command::Serve(config) => serve(*config).await,
@@ -35,6 +31,3 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     telemetry::start(&config.log)?;
     Application::build(config).await?.run_until_stopped().await
 }
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,5 +1,6 @@
 //! `iaqverse watch`: what a server sends over its WebSocket, one message a line.
 
+use crate::shutdown::Signals;
 use anyhow::Context;
 use clap::Args;
 use futures_util::{SinkExt, StreamExt};
@@ -41,8 +42,9 @@ pub async fn command(arguments: WatchArgs) -> anyhow::Result<()> {
         .append_pair("topics", &arguments.topics.join(","));
     let mut shown = 0;
     let mut wait = RETRY_FIRST;
+    let mut signals = Signals::listen()?;
     loop {
-        match watch(&url, &arguments, &mut shown, &mut wait).await {
+        match watch(&url, &arguments, &mut shown, &mut wait, &mut signals).await {
             Ok(()) => return Ok(()),
             Err(error) => note(&format!(
                 "{error:#}; trying again in {} ms",
@@ -51,7 +53,7 @@ pub async fn command(arguments: WatchArgs) -> anyhow::Result<()> {
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = signals.next() => return Ok(()),
         }
         wait = (wait * 2).min(RETRY_MAX);
     }
@@ -63,6 +65,7 @@ async fn watch(
     arguments: &WatchArgs,
     shown: &mut u64,
     wait: &mut Duration,
+    signals: &mut Signals,
 ) -> anyhow::Result<()> {
     let (mut socket, _) = tokio_tungstenite::connect_async(url.as_str())
         .await
@@ -77,7 +80,7 @@ async fn watch(
     loop {
         let message = tokio::select! {
             message = socket.next() => message,
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = signals.next() => return Ok(()),
         };
         match message.context("the server is gone")?? {
             Message::Text(text) => {

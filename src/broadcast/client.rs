@@ -4,7 +4,6 @@ use super::frame::{self, close};
 use super::protocol::Filter;
 use super::shard::Outgoing;
 use super::topic::{Topic, TopicSet};
-use crate::store::StreamId;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -30,8 +29,6 @@ pub(super) struct Client {
     pub(super) heard: Cell<Instant>,
     /// When it was last pinged.
     pub(super) pinged: Cell<Instant>,
-    /// Measurements up to here came with its snapshot.
-    pub(super) snapshot_at: Cell<StreamId>,
     /// Wakes the session: there is something to flush, or an end has come.
     pub(super) woken: Notify,
     outbox: RefCell<Outbox>,
@@ -75,6 +72,24 @@ impl Interest {
             })
     }
 
+    pub(super) fn add(&mut self, topics: &[Topic], filter: &Filter) {
+        for topic in topics {
+            if filter.is_open() {
+                self.topics = self.topics.with(*topic);
+                self.filtered.retain(|(known, _)| known != topic);
+            } else if !self.filtered.contains(&(*topic, filter.clone())) {
+                self.filtered.push((*topic, filter.clone()));
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, topics: &[Topic]) {
+        for topic in topics {
+            self.topics = self.topics.without(*topic);
+            self.filtered.retain(|(known, _)| known != topic);
+        }
+    }
+
     /// Everything subscribed to, filtered or not.
     pub(super) fn all_topics(&self) -> TopicSet {
         self.filtered
@@ -100,7 +115,6 @@ impl Client {
             }),
             heard: Cell::new(now),
             pinged: Cell::new(now),
-            snapshot_at: Cell::default(),
             woken: Notify::new(),
             outbox: RefCell::default(),
             phase: Cell::new(Phase::Open),

@@ -15,7 +15,7 @@ use actix_http::{Request, h1};
 use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
 use actix_web::HttpMessage;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{Method, StatusCode, Version};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest, Sha1};
@@ -138,7 +138,8 @@ impl Upgrade {
         if self.hub.shutdown().has_begun() {
             return Err(Problem::unavailable("stopping", "the server is stopping"));
         }
-        if !has_token(headers, &header::CONNECTION, "upgrade")
+        if request.version() != Version::HTTP_11
+            || !has_token(headers, &header::CONNECTION, "upgrade")
             || !has_token(headers, &header::SEC_WEBSOCKET_VERSION, "13")
         {
             return Err(upgrade_required());

@@ -2,10 +2,11 @@
 
 use super::client::{CLOSE_WAIT_MAX, Client, Interest};
 use super::frame::{self, Decoder, Frame, FrameError, close};
-use super::hub::Seat;
+use super::hub::{Hub, Seat};
 use super::protocol::{self, Command, CommandError, Filter};
 use super::shard::Shard;
 use super::topic::{Topic, TopicSet};
+use std::cell::Cell;
 use std::io;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -39,6 +40,8 @@ struct Session {
     client: Rc<Client>,
     decoder: Decoder,
     errors: u32,
+    /// A subscription has not begun yet; what the client says next waits.
+    waiting: Rc<Cell<bool>>,
 }
 
 /// Serves a connection until it ends.
@@ -63,6 +66,7 @@ pub(super) async fn run(shard: Rc<Shard>, stream: TcpStream, opening: Opening) {
         client: Rc::clone(&client),
         decoder: Decoder::new(MESSAGE_BYTES_MAX),
         errors: 0,
+        waiting: Rc::default(),
     };
     hub.recount(TopicSet::EMPTY, topics);
     let welcome = protocol::welcome(topics, &shard.position(), hub.node(), hub.clock().now());
@@ -139,13 +143,14 @@ impl Session {
                 ControlFlow::Continue(()) => {}
                 ControlFlow::Break(end) => return end,
             }
+            // A client is not heard while it does not read: what it asks for would only pile up.
             let readiness = if self.client.has_backlog() {
-                Readiness::READABLE | Readiness::WRITABLE
+                Readiness::WRITABLE
             } else {
                 Readiness::READABLE
             };
             tokio::select! {
-                ready = self.client.stream.ready(readiness) => {
+                ready = self.client.stream.ready(readiness), if !self.waiting.get() => {
                     let Ok(ready) = ready else { return End::Broken };
                     if ready.is_writable() {
                         self.client.flush();
@@ -181,13 +186,14 @@ impl Session {
 
     /// Follows every whole frame received.
     fn work_off(&mut self) -> ControlFlow<End> {
-        loop {
+        while !self.waiting.get() && !self.client.has_backlog() {
             match self.decoder.next_frame() {
                 Ok(None) => return ControlFlow::Continue(()),
                 Ok(Some(frame)) => self.follow(frame)?,
                 Err(error) => return self.violated(error),
             }
         }
+        ControlFlow::Continue(())
     }
 
     fn violated(&mut self, error: FrameError) -> ControlFlow<End> {
@@ -238,23 +244,20 @@ impl Session {
                 since,
                 filter,
             }) => {
-                if !filter.is_open()
-                    && self.client.interest.borrow().filtered.len() + topics.len() > FILTERS_MAX
-                {
+                let mut wanted = self.client.interest.borrow().clone();
+                wanted.add(&topics, &filter);
+                if wanted.filtered.len() > FILTERS_MAX {
                     let detail = format!("a connection may have {FILTERS_MAX} filters");
                     return self.refuse(&CommandError {
                         code: "too_many_filters",
                         detail,
                     });
                 }
-                self.subscribe(&topics, snapshot, since.as_deref(), &filter);
+                self.subscribe(topics, snapshot, since.as_deref(), &filter);
             }
             Ok(Command::Unsubscribe { topics }) => {
-                self.change(|interest| {
-                    for topic in &topics {
-                        interest.topics = interest.topics.without(*topic);
-                        interest.filtered.retain(|(known, _)| known != topic);
-                    }
+                change(&self.shard.hub, &self.client, |interest| {
+                    interest.remove(&topics);
                 });
                 self.say(&protocol::unsubscribed(&topics));
             }
@@ -265,41 +268,41 @@ impl Session {
 
     fn subscribe(
         &mut self,
-        topics: &[Topic],
+        topics: Vec<Topic>,
         snapshot: bool,
         since: Option<&str>,
         filter: &Filter,
     ) {
-        let position = self.shard.position();
-        self.change(|interest| {
-            for topic in topics {
-                if filter.is_open() {
-                    interest.topics = interest.topics.with(*topic);
-                    interest.filtered.retain(|(known, _)| known != topic);
-                } else if !interest.filtered.contains(&(*topic, filter.clone())) {
-                    interest.filtered.push((*topic, filter.clone()));
-                }
-            }
-        });
+        let hub = self.shard.hub.clone();
         // Nothing was missed when the last message seen is the last there is; there is no log to
         // replay more from, and then a snapshot says what is true now.
-        let recovered = since.is_some_and(|since| since == position.to_string());
-        self.say(&protocol::subscribed(topics, recovered, 0));
+        let recovered = since.is_some_and(|since| since == self.shard.position().to_string());
         let measurements = topics
             .iter()
             .any(|t| matches!(t, Topic::Measurements | Topic::All));
-        if measurements && (snapshot || since.is_some()) && !recovered {
-            let (id, frame) = self.shard.hub.snapshot(filter);
-            self.client.snapshot_at.set(id);
-            self.client.send_snapshot(frame);
-        }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Interest)) {
-        let mut interest = self.client.interest.borrow_mut();
-        let before = interest.all_topics();
-        change(&mut interest);
-        self.shard.hub.recount(before, interest.all_topics());
+        let snapshot = (measurements && (snapshot || since.is_some()) && !recovered)
+            .then(|| hub.snapshot(filter));
+        let (at, frame) = snapshot.map_or((self.shard.position(), None), |(id, frame)| {
+            (id, Some(frame))
+        });
+        // The snapshot may be ahead of what this shard has delivered. The subscription begins where
+        // the snapshot stands, and until then the client is not heard.
+        self.waiting.set(true);
+        let (client, waiting) = (Rc::clone(&self.client), Rc::clone(&self.waiting));
+        let filter = filter.clone();
+        self.shard.after(
+            at,
+            Box::new(move || {
+                change(&hub, &client, |interest| interest.add(&topics, &filter));
+                let answer = protocol::subscribed(&topics, recovered, 0);
+                client.send(frame::text(answer.as_bytes()));
+                if let Some(frame) = frame {
+                    client.send_snapshot(frame);
+                }
+                waiting.set(false);
+                client.woken.notify_one();
+            }),
+        );
     }
 
     fn say(&self, json: &str) {
@@ -314,6 +317,13 @@ impl Session {
                 .close(close::POLICY, "too many messages that make no sense");
         }
     }
+}
+
+fn change(hub: &Hub, client: &Client, change: impl FnOnce(&mut Interest)) {
+    let mut interest = client.interest.borrow_mut();
+    let before = interest.all_topics();
+    change(&mut interest);
+    hub.recount(before, interest.all_topics());
 }
 
 fn names(topics: TopicSet) -> Vec<&'static str> {

@@ -74,7 +74,6 @@ const MESSAGES_PER_TURN_MAX: usize = 256;
 const TICK: Duration = Duration::from_millis(500);
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Shard {
     pub(super) hub: Hub,
     /// Where the bytes of whichever client is read land first.
@@ -83,7 +82,12 @@ pub(super) struct Shard {
     /// Id of the last message delivered.
     position: Cell<StreamId>,
     next: NextShard,
+    /// What is to happen once the stream has come to a position.
+    awaited: RefCell<Vec<(StreamId, Action)>>,
 }
+
+/// Something to do between two messages.
+type Action = Box<dyn FnOnce()>;
 
 /// Bytes read from a client at once.
 const SCRATCH_BYTES: usize = 16 * 1024;
@@ -96,6 +100,7 @@ impl Shard {
             clients: RefCell::default(),
             position: Cell::new(position),
             next,
+            awaited: RefCell::default(),
         })
     }
 
@@ -109,6 +114,30 @@ impl Shard {
 
     pub(super) fn leave(&self, key: usize) {
         drop(self.clients.borrow_mut().try_remove(key));
+    }
+
+    /// Does `action` right behind the message `id`, before the next one; at once when that one is
+    /// delivered already.
+    pub(super) fn after(&self, id: StreamId, action: Action) {
+        if self.position() >= id {
+            action();
+        } else {
+            self.awaited.borrow_mut().push((id, action));
+        }
+    }
+
+    fn do_awaited(&self) {
+        let position = self.position();
+        let (due, later) = self
+            .awaited
+            .take()
+            .into_iter()
+            .partition(|(id, _)| *id <= position);
+        self.awaited.replace(later);
+        let due: Vec<(StreamId, Action)> = due;
+        for (_, action) in due {
+            action();
+        }
     }
 
     /// Follows orders until the hub is gone.
@@ -151,8 +180,20 @@ impl Shard {
             // A shard that has just started may be handed what was published before.
             .filter(|message| message.id() > self.position.get())
             .collect();
-        for messages in messages.chunks(MESSAGES_PER_TURN_MAX) {
-            self.deliver(messages);
+        let mut rest = &messages[..];
+        while !rest.is_empty() {
+            // A snapshot belongs between two messages, so they must not be written together.
+            let next_awaited = self.awaited.borrow().iter().map(|(id, _)| *id).min();
+            let together = next_awaited.map_or(rest.len(), |awaited| {
+                rest.iter()
+                    .take_while(|message| message.id() <= awaited)
+                    .count()
+                    .max(1)
+            });
+            let (now, later) = rest.split_at(together.min(MESSAGES_PER_TURN_MAX));
+            self.deliver(now);
+            self.do_awaited();
+            rest = later;
         }
         if gathered.iter().any(|order| matches!(order, Order::Close)) {
             self.close_all();
@@ -168,9 +209,7 @@ impl Shard {
     }
 
     fn deliver(&self, messages: &[&Outgoing]) {
-        let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
-            return;
-        };
+        let Some(last) = messages.last() else { return };
         self.position.set(last.id());
         let clients = self.clients.borrow();
         if clients.is_empty() {
@@ -185,14 +224,13 @@ impl Shard {
         for (_, client) in &*clients {
             let interest = client.interest.borrow();
             let wants_all = topics.iter().all(|topic| interest.topics.wants(topic));
-            if wants_all && client.snapshot_at.get() < first.id() {
+            if wants_all {
                 client.send_all(&frames, &joined);
                 continue;
             }
             let wanted: Vec<Bytes> = messages
                 .iter()
                 .filter(|message| interest.wants(message))
-                .filter(|message| message.id() > client.snapshot_at.get())
                 .map(|message| message.frame().clone())
                 .collect();
             if !wanted.is_empty() {
@@ -235,4 +273,13 @@ fn join(frames: &[Bytes]) -> Bytes {
         joined.extend_from_slice(frame);
     }
     joined.freeze()
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Shard")
+            .field("clients", &self.clients.borrow().len())
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
 }

@@ -18,14 +18,17 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Takes over what a later write for the same identity says; tells whether a value changed.
-    pub fn merge(&mut self, newer: &Self) -> bool {
+    /// Takes over what a later write for the same identity says; tells whether anything changed.
+    /// Fails, and changes nothing, when both together have too many extra keys.
+    pub fn merge(&mut self, newer: &Self) -> Result<bool, ExtrasError> {
+        let extras_changed = self.extras.merge(&newer.extras)?;
+        let values_changed = self.values.merge(&newer.values);
+        let mut unit_changed = false;
         if newer.values.has(super::Quantity::Tvoc) {
+            unit_changed = self.tvoc_unit_assumed != newer.tvoc_unit_assumed;
             self.tvoc_unit_assumed = newer.tvoc_unit_assumed;
         }
-        let values_changed = self.values.merge(&newer.values);
-        let extras_changed = self.extras.merge(&newer.extras);
-        values_changed || extras_changed
+        Ok(values_changed || extras_changed || unit_changed)
     }
 }
 
@@ -79,24 +82,26 @@ impl Extras {
         self.0.iter().map(|(key, number)| (&**key, *number))
     }
 
-    /// Takes over the keys of `newer`. When both together have too many keys, those of `newer` that
-    /// are new and come last are left out: a merge is never refused.
-    fn merge(&mut self, newer: &Self) -> bool {
-        let mut changed = false;
+    /// Takes over the keys of `newer`, all or none; tells whether anything changed.
+    fn merge(&mut self, newer: &Self) -> Result<bool, ExtrasError> {
+        let added = newer
+            .iter()
+            .filter(|(key, _)| self.position(key).is_err())
+            .count();
+        if self.0.len() + added > Self::KEYS_MAX {
+            return Err(ExtrasError::TooMany);
+        }
+        let mut changed = added > 0;
         for (key, number) in newer.iter() {
             match self.position(key) {
                 Ok(position) => {
                     changed |= self.0[position].1.to_bits() != number.to_bits();
                     self.0[position].1 = number;
                 }
-                Err(position) if self.0.len() < Self::KEYS_MAX => {
-                    self.0.insert(position, (key.into(), number));
-                    changed = true;
-                }
-                Err(_) => {}
+                Err(position) => self.0.insert(position, (key.into(), number)),
             }
         }
-        changed
+        Ok(changed)
     }
 
     fn position(&self, key: &str) -> Result<usize, usize> {
@@ -144,11 +149,24 @@ mod tests {
     }
 
     #[test]
+    fn a_merge_with_too_many_extra_keys_changes_nothing() {
+        let many: Vec<_> = (0..32).map(|number| format!("k{number}")).collect();
+        let many: Vec<_> = many.iter().map(|key| (key.as_str(), 1.0)).collect();
+        let mut kept = reading(600.0, &many);
+        let before = kept.clone();
+        assert_eq!(
+            kept.merge(&reading(700.0, &[("one more", 1.0)])),
+            Err(ExtrasError::TooMany)
+        );
+        assert_eq!(kept, before);
+    }
+
+    #[test]
     fn merging_says_whether_anything_changed() {
         let mut kept = reading(600.0, &[("battery", 3.0)]);
-        assert!(!kept.merge(&reading(600.0, &[("battery", 3.0)])));
-        assert!(kept.merge(&reading(600.0, &[("rssi", -60.0)])));
-        assert!(kept.merge(&reading(601.0, &[])));
+        assert_eq!(kept.merge(&reading(600.0, &[("battery", 3.0)])), Ok(false));
+        assert_eq!(kept.merge(&reading(600.0, &[("rssi", -60.0)])), Ok(true));
+        assert_eq!(kept.merge(&reading(601.0, &[])), Ok(true));
         assert_eq!(
             kept.extras.iter().collect::<Vec<_>>(),
             [("battery", 3.0), ("rssi", -60.0)]

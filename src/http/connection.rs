@@ -4,12 +4,15 @@
 //! the next head ends its timer for good. So the stream itself knows whether a request is being
 //! served, and fails when nothing complete arrives in time.
 
+use super::request_id::RequestIds;
+use super::unreadable::complete_answer;
+use bytes::{Buf, Bytes};
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -23,10 +26,14 @@ pub struct ConnectionGuard {
     head_since: Cell<Option<Instant>>,
     /// When something was last answered.
     answered: Cell<Instant>,
+    /// When the connection ends, once it has been answered for the last time.
+    end: Cell<Option<Instant>>,
 }
 
-/// How long an idle connection is kept for its next request: longer than nginx keeps it.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long an idle connection is kept for its next request: longer than our nginx keeps it.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long a refused body is still read before the connection ends, so that the refusal arrives.
+pub const LINGER: Duration = Duration::from_secs(1);
 
 impl ConnectionGuard {
     /// A request has been read and is being served.
@@ -40,6 +47,27 @@ impl ConnectionGuard {
         self.requests.set(self.requests.get().saturating_sub(1));
         self.answered.set(Instant::now());
     }
+
+    /// What was answered is the last: a body that was refused is not read to its end.
+    pub(crate) fn end_soon(&self) {
+        self.end.set(Some(Instant::now() + LINGER));
+    }
+
+    /// When the peer has had its time.
+    fn deadline(&self, head_timeout: Duration) -> Option<Instant> {
+        if self.end.get().is_some() {
+            return self.end.get();
+        }
+        if self.requests.get() > 0 {
+            return None;
+        }
+        // A head that was begun while the previous request was served is not noticed as such; the
+        // second deadline ends that one too.
+        Some(match self.head_since.get() {
+            Some(since) => since + head_timeout,
+            None => self.answered.get() + KEEP_ALIVE + head_timeout,
+        })
+    }
 }
 
 /// See the module.
@@ -49,21 +77,27 @@ pub struct GuardedStream {
     guard: Rc<ConnectionGuard>,
     head_timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    request_ids: RequestIds,
+    /// What is left to send of an answer that stands in for a bare one.
+    replacement: Option<Bytes>,
 }
 
 impl GuardedStream {
     /// Guards a stream whose request heads must arrive within `head_timeout`.
-    pub fn new(stream: TcpStream, head_timeout: Duration) -> Self {
+    pub fn new(stream: TcpStream, head_timeout: Duration, request_ids: RequestIds) -> Self {
         let guard = ConnectionGuard {
             requests: Cell::new(0),
             head_since: Cell::new(None),
             answered: Cell::new(Instant::now()),
+            end: Cell::new(None),
         };
         Self {
             stream,
             guard: Rc::new(guard),
             head_timeout,
             timer: None,
+            request_ids,
+            replacement: None,
         }
     }
 
@@ -77,11 +111,9 @@ impl GuardedStream {
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A head that was begun while the previous request was served is not noticed as such; the
-        // second deadline ends that one too.
-        let deadline = match self.guard.head_since.get() {
-            Some(since) => since + self.head_timeout,
-            None => self.guard.answered.get() + KEEP_ALIVE + self.head_timeout,
+        let Some(deadline) = self.guard.deadline(self.head_timeout) else {
+            self.timer = None;
+            return Poll::Pending;
         };
         let timer = self
             .timer
@@ -89,13 +121,25 @@ impl GuardedStream {
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }
-        timer.as_mut().poll(context).map(|()| {
-            Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the request head took too long",
-            ))
-        })
+        timer.as_mut().poll(context).map(|()| Err(out_of_time()))
     }
+}
+
+impl GuardedStream {
+    fn poll_replacement(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.replacement.as_mut().filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => rest.advance(written),
+            }
+        }
+        self.replacement = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn out_of_time() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the peer took too long")
 }
 
 impl AsyncRead for GuardedStream {
@@ -104,9 +148,18 @@ impl AsyncRead for GuardedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Whoever goes on sending must not be read for ever.
+        if self
+            .guard
+            .end
+            .get()
+            .is_some_and(|end| Instant::now() >= end)
+        {
+            return Poll::Ready(Err(out_of_time()));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Pending if self.guard.requests.get() == 0 => self.poll_deadline(context),
+            Poll::Pending => self.poll_deadline(context),
             Poll::Ready(Ok(())) => {
                 let read = buffer.filled().len() > before;
                 let guard = &self.guard;
@@ -116,7 +169,7 @@ impl AsyncRead for GuardedStream {
                 }
                 Poll::Ready(Ok(()))
             }
-            other => other,
+            failed @ Poll::Ready(Err(_)) => failed,
         }
     }
 }
@@ -127,10 +180,20 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.replacement.is_none() && self.guard.requests.get() == 0 {
+            self.replacement = complete_answer(bytes, &self.request_ids);
+        }
+        if self.replacement.is_some() {
+            return self.poll_replacement(context).map_ok(|()| bytes.len());
+        }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         if matches!(written, Poll::Ready(Ok(_))) {
             // A long answer is not an idle connection.
             self.guard.answered.set(Instant::now());
+            if self.guard.end.get().is_some() {
+                // After the last answer nothing may be read again before the end: it must wake us.
+                drop(self.poll_deadline(context));
+            }
         }
         written
     }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 /// Headers that every answer has, whatever it is. nginx sets the same where it stands in front.
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+pub(super) const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
@@ -63,6 +63,10 @@ pub(crate) async fn request_context(
     let mut response = result?.map_into_boxed_body();
     if response.status().is_client_error() || response.status().is_server_error() {
         response = with_problem(response, &id);
+        let closes = problem_of(&response).is_some_and(|problem| problem.close);
+        if let Some(guard) = guard.filter(|_| closes) {
+            guard.end_soon();
+        }
     }
     log(&response, &id, begun);
     set_headers(response.headers_mut(), &id);
@@ -73,7 +77,7 @@ pub(crate) async fn request_context(
 fn with_problem(mut response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let made_by = response.response().error();
-    let problem = if let Some(problem) = made_by.and_then(|error| error.as_error::<Problem>()) {
+    let problem = if let Some(problem) = problem_of(&response) {
         problem.clone()
     } else {
         if let Some(error) = made_by
@@ -87,6 +91,11 @@ fn with_problem(mut response: ServiceResponse<BoxBody>, id: &str) -> ServiceResp
         .headers_mut()
         .insert(header::CONTENT_TYPE, PROBLEM_JSON);
     response.map_body(|_, _| BoxBody::new(problem.body(id)))
+}
+
+/// The problem an answer was made from.
+fn problem_of(response: &ServiceResponse<BoxBody>) -> Option<&Problem> {
+    response.response().error()?.as_error::<Problem>()
 }
 
 fn set_headers(headers: &mut HeaderMap, id: &str) {

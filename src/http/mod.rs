@@ -9,9 +9,10 @@ mod pages;
 mod problem;
 mod request_id;
 mod routes;
+mod unreadable;
 
 pub use client_address::TrustedProxies;
-pub use connection::{ConnectionGuard, GuardedStream, KEEP_ALIVE};
+pub use connection::{ConnectionGuard, GuardedStream, KEEP_ALIVE, LINGER};
 pub use origin::AllowedOrigins;
 pub use problem::Problem;
 pub use request_id::RequestIds;

@@ -147,29 +147,40 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
 }
 
 /// Expands `sent`; `None` when it would be larger than `bytes_max`.
+///
+/// It is expanded twice: once to measure it, through a small buffer, and once into memory of exactly
+/// its size. So a body that is refused has taken no memory, and the allocator keeps none of it.
 fn expand(encoding: Encoding, sent: &[u8], bytes_max: usize) -> io::Result<Option<Bytes>> {
-    match encoding {
-        Encoding::Identity => Ok(Some(Bytes::copy_from_slice(sent))),
-        Encoding::Gzip => take(MultiGzDecoder::new(sent), bytes_max),
+    let limit = bytes_max as u64;
+    let size = io::copy(
+        &mut decoder(encoding, sent)?.take(limit + 1),
+        &mut io::sink(),
+    )?;
+    if size > limit {
+        return Ok(None);
+    }
+    let mut expanded = Vec::with_capacity(usize::try_from(size).unwrap_or(bytes_max));
+    decoder(encoding, sent)?
+        .take(limit)
+        .read_to_end(&mut expanded)?;
+    Ok(Some(expanded.into()))
+}
+
+fn decoder<'a>(encoding: Encoding, sent: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match encoding {
+        Encoding::Identity => Box::new(sent),
+        Encoding::Gzip => Box::new(MultiGzDecoder::new(sent)),
         // The name means zlib (RFC 9110), but some senders leave its two-byte header away.
         Encoding::Deflate if sent.first().is_some_and(|byte| byte & 0x0f == 8) => {
-            take(ZlibDecoder::new(sent), bytes_max)
+            Box::new(ZlibDecoder::new(sent))
         }
-        Encoding::Deflate => take(DeflateDecoder::new(sent), bytes_max),
+        Encoding::Deflate => Box::new(DeflateDecoder::new(sent)),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(sent)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            take(decoder, bytes_max)
+            Box::new(decoder)
         }
-    }
-}
-
-fn take(decoder: impl Read, bytes_max: usize) -> io::Result<Option<Bytes>> {
-    let mut expanded = Vec::new();
-    decoder
-        .take(bytes_max as u64 + 1)
-        .read_to_end(&mut expanded)?;
-    Ok((expanded.len() <= bytes_max).then(|| expanded.into()))
+    })
 }
 
 #[cfg(test)]

@@ -33,8 +33,13 @@ impl Parameters {
     }
 
     pub(super) fn number<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
-        let text = self.text(name)?.to_owned();
-        self.keep(name, text.parse().ok(), "not_a_number", "must be a number")
+        let text = self.text(name)?;
+        // A float parser would take words like `nan` and `inf`.
+        let numeric = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+        let number = numeric.then(|| text.parse().ok()).flatten();
+        self.keep(name, number, "not_a_number", "must be a number")
     }
 
     pub(super) fn timestamp(&mut self, name: &'static str) -> Option<Timestamp> {

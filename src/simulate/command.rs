@@ -3,7 +3,7 @@
 use super::{Now, SimulationConfig, Target, run};
 use crate::clock::{Clock, SystemClock};
 use crate::config::LogConfig;
-use crate::shutdown::{self, Shutdown};
+use crate::shutdown::{Shutdown, Signals};
 use crate::telemetry;
 use chrono::{DateTime, FixedOffset, Utc};
 use clap::Args;
@@ -71,11 +71,12 @@ pub async fn command(arguments: SimulateArgs) -> anyhow::Result<()> {
         bearer: None,
     };
     let stop = CancellationToken::new();
+    let mut signals = Signals::listen()?;
     let simulation = run(config, target, system_time(), stop.clone());
     tokio::pin!(simulation);
     tokio::select! {
         ended = &mut simulation => return Ok(ended?),
-        signal = shutdown::signal() => tracing::info!(signal = signal?, "stopping"),
+        signal = signals.next() => tracing::info!(signal, "stopping"),
     }
     stop.cancel();
     Ok(simulation.await?)

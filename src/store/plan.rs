@@ -6,7 +6,7 @@
 use super::directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey, scored};
 use super::engine::{Changes, ReadingRow, RoomRow, SensorCounters};
 use super::{Outcome, ScoredReading, Stored};
-use crate::domain::{Place, Reading, SensorId, Timestamp};
+use crate::domain::{ExtrasError, Place, Reading, SensorId, Timestamp};
 use crate::score::Profile;
 use crate::validate::{FieldError, Rejection};
 use rustc_hash::FxHashMap;
@@ -236,8 +236,10 @@ impl<'a> Planner<'a> {
         newer: &Reading,
     ) -> Outcome {
         let mut merged = scored(newer.sensor.clone(), &row, self.profile);
-        if !merged.reading.merge(newer) {
-            return Outcome::Duplicate(Arc::new(merged));
+        match merged.reading.merge(newer) {
+            Ok(true) => {}
+            Ok(false) => return Outcome::Duplicate(Arc::new(merged)),
+            Err(error) => return Outcome::Refused(too_many_keys(newer, error)),
         }
         row.values = merged.reading.values;
         row.extras = merged.reading.extras.clone();
@@ -473,6 +475,17 @@ impl<'a> Planner<'a> {
             });
         self.plan.changes.counters = counters.collect();
         self.plan
+    }
+}
+
+fn too_many_keys(reading: &Reading, error: ExtrasError) -> Rejection {
+    Rejection {
+        sensor_id: Some(reading.sensor.as_str().to_owned()),
+        errors: vec![FieldError::new(
+            "/values",
+            "too_many_keys",
+            error.to_string(),
+        )],
     }
 }
 

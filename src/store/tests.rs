@@ -41,8 +41,8 @@ impl Running {
             .await
             .unwrap();
         let published = Arc::new(Published::default());
-        let publisher: Arc<dyn Publish> = Arc::clone(&published) as _;
-        let (writer, queue) = Writer::new(&store, publisher, PROFILE, LIMITS, 10_000);
+        let listener: Arc<dyn Publish> = Arc::clone(&published) as _;
+        let (writer, queue) = Writer::new(&store, listener, PROFILE, LIMITS, 10_000);
         let writing = tokio::task::spawn_local(writer.run());
         Self {
             store,

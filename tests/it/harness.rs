@@ -309,7 +309,9 @@ impl Socket {
 
 /// A reading of the sensor `bureau1` with these values.
 pub fn reading(values: Value) -> Value {
-    json!({"sensor_id": "bureau1", "enseigne": "Maison", "salle": "Bureau", "values": values})
+    let mut reading = json!({"sensor_id": "bureau1", "enseigne": "Maison", "salle": "Bureau"});
+    reading["values"] = values;
+    reading
 }
 
 /// The reading of the contract's example, taken at `timestamp`.
@@ -636,11 +638,11 @@ pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..=125 => frame.push(0x80 | u8::try_from(length).unwrap()),
         length @ 126..=0xffff => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
         }
         length => {
-            frame.push(0x80 | 127);
+            frame.push(0x80 | 0x7f);
             frame.extend_from_slice(&u64::try_from(length).unwrap().to_be_bytes());
         }
     }
@@ -686,12 +688,8 @@ impl Wire {
     /// Receives more; `false` when the server has ended the connection, politely or not.
     async fn more(&mut self) -> bool {
         use tokio::io::AsyncReadExt;
-        let mut bytes = [0; 16 * 1024];
-        let count = timeout(PATIENCE, self.stream.read(&mut bytes))
-            .await
-            .expect("bytes in time");
-        self.received
-            .extend_from_slice(&bytes[..*count.as_ref().unwrap_or(&0)]);
+        let read = self.stream.read_buf(&mut self.received);
+        let count = timeout(PATIENCE, read).await.expect("bytes in time");
         count.is_ok_and(|count| count > 0)
     }
 

@@ -110,25 +110,20 @@ async fn a_reading_reaches_every_subscriber_with_values_and_flat_keys() {
     let mut sent = example("2025-11-19T10:05:00.250Z");
     sent["values"]["battery"] = json!(3.5);
     server.accept(&sent).await;
+    let wanted = json!({
+        "type": "measurement", "timestamp": "2025-11-19T10:05:00.250Z",
+        "sensor_id": "bureau1", "enseigne": "Maison", "salle": "Bureau",
+        "values": {"CO2": 645, "PM25": 12, "TVOC": 40, "Temperature": 22.3, "Humidity": 45,
+            "battery": 3.5},
+        "co2": 645, "pm25": 12, "tvoc": 40, "temperature": 22.3, "humidity": 45,
+        "occupants": 0, "global_score": 81, "global_level": "good",
+    });
     for socket in &mut sockets {
-        let mut got = socket.next().await;
-        assert!(
-            got.as_object_mut()
-                .unwrap()
-                .remove("id")
-                .is_some_and(|id| id.is_string())
-        );
-        assert_eq!(
-            got,
-            json!({
-                "type": "measurement", "timestamp": "2025-11-19T10:05:00.250Z",
-                "sensor_id": "bureau1", "enseigne": "Maison", "salle": "Bureau",
-                "values": {"CO2": 645, "PM25": 12, "TVOC": 40, "Temperature": 22.3,
-                    "Humidity": 45, "battery": 3.5},
-                "co2": 645, "pm25": 12, "tvoc": 40, "temperature": 22.3, "humidity": 45,
-                "occupants": 0, "global_score": 81, "global_level": "good",
-            })
-        );
+        let got = socket.next().await;
+        assert!(got["id"].is_string());
+        for (key, value) in wanted.as_object().unwrap() {
+            assert_eq!(&got[key], value, "{key}");
+        }
     }
 }
 
@@ -375,6 +370,21 @@ async fn a_connection_may_have_32_filters_and_keeps_them_when_it_asks_for_more()
 }
 
 #[tokio::test]
+async fn asking_again_for_a_filter_it_has_takes_no_room() {
+    let server = Server::start();
+    let mut socket = server.watch("?topics=alerts").await;
+    for each in (1..=32).chain(1..=32) {
+        let filter = json!({"sensor_id": format!("s{each}")});
+        let command = json!({"type": "subscribe", "topics": ["measurements"], "filter": filter});
+        assert_eq!(
+            ask(&mut socket, &command).await["type"],
+            "subscribed",
+            "{each}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_snapshot_is_one_frame_with_the_latest_of_each_sensor() {
     let server = Server::with(&[ONE_WORKER]);
     let mut witness = server.watch("").await;
@@ -580,6 +590,24 @@ async fn a_ping_is_answered_with_its_id_and_the_time(
     assert!(millis_of(&pong["timestamp"]) > 0);
 }
 
+#[tokio::test]
+async fn metrics_come_at_once_when_asked_for() {
+    let server = Server::start();
+    let answer = ask(
+        &mut server.watch("").await,
+        &json!({"type": "request_metrics"}),
+    )
+    .await;
+    assert_eq!(answer["type"], "metrics_update");
+    assert!(
+        answer["data"]
+            .as_object()
+            .is_some_and(|data| !data.is_empty()),
+        "{answer}"
+    );
+    assert!(millis_of(&answer["timestamp"]) > 0);
+}
+
 #[rstest]
 #[case::no_json("{", "bad_json")]
 #[case::no_object("[1]", "bad_json")]
@@ -692,8 +720,8 @@ async fn a_message_of_64_kib_is_still_read() {
 
 /// Two fragments that only together are too much.
 fn too_much_in_fragments() -> Vec<u8> {
-    let mut bytes = masked(TEXT & 0x7f, &[b' '; 40_000]);
-    bytes.extend(masked(0x80, &[b' '; 40_000]));
+    let mut bytes = masked(TEXT & 0x7f, &vec![b' '; 40_000]);
+    bytes.extend(masked(0x80, &vec![b' '; 40_000]));
     bytes
 }
 
@@ -714,7 +742,7 @@ fn too_much_in_fragments() -> Vec<u8> {
 #[case::message_within_a_message([masked(TEXT & 0x7f, b"{"), masked(TEXT, b"{}")].concat(), 1002)]
 #[case::half_a_close_code(masked(CLOSE, b"\x03"), 1002)]
 #[case::close_code_that_must_not_be_sent(masked(CLOSE, &1005_u16.to_be_bytes()), 1002)]
-#[case::too_big(masked(TEXT, &[b' '; 65_537]), 1009)]
+#[case::too_big(masked(TEXT, &vec![b' '; 65_537]), 1009)]
 #[case::too_big_in_fragments(too_much_in_fragments(), 1009)]
 #[tokio::test]
 async fn what_the_websocket_protocol_forbids_is_closed_with(
@@ -1006,6 +1034,16 @@ async fn connections_above_the_limit_are_closed_with_1013(#[case] limit: &str) {
     server.accept(&numbered("a", 1)).await;
     assert_eq!(number(&kept.next().await), 1);
     assert_eq!(number(&next.next().await), 1);
+}
+
+#[tokio::test]
+async fn an_address_may_have_a_hundred_connections() {
+    let server = Server::start();
+    let mut sockets = Vec::new();
+    for _ in 0..100 {
+        sockets.push(server.watch("").await);
+    }
+    assert_eq!(server.socket("").await.close_code().await, 1013);
 }
 
 #[tokio::test]

@@ -4,7 +4,15 @@
     clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
+#![expect(unreachable_pub, reason = "nothing outside of the tests uses them")]
 
+mod commands;
+mod durability;
+mod guards;
 mod harness;
 mod ingest;
 mod live;
+mod nginx;
+mod query;
+mod settings;
+mod shutdown;
