@@ -4,7 +4,7 @@ use super::frame::{self, close};
 use super::protocol::Filter;
 use super::shard::Outgoing;
 use super::topic::{Topic, TopicSet};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -49,11 +49,18 @@ enum Phase {
 /// Frames that the socket did not take yet.
 #[derive(Debug, Default)]
 struct Outbox {
-    frames: VecDeque<Bytes>,
-    /// Bytes waiting, snapshots not counted: those are shared by all and bounded by the sensors.
+    frames: VecDeque<Waiting>,
+    /// Bytes waiting of the frames that count.
     bytes: usize,
     /// The first frame is the rest of one whose beginning is sent.
     first_is_rest: bool,
+}
+
+#[derive(Debug, PartialEq)]
+struct Waiting {
+    bytes: Bytes,
+    /// A snapshot does not count: there is one at a time, and its size is bounded by the sensors.
+    counts: bool,
 }
 
 /// What a client has subscribed to.
@@ -174,9 +181,8 @@ impl Client {
                 let is_rest = written > 0;
                 written = 0;
                 let mut outbox = self.outbox.borrow_mut();
-                outbox.bytes += rest.len();
+                outbox.push(rest, true);
                 outbox.first_is_rest |= is_rest;
-                outbox.frames.push_back(rest);
             }
         }
         if self.has_backlog() {
@@ -185,12 +191,8 @@ impl Client {
         }
     }
 
-    fn push(&self, frame: Bytes, counted: bool) {
-        let mut outbox = self.outbox.borrow_mut();
-        if counted {
-            outbox.bytes += frame.len();
-        }
-        outbox.frames.push_back(frame);
+    fn push(&self, frame: Bytes, counts: bool) {
+        self.outbox.borrow_mut().push(frame, counts);
     }
 
     /// Writes what waits, as far as the socket takes it.
@@ -213,7 +215,7 @@ impl Client {
             .frames
             .iter()
             .take(BUFFERS_PER_WRITE_MAX)
-            .map(|b| IoSlice::new(b))
+            .map(|waiting| IoSlice::new(&waiting.bytes))
             .collect();
         (!slices.is_empty()).then(|| self.stream.try_write_vectored(&slices))
     }
@@ -254,18 +256,26 @@ impl Client {
 }
 
 impl Outbox {
+    fn push(&mut self, bytes: Bytes, counts: bool) {
+        if counts {
+            self.bytes += bytes.len();
+        }
+        self.frames.push_back(Waiting { bytes, counts });
+    }
+
     /// Takes `written` bytes off the front.
     fn advance(&mut self, mut written: usize) {
-        self.bytes = self.bytes.saturating_sub(written);
         while let Some(first) = self.frames.front_mut() {
-            if written < first.len() {
-                if written > 0 {
-                    self.first_is_rest = true;
-                    *first = first.slice(written..);
-                }
+            let sent = written.min(first.bytes.len());
+            if first.counts {
+                self.bytes -= sent;
+            }
+            if sent < first.bytes.len() {
+                self.first_is_rest |= sent > 0;
+                first.bytes.advance(sent);
                 return;
             }
-            written -= first.len();
+            written -= sent;
             self.first_is_rest = false;
             self.frames.pop_front();
         }
@@ -276,7 +286,8 @@ impl Outbox {
     /// Forgets every frame that has not begun.
     fn keep_only_rest(&mut self) {
         self.frames.truncate(usize::from(self.first_is_rest));
-        self.bytes = self.frames.iter().map(Bytes::len).sum();
+        let counted = self.frames.iter().filter(|waiting| waiting.counts);
+        self.bytes = counted.map(|waiting| waiting.bytes.len()).sum();
     }
 }
 
@@ -285,21 +296,26 @@ mod tests {
     use super::*;
 
     fn outbox(frames: &[&'static [u8]]) -> Outbox {
-        Outbox {
-            frames: frames
-                .iter()
-                .map(|frame| Bytes::from_static(frame))
-                .collect(),
-            bytes: frames.iter().map(|frame| frame.len()).sum(),
-            first_is_rest: false,
+        let mut outbox = Outbox::default();
+        for frame in frames {
+            outbox.push(Bytes::from_static(frame), true);
         }
+        outbox
+    }
+
+    fn waiting(outbox: &Outbox) -> Vec<&[u8]> {
+        outbox
+            .frames
+            .iter()
+            .map(|waiting| &waiting.bytes[..])
+            .collect()
     }
 
     #[test]
     fn written_bytes_leave_the_front() {
         let mut outbox = outbox(&[b"abc", b"defg", b"h"]);
         outbox.advance(5);
-        assert_eq!(outbox.frames, [&b"fg"[..], b"h"]);
+        assert_eq!(waiting(&outbox), [&b"fg"[..], b"h"]);
         assert!(outbox.first_is_rest);
         assert_eq!(outbox.bytes, 3);
         outbox.advance(2);
@@ -309,11 +325,23 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_does_not_count_before_nor_after_it_is_sent() {
+        let mut outbox = outbox(&[b"abc"]);
+        outbox.push(Bytes::from_static(b"a long snapshot"), false);
+        outbox.push(Bytes::from_static(b"de"), true);
+        assert_eq!(outbox.bytes, 5);
+        outbox.advance(3 + 6);
+        assert_eq!(outbox.bytes, 2);
+        outbox.advance(9);
+        assert_eq!((outbox.bytes, waiting(&outbox)), (2, vec![&b"de"[..]]));
+    }
+
+    #[test]
     fn a_frame_that_has_begun_is_finished_whatever_is_forgotten() {
         let mut begun = outbox(&[b"abc", b"def"]);
         begun.advance(1);
         begun.keep_only_rest();
-        assert_eq!(begun.frames, [&b"bc"[..]]);
+        assert_eq!(waiting(&begun), [&b"bc"[..]]);
         let mut fresh = outbox(&[b"abc", b"def"]);
         fresh.keep_only_rest();
         assert!(fresh.frames.is_empty() && fresh.bytes == 0);

@@ -1,7 +1,7 @@
 //! What a client may say, and the answers.
 
 use super::topic::{Topic, TopicSet};
-use crate::domain::Timestamp;
+use crate::domain::{PlaceName, Timestamp};
 use crate::system::Metrics;
 use serde::Deserialize;
 use serde_json::json;
@@ -35,6 +35,13 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// Whether it could match anything: no name is longer than this.
+    fn makes_sense(&self) -> bool {
+        let texts = [&self.enseigne, &self.salle, &self.sensor_id];
+        let short = |text: &String| text.chars().count() <= PlaceName::CHARACTERS_MAX;
+        texts.into_iter().flatten().all(short)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         *self == Self::default()
     }
@@ -79,6 +86,11 @@ pub(super) fn parse(text: &str) -> Result<Command, CommandError> {
                     code: "unsupported",
                     detail: "max_hz is not available in this version".to_owned(),
                 });
+            }
+            if !wire.filter.makes_sense() {
+                return Err(bad_json(
+                    "a filter holds names of up to 128 characters".to_owned(),
+                ));
             }
             Ok(Command::Subscribe {
                 topics: topics(&wire.topics)?,
@@ -219,6 +231,10 @@ mod tests {
     #[test]
     fn what_makes_no_sense_has_a_code() {
         let long = format!(r#"{{"type":"ping","id":"{}"}}"#, "x".repeat(200));
+        let filter = format!(
+            r#"{{"type":"subscribe","topics":["all"],"filter":{{"salle":"{}"}}}}"#,
+            "x".repeat(129)
+        );
         for (text, code) in [
             ("{", "bad_json"),
             ("[]", "bad_json"),
@@ -239,6 +255,7 @@ mod tests {
             ),
             (r#"{"type":"dance"}"#, "unknown_type"),
             (&long, "bad_json"),
+            (&filter, "bad_json"),
         ] {
             assert_eq!(parse(text).unwrap_err().code, code, "{text}");
         }

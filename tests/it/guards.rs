@@ -65,11 +65,8 @@ async fn a_message_of_endless_fragments_is_refused() {
     assert!(server.peak_kib() < before + GROWTH_KIB_MAX);
 }
 
-/// A client that does not read is not heard, and so silent.
-const SOON_SILENT: [(&str, &str); 2] =
-    [("IAQ_WS_PING_INTERVAL", "1s"), ("IAQ_WS_SILENCE_MAX", "3s")];
-
-/// A server that soon gives up on clients of which it hears nothing.
+/// A server that soon gives up on clients of which it hears nothing. One that does not read is not
+/// heard.
 fn attentive() -> Server {
     Server::with(&[
         ("IAQ_WS_PING_INTERVAL", "200ms"),
@@ -89,7 +86,7 @@ async fn a_client_that_pings_and_never_reads_costs_little_and_is_cut_off() {
 
 #[tokio::test]
 async fn a_client_that_asks_for_snapshots_and_never_reads_costs_little_and_is_cut_off() {
-    let server = Server::with(&SOON_SILENT);
+    let server = attentive();
     let sensors: Value = (0..100)
         .map(|each| {
             let mut reading = reading(json!({"CO2": 645}));
@@ -391,7 +388,7 @@ async fn a_request_two_servers_could_read_differently_is_refused(
     #[case] headers: &str,
     #[case] body: &str,
 ) {
-    let server = attentive();
+    let server = Server::start();
     let mut wire = Wire::over(server.connect().await);
     wire.send(format!("{INGEST}{headers}\r\n{body}{ALIVE}"))
         .await;
