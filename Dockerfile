@@ -1,7 +1,7 @@
 FROM node:20-bookworm-slim AS pages
 WORKDIR /build/frontend
 COPY frontend/package.json frontend/package-lock.json frontend/.npmrc ./
-RUN --mount=type=cache,target=/root/.npm npm ci
+RUN --mount=type=cache,target=/tmp/npm npm ci --cache /tmp/npm
 COPY frontend ./
 RUN npm run build
 

@@ -3,8 +3,10 @@
 //! Pure: takes the directory and the stored readings that may be touched, and says for each appended
 //! reading whether it is new, changes a stored one or repeats it.
 
+mod places;
+
 use super::directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey, scored};
-use super::engine::{Changes, ReadingRow, RoomRow, SensorCounters};
+use super::engine::{Changes, ReadingRow, SensorCounters};
 use super::{Outcome, ScoredReading, Stored};
 use crate::domain::{ExtrasError, Place, Reading, SensorId, Timestamp};
 use crate::score::Profile;
@@ -330,119 +332,6 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The sensor and the room of a reading, registering what is new.
-    fn locate(
-        &mut self,
-        reading: &Reading,
-    ) -> Result<(SensorKey, RoomKey, Arc<Place>), Vec<FieldError>> {
-        let known = self
-            .directory
-            .key_of(&reading.sensor)
-            .or_else(|| self.new_sensors.get(&reading.sensor).copied());
-        let here = known.map(|sensor| {
-            let state = self.state(sensor);
-            (state.room, Arc::clone(&state.place))
-        });
-        let (room, place) = match (&reading.site, &reading.room, here) {
-            (None, None, Some(here)) => here,
-            (site, room, here) => {
-                let here = here.map(|(_, place)| place);
-                let site = site
-                    .clone()
-                    .or_else(|| here.as_ref().map(|place| place.site.clone()));
-                let room = room
-                    .clone()
-                    .or_else(|| here.as_ref().map(|place| place.room.clone()));
-                match (site, room) {
-                    (Some(site), Some(room)) => self.room(Place { site, room })?,
-                    (site, room) => return Err(missing_place(site.is_none(), room.is_none())),
-                }
-            }
-        };
-        let sensor = match known {
-            Some(sensor) => sensor,
-            None => self.register(&reading.sensor, room, &place)?,
-        };
-        Ok((sensor, room, place))
-    }
-
-    fn register(
-        &mut self,
-        id: &SensorId,
-        room: RoomKey,
-        place: &Arc<Place>,
-    ) -> Result<SensorKey, Vec<FieldError>> {
-        let sensors = self.directory.sensor_count() + self.new_sensors.len();
-        if sensors >= self.limits.sensors_max {
-            return Err(vec![FieldError::new(
-                "/sensor_id",
-                "too_many_sensors",
-                format!(
-                    "the server takes {} sensors and has them",
-                    self.limits.sensors_max
-                ),
-            )]);
-        }
-        let key = self
-            .next_sensor
-            .unwrap_or_else(|| self.directory.next_sensor_key());
-        self.next_sensor = Some(SensorKey(key.0 + 1));
-        self.new_sensors.insert(id.clone(), key);
-        self.plan.changes.sensors.push((key, id.clone(), room));
-        self.sensors.insert(
-            key,
-            SensorState {
-                room,
-                place: Arc::clone(place),
-                newest: None,
-                reading_count: 0,
-                period_ms: None,
-            },
-        );
-        Ok(key)
-    }
-
-    fn room(&mut self, place: Place) -> Result<(RoomKey, Arc<Place>), Vec<FieldError>> {
-        if let Some(key) = self.directory.room_key(&place)
-            && let Some(place) = self.directory.place(key)
-        {
-            return Ok((key, Arc::clone(place)));
-        }
-        if let Some((key, place)) = self.new_rooms.get(&place) {
-            return Ok((*key, Arc::clone(place)));
-        }
-        if self.directory.room_count() + self.new_rooms.len() >= self.limits.rooms_max {
-            return Err(vec![FieldError::new(
-                "/salle",
-                "too_many_rooms",
-                format!(
-                    "the server takes {} rooms and has them",
-                    self.limits.rooms_max
-                ),
-            )]);
-        }
-        let key = self
-            .next_room
-            .unwrap_or_else(|| self.directory.next_room_key());
-        self.next_room = Some(RoomKey(key.0 + 1));
-        self.plan.changes.rooms.push(RoomRow {
-            key,
-            site: place.site.clone(),
-            room: place.room.clone(),
-        });
-        let shared = Arc::new(place.clone());
-        self.new_rooms.insert(place, (key, Arc::clone(&shared)));
-        Ok((key, shared))
-    }
-
-    fn place_of(&self, room: RoomKey) -> Option<Arc<Place>> {
-        self.directory.place(room).cloned().or_else(|| {
-            let mut new = self.new_rooms.values();
-            new.find(|(key, _)| *key == room)
-                .map(|(_, place)| Arc::clone(place))
-        })
-    }
-
     /// The state of a sensor that is in the directory or was registered by this plan.
     fn state(&mut self, sensor: SensorKey) -> &mut SensorState {
         self.sensors.entry(sensor).or_insert_with(|| {
@@ -487,20 +376,6 @@ fn too_many_keys(reading: &Reading, error: ExtrasError) -> Rejection {
             error.to_string(),
         )],
     }
-}
-
-fn missing_place(site: bool, room: bool) -> Vec<FieldError> {
-    [(site, "/enseigne"), (room, "/salle")]
-        .into_iter()
-        .filter(|(missing, _)| *missing)
-        .map(|(_, pointer)| {
-            FieldError::new(
-                pointer,
-                "required",
-                "a sensor the server does not know needs it",
-            )
-        })
-        .collect()
 }
 
 /// Weight of the newest interval in a sensor's period.
