@@ -54,7 +54,7 @@ browser: pages ## Tests of the pages in Chromium against the real server
 	@IAQ_BIN=$(CURDIR)/target/debug/iaqverse $(STEP) browser $(NPM) run e2e
 
 bench: ## Measure with Criterion; reports in target/criterion
-	cargo bench --locked
+	cargo bench --locked --bench road
 
 fmt: $(NODE_MODULES) ## Format everything
 	cargo fmt
