@@ -1,9 +1,7 @@
 //! Where the time comes from. No other module asks the system for it.
 
 use crate::domain::Timestamp;
-use parking_lot::Mutex;
 use std::fmt::Debug;
-use std::sync::Arc;
 
 /// Gives the current time. Shared as `Arc<dyn Clock>`.
 pub trait Clock: Debug + Send + Sync {
@@ -21,25 +19,5 @@ impl Clock for SystemClock {
     )]
     fn now(&self) -> Timestamp {
         Timestamp::from_utc(chrono::Utc::now())
-    }
-}
-
-/// A clock that stands still until it is moved, for tests.
-#[derive(Debug, Clone)]
-pub struct ManualClock(Arc<Mutex<Timestamp>>);
-
-impl ManualClock {
-    pub fn at(now: Timestamp) -> Self {
-        Self(Arc::new(Mutex::new(now)))
-    }
-
-    pub fn set(&self, now: Timestamp) {
-        *self.0.lock() = now;
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        *self.0.lock()
     }
 }

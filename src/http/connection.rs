@@ -1,4 +1,4 @@
-//! A connection that cannot be held open by a request head that never ends.
+//! A connection that no peer can hold open without end, and whose every error is a whole answer.
 //!
 //! The HTTP library times the first head of a connection only; on a kept-alive one the first byte of
 //! the next head ends its timer for good. So the stream itself knows whether a request is being
@@ -123,9 +123,7 @@ impl GuardedStream {
         }
         timer.as_mut().poll(context).map(|()| Err(out_of_time()))
     }
-}
 
-impl GuardedStream {
     fn poll_replacement(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.replacement.as_mut().filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {

@@ -40,7 +40,7 @@ const CHECKPOINT_PAGES: &str = "4096";
 /// The WAL file is cut back to this size after a checkpoint.
 const WAL_BYTES_KEPT: &str = "67108864";
 /// Arrivals that are moved to their place without anybody asking for them. It bounds the work at
-/// start and the pause a move makes, about 10 ms.
+/// start and the pause a move makes, about 15 ms.
 const UNSETTLED_READINGS_MAX: usize = 4096;
 
 /// See the module.
