@@ -3,7 +3,7 @@
 use super::frame::{self, close};
 use super::protocol::Filter;
 use super::shard::Outgoing;
-use super::topic::{Topic, TopicSet};
+use crate::domain::{Topic, TopicSet};
 use bytes::{Buf, Bytes};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -8,7 +8,7 @@ use super::hub::Hub;
 use super::protocol;
 use super::session::{self, Opening};
 use super::shard::Shard;
-use super::topic::{Topic, TopicSet};
+use crate::domain::{Topic, TopicSet};
 use crate::http::{AllowedOrigins, GuardedStream, Problem, RequestIds, TrustedProxies};
 use actix_codec::Framed;
 use actix_http::{Request, h1};

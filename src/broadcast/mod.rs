@@ -16,11 +16,9 @@ mod message;
 mod protocol;
 mod session;
 mod shard;
-mod topic;
 
 pub use frame::{Decoder, Frame, FrameError};
 pub use handshake::{Upgrade, upgrade_required};
 pub use hub::{Hub, HubLimits, Stats};
 pub use message::measurement;
 pub(crate) use message::{Number, Shown, flat_values};
-pub use topic::{Topic, TopicSet};

@@ -1,7 +1,7 @@
 //! What a client may say, and the answers.
 
-use super::topic::{Topic, TopicSet};
 use crate::domain::{PlaceName, Timestamp};
+use crate::domain::{Topic, TopicSet};
 use crate::system::Metrics;
 use serde::Deserialize;
 use serde_json::json;

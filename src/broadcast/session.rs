@@ -5,7 +5,7 @@ use super::frame::{self, Decoder, Frame, FrameError, close};
 use super::hub::{Hub, Seat};
 use super::protocol::{self, Command, CommandError, Filter};
 use super::shard::Shard;
-use super::topic::{Topic, TopicSet};
+use crate::domain::{Topic, TopicSet};
 use std::cell::Cell;
 use std::io;
 use std::ops::ControlFlow;

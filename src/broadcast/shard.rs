@@ -7,7 +7,7 @@ use super::frame;
 use super::hub::Hub;
 use super::message::measurement;
 use super::protocol::Filter;
-use super::topic::{Topic, TopicSet};
+use crate::domain::{Topic, TopicSet};
 use crate::store::{Stored, StreamId};
 use bytes::{Bytes, BytesMut};
 use slab::Slab;

@@ -9,6 +9,7 @@ mod quantity;
 mod reading;
 mod sensor_id;
 mod timestamp;
+mod topic;
 mod values;
 
 pub use level::Level;
@@ -17,4 +18,5 @@ pub use quantity::{KEYS_MAX, Quantity};
 pub use reading::{Extras, ExtrasError, Reading};
 pub use sensor_id::{SensorId, SensorIdError};
 pub use timestamp::Timestamp;
+pub use topic::{Topic, TopicSet};
 pub use values::Values;
