@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ApiClient } from "../api/client";
 import type { ConnectionState } from "../live/connection-state";
-import { type FakeNetwork, fakeNetwork } from "../live/fake-socket";
+import { type FakeNetwork, fakeNetwork } from "../live/fake-network";
 import { LiveData } from "../live/live-data";
 import { roomKey } from "../live/room-state";
 import { WebSocketManager } from "../live/websocket-manager";
@@ -38,7 +38,12 @@ function record(secondsAfterStart: number, changes: Record<string, unknown> = {}
 }
 
 function begin(useWebSocket = true): void {
-  manager = new WebSocketManager({ createSocket: network.create, random: () => 1 });
+  manager = new WebSocketManager({
+    eventsUrl: "/api/events",
+    createSocket: network.create,
+    createEventStream: network.createStream,
+    random: () => 1,
+  });
   data = new LiveData();
   feed = new ReadingFeed({ manager, data, api: new ApiClient(), useWebSocket });
   states = [];
@@ -214,18 +219,68 @@ describe("while the socket is down", () => {
     network.latest.open();
     network.latest.drop(1008);
     await settle();
-    expect(feed.state()).toMatchObject({ mode: "polling", socket: "refused", nextAttemptAtMs: undefined });
+    expect(feed.state()).toMatchObject({ mode: "polling", retry: "refused", nextAttemptAtMs: undefined });
     feed.retryNow();
     expect(network.sockets).toHaveLength(2);
   });
 
-  test("switched off by the page, polling still goes on", async () => {
+  test.each([
+    ["once it was up", () => network.latest.open()],
+    ["before it was up", () => {}],
+    ["while it waited", () => network.latest.drop()],
+  ])("switched off by the page %s, polling goes on and no attempt is announced", async (_, before) => {
     begin();
-    network.latest.open();
+    before();
     await settle();
     manager.disconnect();
     await settle();
-    expect(feed.state().mode).toBe("polling");
+    expect(feed.state()).toMatchObject({ mode: "polling", nextAttemptAtMs: undefined });
+  });
+});
+
+describe("on the rung of server-sent events", () => {
+  beforeEach(async () => {
+    begin();
+    network.latest.drop();
+    await vi.advanceTimersByTimeAsync(500);
+    network.latest.drop();
+    await settle();
+  });
+
+  test("polling goes on until the stream is up, and again when it is lost", async () => {
+    expect(feed.state()).toMatchObject({ mode: "polling", rung: "polling" });
+    const whileOpening = calls("/api/latest");
+    await vi.advanceTimersByTimeAsync(REFRESH_MS);
+    expect(calls("/api/latest")).toBe(whileOpening + 1);
+
+    network.latestStream.open();
+    await settle();
+    expect(feed.state()).toMatchObject({
+      mode: "live",
+      rung: "events",
+      serverReached: true,
+      socketActive: false,
+    });
+    const onceUp = calls("/api/latest");
+    await vi.advanceTimersByTimeAsync(5 * REFRESH_MS);
+    expect(calls("/api/latest")).toBe(onceUp);
+
+    network.latestStream.breakOff();
+    await settle();
+    expect(feed.state()).toMatchObject({ mode: "polling", rung: "polling" });
+    expect(calls("/api/latest")).toBe(onceUp + 1);
+  });
+
+  test("its readings and its clock are the page's", () => {
+    network.latestStream.open();
+    network.latestStream.receive({
+      type: "connection",
+      timestamp: new Date(START_MS + 60_000).toISOString(),
+    });
+    network.latestStream.receive({ type: "snapshot", topic: "measurements", id: "1", data: [record(0)] });
+    network.latestStream.receive({ type: "measurement", id: "2", ...record(1) });
+    expect(seriesTimes()).toEqual([0, 1]);
+    expect(data.nowMs() - Date.now()).toBeGreaterThan(50_000);
   });
 });
 
@@ -263,6 +318,60 @@ describe("the history of the shown room", () => {
     await vi.advanceTimersByTimeAsync(REFRESH_MS);
     expect(seriesTimes()).toEqual([0, 1, 2]);
     expect(data.room(roomKey("Maison", "Bureau"))?.values.co2).toBe(602);
+  });
+
+  describe("when measurements were conflated", () => {
+    beforeEach(async () => {
+      begin();
+      network.latest.open();
+      network.latest.receive({ type: "measurement", ...record(0) });
+      await vi.advanceTimersByTimeAsync(20);
+      await feed.showRoom("Maison", "Bureau");
+      network.latest.receive({ type: "measurement", ...record(1) });
+    });
+
+    function conflate(second: number): void {
+      network.latest.receive({ type: "conflated", count: 9 });
+      network.latest.receive({ type: "measurement", ...record(second) });
+    }
+
+    test("what was left out is read from the history, once for many", async () => {
+      const before = calls("/api/iaq/data");
+      answers["/api/iaq/data"] = () => ({ status: 200, body: [record(5), record(10), record(20)] });
+      conflate(10);
+      conflate(20);
+      conflate(30);
+      expect(calls("/api/iaq/data")).toBe(before);
+      await vi.advanceTimersByTimeAsync(5_000);
+      expect(calls("/api/iaq/data")).toBe(before + 1);
+      expect(seriesTimes()).toEqual([0, 1, 5, 10, 20, 30]);
+      const query = new URL(asked.at(-1)?.path ?? "", location.href).searchParams;
+      expect(Date.parse(query.get("start") ?? "")).toBeLessThan(START_MS + 1_000);
+      await vi.advanceTimersByTimeAsync(20_000);
+      expect(calls("/api/iaq/data")).toBe(before + 1);
+    });
+
+    test("a history that cannot be had is asked for again, from the same time on", async () => {
+      answers["/api/iaq/data"] = () => ({ status: 503, body: { title: "Busy" } });
+      conflate(10);
+      await vi.advanceTimersByTimeAsync(5_000);
+      network.latest.receive({ type: "measurement", ...record(300) });
+      answers["/api/iaq/data"] = () => ({ status: 200, body: [record(5)] });
+      await vi.advanceTimersByTimeAsync(5_000);
+      const starts = asked
+        .filter(({ path }) => path.startsWith("/api/iaq/data"))
+        .map(({ path }) => new URL(path, location.href).searchParams.get("start"));
+      expect(starts.at(-1)).toBe(starts.at(-2));
+      expect(seriesTimes()).toContain(5);
+    });
+  });
+
+  test("nothing is read after a conflation while no room is shown", async () => {
+    begin();
+    network.latest.open();
+    network.latest.receive({ type: "conflated", count: 9 });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(calls("/api/iaq/data")).toBe(0);
   });
 
   test("a refused request is told in the server's words", async () => {

@@ -1,19 +1,22 @@
 /**
- * Feeds the live data: pushed over the WebSocket, polled over HTTP while the socket is down, and filled
- * in from history where either left a hole.
+ * Feeds the live data: pushed as long as the live connection stands, polled over HTTP while it does not,
+ * and filled in from history where either left a hole.
  */
 
 import type { ApiClient } from "../api/client";
 import { RequestError } from "../api/problem";
 import { readingFromRecord, readingsFromRecords } from "../domain/reading";
-import { CLOSE_POLICY } from "../live/close-codes";
+import type { ErrorEvent, ReconnectingEvent, Rung, RungEvent } from "../live/connection-events";
 import {
   type ConnectionState,
   connectionStateOf,
+  isPushed,
   type PollOutcome,
-  type SocketPhase,
+  type RetryState,
 } from "../live/connection-state";
 import type { LiveData } from "../live/live-data";
+import { Polling } from "../live/polling";
+import type { MeasurementMessage, ServerMessage, SnapshotMessage } from "../live/protocol";
 import { type RoomKey, roomKey } from "../live/room-state";
 import type { WebSocketManager } from "../live/websocket-manager";
 
@@ -31,6 +34,9 @@ const GAP_MARGIN_MS = 5 * 60 * 1000;
 /** Pushed readings do not always name the dominant pollutant; it is looked up no more often than this. */
 const DETAILS_REFRESH_MS = 10_000;
 
+/** A hole is filled no more often than this: whoever is too slow for the messages is not helped by more. */
+const MEND_DELAY_MS = 5_000;
+
 export function websocketWanted(pageQuery: string): boolean {
   return USE_WEBSOCKET && new URLSearchParams(pageQuery).get("websocket") !== "off";
 }
@@ -45,18 +51,21 @@ export interface ReadingFeedParts {
 export class ReadingFeed {
   private readonly parts: ReadingFeedParts;
   private readonly stateListeners = new Set<(state: ConnectionState) => void>();
-  private socket: SocketPhase = "off";
+  private readonly polling = new Polling(() => this.pollOnce(), REFRESH_MS);
+  private rung: Rung | undefined;
+  private retry: RetryState = "none";
   private poll: PollOutcome = "none";
   private denial: string | undefined;
   private loaded = false;
   private attempt = 0;
   private nextAttemptAtMs: number | undefined;
-  private pollTimer: ReturnType<typeof setTimeout> | undefined;
-  private polling = false;
   private detailsTimer: ReturnType<typeof setTimeout> | undefined;
+  private mendTimer: ReturnType<typeof setTimeout> | undefined;
   private shownRoom: RoomKey | undefined;
-  /** Up to here the shown room's history is whole, as far as the socket brought it. */
+  /** Up to here the shown room's history is whole, as far as it was pushed. */
   private wholeUntilMs: number | undefined;
+  /** From here on readings of the shown room may be missing. */
+  private holeFromMs: number | undefined;
   /** Up to here the shown room's history was read by polling. */
   private polledUntilMs: number | undefined;
 
@@ -68,17 +77,16 @@ export class ReadingFeed {
     const { manager, useWebSocket } = this.parts;
     if (!useWebSocket) {
       console.info(`[live] WebSocket switched off, polling every ${REFRESH_MS} ms`);
-      this.startPolling();
+      this.polling.start();
       return;
     }
+    manager.on("rung", this.handleRung);
     manager.on("connected", this.handleConnected);
-    manager.on("disconnected", this.handleDown);
-    manager.on("error", this.handleDown);
+    manager.on("error", this.handleError);
     manager.on("reconnecting", this.handleReconnecting);
     manager.on("measurements", this.handleMeasurement);
     manager.on("snapshot", this.handleSnapshot);
     manager.on("all", this.handleAny);
-    this.socket = "connecting";
     this.publishState();
     manager.subscribe(["measurements"]);
     manager.connect();
@@ -87,26 +95,28 @@ export class ReadingFeed {
 
   stop(): void {
     const { manager } = this.parts;
+    manager.off("rung", this.handleRung);
     manager.off("connected", this.handleConnected);
-    manager.off("disconnected", this.handleDown);
-    manager.off("error", this.handleDown);
+    manager.off("error", this.handleError);
     manager.off("reconnecting", this.handleReconnecting);
     manager.off("measurements", this.handleMeasurement);
     manager.off("snapshot", this.handleSnapshot);
     manager.off("all", this.handleAny);
-    this.stopPolling();
+    this.polling.stop();
     clearTimeout(this.detailsTimer);
+    clearTimeout(this.mendTimer);
   }
 
   retryNow(): void {
     if (this.parts.useWebSocket) this.parts.manager.connect();
-    if (this.polling) this.startPolling();
+    if (this.polling.isRunning) this.polling.start();
   }
 
   /** Loads the room's history and keeps it whole from now on. Rejects when it cannot be had. */
   async showRoom(site: string, room: string, signal?: AbortSignal): Promise<void> {
     this.shownRoom = roomKey(site, room);
     this.wholeUntilMs = undefined;
+    this.holeFromMs = undefined;
     this.polledUntilMs = undefined;
     this.wholeUntilMs = await this.loadHistory(site, room, this.windowStartMs(), signal);
   }
@@ -119,7 +129,8 @@ export class ReadingFeed {
   state(): ConnectionState {
     const { data } = this.parts;
     return connectionStateOf({
-      socket: this.socket,
+      rung: this.rung,
+      retry: this.retry,
       poll: this.poll,
       denial: this.denial,
       hasData: data.hasData,
@@ -130,81 +141,87 @@ export class ReadingFeed {
     });
   }
 
-  private readonly handleConnected = ({ reconnected }: { reconnected: boolean }): void => {
-    this.socket = "open";
-    this.attempt = 0;
-    this.nextAttemptAtMs = undefined;
-    this.stopPolling();
-    this.publishState();
-    if (reconnected || !this.loaded) void this.refresh();
-    void this.fillGap();
-  };
-
-  private readonly handleDown = (event: { code: number }): void => {
+  private readonly handleRung = ({ rung }: RungEvent): void => {
     const { manager } = this.parts;
-    this.socket = event.code === CLOSE_POLICY ? "refused" : "waiting";
-    if (!manager.shouldReconnect) this.nextAttemptAtMs = undefined;
-    if (!this.polling) this.startPolling();
+    this.rung = rung;
+    if (isPushed(rung)) {
+      this.polling.stop();
+      this.poll = "none";
+    } else {
+      this.noteHole();
+      if (!this.polling.isRunning) {
+        console.info(`[live] nothing is pushed, polling every ${REFRESH_MS} ms until it is again`);
+        this.polling.start();
+      }
+    }
+    this.retry = rung === "websocket" ? "none" : "waiting";
+    if (rung === "websocket" || !manager.shouldReconnect) this.nextAttemptAtMs = undefined;
+    if (rung === "websocket") this.attempt = 0;
     this.publishState();
   };
 
-  private readonly handleReconnecting = (event: { attempt: number; nextAttemptAtMs: number }): void => {
-    this.socket = "waiting";
+  private readonly handleConnected = ({ reconnected }: { reconnected: boolean }): void => {
+    if (reconnected || !this.loaded) void this.refresh();
+    this.noteHole();
+    void this.mend();
+  };
+
+  private readonly handleError = ({ failure }: ErrorEvent): void => {
+    if (failure === "refused") this.retry = "refused";
+    if (failure === "refused" || failure === "gave_up") this.nextAttemptAtMs = undefined;
+    this.publishState();
+  };
+
+  private readonly handleReconnecting = (event: ReconnectingEvent): void => {
+    this.retry = "waiting";
     this.attempt = event.attempt;
     this.nextAttemptAtMs = event.nextAttemptAtMs;
     this.publishState();
   };
 
-  private readonly handleMeasurement = (message: unknown): void => {
+  private readonly handleMeasurement = (message: MeasurementMessage): void => {
     const reading = readingFromRecord(message);
     if (reading === undefined) return;
     const { data } = this.parts;
     const wasEmpty = !data.hasData;
     data.apply(reading);
-    if (!reading.late && roomKey(reading.site, reading.room) === this.shownRoom && this.socket === "open") {
+    if (!reading.late && roomKey(reading.site, reading.room) === this.shownRoom && isPushed(this.rung)) {
       this.wholeUntilMs = Math.max(this.wholeUntilMs ?? 0, reading.atMs);
     }
     if (reading.dominant === undefined && !reading.late) this.refreshDetailsSoon();
     if (wasEmpty) this.publishState();
   };
 
-  private readonly handleSnapshot = (message: { topic?: string; data: unknown[] }): void => {
+  private readonly handleSnapshot = (message: SnapshotMessage): void => {
     if (message.topic !== "measurements") return;
     for (const reading of readingsFromRecords(message.data)) this.parts.data.apply(reading);
     this.loaded = true;
     this.publishState();
   };
 
-  private readonly handleAny = (message: { type: string; timestamp?: string }): void => {
+  private readonly handleAny = (message: ServerMessage): void => {
     if (message.type === "connection" && message.timestamp !== undefined) {
       this.parts.data.alignClock(message.timestamp);
     }
+    if (message.type === "conflated") {
+      this.noteHole();
+      this.mendSoon();
+    }
   };
 
-  private startPolling(): void {
-    if (!this.polling && this.parts.useWebSocket) {
-      console.info(`[live] WebSocket down, polling every ${REFRESH_MS} ms until it is back`);
-    }
-    this.polling = true;
-    clearTimeout(this.pollTimer);
-    void this.pollOnce();
-  }
-
-  private stopPolling(): void {
-    this.polling = false;
-    this.poll = "none";
-    clearTimeout(this.pollTimer);
-  }
-
   private async pollOnce(): Promise<void> {
-    const changed = !document.hidden && (await this.refresh());
-    if (!this.polling) return;
-    clearTimeout(this.pollTimer);
-    this.pollTimer = setTimeout(() => void this.pollOnce(), REFRESH_MS);
+    const changed = await this.refresh();
     // A sensor may have reported more than once since the last poll: history has all of it.
-    if (changed) {
-      const fromMs = this.polledUntilMs ?? this.wholeUntilMs ?? this.windowStartMs();
-      this.polledUntilMs = await this.fillHistory(fromMs);
+    if (changed && this.polling.isRunning) void this.readPolledHistory();
+  }
+
+  private async readPolledHistory(): Promise<void> {
+    const fromMs = this.polledUntilMs ?? this.holeFromMs ?? this.wholeUntilMs ?? this.windowStartMs();
+    try {
+      this.polledUntilMs = await this.readShownRoom(fromMs);
+    } catch (cause) {
+      // The next poll reads the same stretch again.
+      console.warn("[live] the readings between two polls could not be read", cause);
     }
   }
 
@@ -216,13 +233,13 @@ export class ReadingFeed {
       const readings = await api.latest();
       changed = readings !== undefined;
       for (const reading of readings ?? []) data.apply(reading);
-      if (this.polling) this.poll = "reached";
+      if (this.polling.isRunning) this.poll = "reached";
       if (!this.loaded) {
         this.loaded = true;
         void this.learnPeriods();
       }
     } catch (cause) {
-      if (this.polling) this.notePollFailure(cause);
+      if (this.polling.isRunning) this.notePollFailure(cause);
       else console.warn("[live] the latest readings could not be read", cause);
     }
     this.publishState();
@@ -253,23 +270,41 @@ export class ReadingFeed {
     }, DETAILS_REFRESH_MS);
   }
 
-  private async fillGap(): Promise<void> {
+  /** What comes next does not follow on what is there. */
+  private noteHole(): void {
     if (this.shownRoom === undefined) return;
-    const untilMs = await this.fillHistory((this.wholeUntilMs ?? 0) - GAP_MARGIN_MS);
-    if (untilMs !== undefined) this.wholeUntilMs = Math.max(untilMs, this.wholeUntilMs ?? 0);
+    this.holeFromMs = Math.min(this.holeFromMs ?? Number.POSITIVE_INFINITY, this.wholeUntilMs ?? 0);
+  }
+
+  private mendSoon(): void {
+    this.mendTimer ??= setTimeout(() => void this.mend(), MEND_DELAY_MS);
+  }
+
+  private async mend(): Promise<void> {
+    clearTimeout(this.mendTimer);
+    this.mendTimer = undefined;
+    const { holeFromMs, shownRoom } = this;
+    if (holeFromMs === undefined) return;
+    this.holeFromMs = undefined;
+    try {
+      const untilMs = await this.readShownRoom(holeFromMs - GAP_MARGIN_MS);
+      if (this.shownRoom === shownRoom && untilMs !== undefined) {
+        this.wholeUntilMs = Math.max(untilMs, this.wholeUntilMs ?? 0);
+      }
+    } catch (cause) {
+      console.warn("[live] the gap in the history could not be filled", cause);
+      if (this.shownRoom !== shownRoom) return;
+      this.holeFromMs = Math.min(holeFromMs, this.holeFromMs ?? Number.POSITIVE_INFINITY);
+      // While polling, coming back to the push is what fills it.
+      if (isPushed(this.rung)) this.mendSoon();
+    }
   }
 
   /** Reads the shown room's history from then on; returns the time of its newest reading. */
-  private async fillHistory(fromMs: number): Promise<number | undefined> {
+  private async readShownRoom(fromMs: number): Promise<number | undefined> {
     const state = this.shownRoom === undefined ? undefined : this.parts.data.room(this.shownRoom);
     if (state === undefined) return undefined;
-    try {
-      return await this.loadHistory(state.site, state.room, Math.max(fromMs, this.windowStartMs()));
-    } catch (cause) {
-      // The next reconnection or poll reads the same stretch again.
-      console.warn("[live] the gap in the history could not be filled", cause);
-      return undefined;
-    }
+    return this.loadHistory(state.site, state.room, Math.max(fromMs, this.windowStartMs()));
   }
 
   private async loadHistory(

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { effectScope } from "vue";
-import { type FakeNetwork, fakeNetwork } from "../live/fake-socket";
+import { type FakeNetwork, fakeNetwork } from "../live/fake-network";
 import { type UseWebSocket, type UseWebSocketOptions, useWebSocket } from "./useWebSocket";
 
 let network: FakeNetwork;

@@ -9,3 +9,10 @@ export const CLOSE_ABNORMAL = 1006;
 export const CLOSE_POLICY = 1008;
 /** The server is full or this client too slow. */
 export const CLOSE_OVERLOADED = 1013;
+/** Never sent: the encryption could not be agreed on. */
+const CLOSE_NO_ENCRYPTION = 1015;
+
+/** A goodbye proves that the peer speaks WebSocket, whatever it says. */
+export function isGoodbye(code: number): boolean {
+  return code !== CLOSE_ABNORMAL && code !== CLOSE_NO_ENCRYPTION;
+}

@@ -2,8 +2,18 @@
 
 import type { MeasurementMessage, ServerMessage, SnapshotMessage } from "./protocol";
 
+/** The ways to the readings, best first. On `polling` nothing is pushed: who wants readings asks for them. */
+export type Rung = "websocket" | "events" | "polling";
+
+/** Told before the other events of the same change. */
+export interface RungEvent {
+  rung: Rung;
+}
+
+/** Messages are pushed: for the first time, again, or another way than before. */
 export interface ConnectedEvent {
   url: string;
+  rung: Rung;
   /** False on the first connection of the page. */
   reconnected: boolean;
 }
@@ -28,11 +38,15 @@ export interface ErrorEvent {
   reason: string;
 }
 
-export interface TopicPayloads {
+export interface ConnectionEvents {
+  rung: RungEvent;
   connected: ConnectedEvent;
   disconnected: DisconnectedEvent;
   reconnecting: ReconnectingEvent;
   error: ErrorEvent;
+}
+
+export interface TopicPayloads extends ConnectionEvents {
   all: ServerMessage;
   measurements: MeasurementMessage;
   snapshot: SnapshotMessage;

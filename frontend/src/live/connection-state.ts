@@ -1,12 +1,17 @@
-/** What the connection indicator says, derived from the socket and from the polling fallback. */
+/** What the connection indicator says, derived from the rung of the ladder and from the polling. */
 
-export type SocketPhase = "off" | "connecting" | "open" | "waiting" | "refused";
+import type { Rung } from "./connection-events";
+
+/** Whether a better connection is being waited for; after a refusal only the reader can ask again. */
+export type RetryState = "none" | "waiting" | "refused";
 
 /** `denied` is an answer, yet one without data: no credentials, too many requests, a fault. */
 export type PollOutcome = "none" | "reached" | "failed" | "denied";
 
 export interface ConnectionFacts {
-  socket: SocketPhase;
+  /** Undefined until the first attempt has ended. */
+  rung: Rung | undefined;
+  retry: RetryState;
   poll: PollOutcome;
   /** The server's words when it denied the data. */
   denial: string | undefined;
@@ -39,14 +44,19 @@ export function connectionStateOf(facts: ConnectionFacts): ConnectionState {
     ...facts,
     mode,
     serverReached: mode === "live" || mode === "loading" || mode === "polling",
-    socketActive: facts.socket === "open",
+    socketActive: facts.rung === "websocket",
   };
 }
 
-function modeOf({ socket, poll, hasData, loaded }: ConnectionFacts): ConnectionMode {
-  if (socket === "open") return hasData || loaded ? "live" : "loading";
+/** Whether readings come by themselves. */
+export function isPushed(rung: Rung | undefined): boolean {
+  return rung === "websocket" || rung === "events";
+}
+
+function modeOf({ rung, poll, hasData, loaded }: ConnectionFacts): ConnectionMode {
+  if (isPushed(rung)) return hasData || loaded ? "live" : "loading";
   if (poll === "reached") return "polling";
   if (poll === "failed") return "offline";
   if (poll === "denied") return "denied";
-  return socket === "connecting" || socket === "off" ? "connecting" : "reconnecting";
+  return rung === undefined ? "connecting" : "reconnecting";
 }

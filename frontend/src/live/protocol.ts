@@ -1,4 +1,4 @@
-/** What the server sends over the WebSocket, checked where it enters the page. */
+/** What the server sends, over the WebSocket or as events, checked where it enters the page. */
 
 import { isJsonObject, readingFromRecord } from "../domain/reading";
 
@@ -55,12 +55,17 @@ export interface ServerErrorMessage extends Frame {
   code: string;
 }
 
+/** This client was too slow, and newer measurements took the place of `count` older ones. */
+export interface ConflatedMessage extends Frame {
+  type: "conflated";
+  count?: number;
+}
+
 /** Types whose content only their listeners look into. */
 export interface PassedOnMessage extends Frame {
   type:
     | "pong"
     | "unsubscribed"
-    | "conflated"
     | "stats_update"
     | "metrics_update"
     | "prediction"
@@ -84,6 +89,7 @@ export type ServerMessage =
   | ConnectionMessage
   | SubscribedMessage
   | ServerErrorMessage
+  | ConflatedMessage
   | PassedOnMessage
   | TopicMessage;
 
@@ -96,7 +102,6 @@ export type Parsed =
 const PASSED_ON: ReadonlySet<string> = new Set<PassedOnMessage["type"]>([
   "pong",
   "unsubscribed",
-  "conflated",
   "stats_update",
   "metrics_update",
   "prediction",
@@ -106,6 +111,23 @@ const PASSED_ON: ReadonlySet<string> = new Set<PassedOnMessage["type"]>([
   "module_state",
   "config_updated",
 ]);
+
+const TOPICS_OF_TYPE: Readonly<Record<string, readonly string[]>> = {
+  measurement: ["measurements"],
+  prediction: ["predictions"],
+  action: ["actions"],
+  alert: ["alerts"],
+  module_update: ["modules"],
+  module_state: ["modules"],
+  metrics_update: ["system"],
+  config_updated: ["config_updated", "config"],
+  snapshot: ["snapshot"],
+};
+
+/** Whose listeners a message is for; none when it is an answer to this client only. */
+export function topicsOfType(type: ServerMessage["type"]): readonly string[] {
+  return TOPICS_OF_TYPE[type] ?? [];
+}
 
 /** Never throws, whatever the text. */
 export function parseServerMessage(text: unknown): Parsed {
@@ -133,6 +155,7 @@ export function parseServerMessage(text: unknown): Parsed {
     case "error":
       return typeof value.code === "string" ? accept(value) : malformed("error without code");
     case "connection":
+    case "conflated":
       return accept(value);
     default:
       if (PASSED_ON.has(value.type)) return accept(value);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type FakeNetwork, fakeNetwork } from "./fake-socket";
+import { type FakeNetwork, fakeNetwork } from "./fake-network";
 import { WebSocketManager, type WebSocketManagerOptions } from "./websocket-manager";
 
 const MEASUREMENT = {
@@ -120,25 +120,46 @@ describe("reconnecting", () => {
     expect(errors[1]).toMatchObject({ failure: "lost" });
   });
 
-  test("waiting starts over only after a frame came through", () => {
+  test("waiting starts over only after a message came through", () => {
+    const connected = heard("connected");
     manager.connect();
     network.latest.drop();
     vi.advanceTimersByTime(500);
-    network.latest.open();
+    network.latest.openInSilence();
     expect(manager.reconnectAttempts).toBe(1);
+    expect(connected).toHaveLength(0);
     network.latest.receive({ type: "connection", status: "connected" });
     expect(manager.reconnectAttempts).toBe(0);
+    expect(connected).toHaveLength(1);
+  });
+
+  test("a socket that opens and stays silent counts as failed", () => {
+    manager.connect();
+    network.latest.openInSilence();
+    vi.advanceTimersByTime(10_500);
+    expect(network.sockets).toHaveLength(2);
   });
 
   test("asks for what it missed since the last message", () => {
     manager.subscribe(["measurements"]);
     manager.connect();
     network.latest.open();
+    network.latest.receive({ type: "subscribed", topics: ["measurements"] });
     network.latest.receive(MEASUREMENT);
     network.latest.drop();
     vi.advanceTimersByTime(500);
     network.latest.open();
     expect(network.latest.sent).toEqual([{ type: "subscribe", topics: ["measurements"], since: "7" }]);
+  });
+
+  test("asks for what it missed of everything when it named no topic", () => {
+    manager.connect();
+    network.latest.open();
+    network.latest.receive(MEASUREMENT);
+    network.latest.drop();
+    vi.advanceTimersByTime(500);
+    network.latest.open();
+    expect(network.latest.sent).toEqual([{ type: "subscribe", topics: ["all"], since: "7" }]);
   });
 
   test("tells listeners whether it is the first connection", () => {
@@ -197,12 +218,17 @@ describe("reconnecting", () => {
 });
 
 describe("close codes", () => {
-  test("1001 waits a random time of its own spread", () => {
-    start({ random: () => 0.5 });
+  test.each([
+    [0, 100],
+    [0.25, 2_000],
+    [0.5, 4_000],
+    [1, 8_000],
+  ])("after 1001 clients come back spread out: a draw of %d after %i ms", (draw, waitMs) => {
+    start({ random: () => draw });
     manager.connect();
     network.latest.open();
     network.latest.drop(1001);
-    vi.advanceTimersByTime(1_499);
+    vi.advanceTimersByTime(waitMs - 1);
     expect(network.sockets).toHaveLength(1);
     vi.advanceTimersByTime(1);
     expect(network.sockets).toHaveLength(2);
@@ -223,12 +249,24 @@ describe("close codes", () => {
   test("1013 backs off from a larger start", () => {
     manager.connect();
     network.latest.open();
-    network.latest.receive({ type: "connection" });
     network.latest.drop(1013);
     vi.advanceTimersByTime(7_999);
     expect(network.sockets).toHaveLength(1);
     vi.advanceTimersByTime(1);
     expect(network.sockets).toHaveLength(2);
+  });
+
+  test("1013 is jittered from the first time on, and a server that stays full is left alone for longer", () => {
+    const waitsMs: number[] = [];
+    start({ random: () => 0.5 });
+    manager.on("reconnecting", ({ nextAttemptAtMs }) => waitsMs.push(nextAttemptAtMs - Date.now()));
+    manager.connect();
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      network.latest.openInSilence();
+      network.latest.drop(1013);
+      vi.advanceTimersToNextTimer();
+    }
+    expect(waitsMs).toEqual([4_000, 8_000, 10_000, 10_000]);
   });
 });
 
@@ -296,6 +334,9 @@ describe("dispatch", () => {
     [{ type: "config_updated", config: {} }, ["config_updated", "config"]],
     [{ type: "snapshot", topic: "measurements", data: [] }, ["snapshot"]],
     [{ type: "pong" }, []],
+    [{ type: "conflated", count: 3 }, []],
+    [{ type: "stats_update", data: {} }, []],
+    [{ type: "error", code: "rate_limited" }, []],
   ])("%o goes to %o, and always to all", (message, topics) => {
     const heardBy = new Map(
       [
@@ -308,6 +349,7 @@ describe("dispatch", () => {
         "config_updated",
         "config",
         "snapshot",
+        "error",
       ].map((topic) => [topic, heard(topic)]),
     );
     const all = heard("all");

@@ -1,6 +1,7 @@
-/** A socket for tests: opened, closed and fed by hand. */
+/** A socket for tests, opened, closed and fed by hand, and the network it belongs to. */
 
-import type { Socket } from "./websocket-manager";
+import { FakeEventStream } from "./fake-event-stream";
+import type { Socket } from "./websocket-transport";
 
 export class FakeSocket implements Socket {
   readyState = 0;
@@ -21,6 +22,12 @@ export class FakeSocket implements Socket {
   }
 
   open(): void {
+    this.openInSilence();
+    this.receive({ type: "connection", status: "connected" });
+  }
+
+  /** The handshake is done, and no message follows. */
+  openInSilence(): void {
     this.readyState = 1;
     this.onopen?.(new Event("open"));
   }
@@ -41,23 +48,37 @@ export class FakeSocket implements Socket {
 
 export interface FakeNetwork {
   sockets: FakeSocket[];
+  streams: FakeEventStream[];
   create(url: string): FakeSocket;
+  createStream(url: string): FakeEventStream;
   readonly latest: FakeSocket;
+  readonly latestStream: FakeEventStream;
 }
 
 export function fakeNetwork(): FakeNetwork {
   const sockets: FakeSocket[] = [];
+  const streams: FakeEventStream[] = [];
   return {
     sockets,
-    create(url) {
-      const socket = new FakeSocket(url);
-      sockets.push(socket);
-      return socket;
-    },
+    streams,
+    create: (url) => added(sockets, new FakeSocket(url)),
+    createStream: (url) => added(streams, new FakeEventStream(url)),
     get latest() {
-      const socket = sockets.at(-1);
-      if (socket === undefined) throw new Error("no socket was opened");
-      return socket;
+      return last(sockets);
+    },
+    get latestStream() {
+      return last(streams);
     },
   };
+}
+
+function added<Item>(items: Item[], item: Item): Item {
+  items.push(item);
+  return item;
+}
+
+function last<Item>(items: readonly Item[]): Item {
+  const item = items.at(-1);
+  if (item === undefined) throw new Error("none was opened");
+  return item;
 }
