@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use iaqverse::broadcast::{Decoder, measurement};
+use iaqverse::broadcast::{Decoder, Inflater, measurement};
 use iaqverse::domain::{Place, PlaceName, Timestamp};
 use iaqverse::ingest::{parse_array, parse_lines, parse_one};
 use iaqverse::score::Profile;
@@ -89,14 +89,16 @@ fn frames(criterion: &mut Criterion) {
     // A masked ping as every browser sends it.
     let ping = [0x81, 0x8f, 0, 0, 0, 0];
     let bytes = [&ping[..], br#"{"type":"ping"}"#].concat();
+    let mut inflater = Inflater::default();
     let mut group = criterion.benchmark_group("decode");
     group.throughput(Throughput::Elements(1));
     group.bench_function("client message", |bench| {
         bench.iter_batched(
-            || Decoder::new(1024),
+            || Decoder::new(1024, false),
             |mut decoder| {
-                decoder.feed(black_box(&bytes));
-                decoder.next_frame().unwrap()
+                decoder
+                    .decode(&mut black_box(&bytes[..]), &mut inflater)
+                    .unwrap()
             },
             BatchSize::SmallInput,
         );

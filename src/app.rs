@@ -1,6 +1,6 @@
 //! The server as one thing that is built, runs and stops.
 
-use crate::broadcast::{Hub, HubLimits, Upgrade};
+use crate::broadcast::{Hub, HubThreads, Upgrade};
 use crate::clock::{Clock, SystemClock};
 use crate::config::ServeConfig;
 use crate::http::{
@@ -11,6 +11,7 @@ use crate::pipeline::Pipeline;
 use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
 use crate::store::{SqliteEngine, Store, WriteQueue, Writer};
+use crate::{metrics, system};
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerHandle};
 use actix_service::{ServiceFactoryExt, fn_service, map_config};
@@ -39,6 +40,8 @@ pub struct Application {
     writer: Writer,
     queue: WriteQueue,
     hub: Hub,
+    hub_threads: HubThreads,
+    clock: Arc<dyn Clock>,
     store: Store,
     shutdown: Shutdown,
 }
@@ -60,14 +63,13 @@ impl Application {
         let store = Store::load(Arc::new(engine), config.score_profile, clock.now())
             .await
             .context("DATABASE_URL: the database cannot be read")?;
-        let limits = HubLimits {
-            connections_max: config.ws_max,
-            connections_per_address_max: config.ws_max_per_ip,
-            queue_bytes_max: config.ws_queue_bytes_max,
-            ping_interval: config.ws_ping_interval,
-            silence_max: config.ws_silence_max,
-        };
-        let hub = Hub::new(store.clone(), Arc::clone(&clock), shutdown.clone(), limits);
+        let (hub, hub_threads) = Hub::start(
+            store.clone(),
+            Arc::clone(&clock),
+            shutdown.clone(),
+            config.hub_limits(),
+            config.hub_thread_count(),
+        );
         let (writer, queue) = Writer::new(
             &store,
             Arc::new(hub.clone()),
@@ -80,6 +82,7 @@ impl Application {
         let address = listener.local_addr()?;
         let origins = AllowedOrigins::new(&config.allowed_origins);
         let request_ids = RequestIds::default();
+        let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
         let services = Services {
             profile: config.score_profile,
             pipeline: Pipeline {
@@ -89,7 +92,7 @@ impl Application {
                 readings_max: config.batch_readings_max,
                 queue: queue.clone(),
             },
-            clock,
+            clock: Arc::clone(&clock),
             bodies: BodyReader::new(
                 config.body_bytes_max,
                 config.body_expanded_bytes_max,
@@ -98,6 +101,8 @@ impl Application {
             store: store.clone(),
             hub: hub.clone(),
             origins: origins.clone(),
+            trusted_proxies: trusted_proxies.clone(),
+            metrics: metrics::start().context("the metrics")?,
             request_ids: request_ids.clone(),
             shutdown: shutdown.clone(),
             pages_dir: config.pages_dir.clone(),
@@ -105,7 +110,7 @@ impl Application {
         let upgrade = Upgrade {
             hub: hub.clone(),
             origins,
-            trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+            trusted_proxies,
             request_ids,
         };
         let server = server(&config, listener, services, upgrade)?;
@@ -116,6 +121,8 @@ impl Application {
             writer,
             queue,
             hub,
+            hub_threads,
+            clock,
             store,
             shutdown,
         })
@@ -140,13 +147,16 @@ impl Application {
             writer,
             queue,
             hub,
+            hub_threads,
+            clock,
             store,
             shutdown,
         } = self;
         // Before anybody can know that we listen, and stop us.
         let mut signals = Signals::listen()?;
         let handle = server.handle();
-        let writing = actix_rt::spawn(writer.run());
+        let writing = hub_threads.spawn(move || writer.run());
+        system::announce(&hub, &queue, clock, config.system_interval, &shutdown);
         let serving = actix_rt::spawn(server);
         tracing::info!("listening on http://{address}");
         if config.demo {
@@ -161,6 +171,7 @@ impl Application {
         stop(&config, &queue, &hub, &handle, &shutdown).await;
         writing.await.context("the writer")?;
         serving.await.context("the server")??;
+        drop(hub_threads);
         store.close().await;
         tracing::info!("stopped");
         Ok(())

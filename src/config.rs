@@ -7,6 +7,7 @@
     reason = "these comments are the help text"
 )]
 
+use crate::broadcast::{HubLimits, ReplayLimits};
 use crate::score::Profile;
 use crate::store::RegistryLimits;
 use crate::validate::TvocUnit;
@@ -236,6 +237,53 @@ pub struct ServeConfig {
         default_value = "60s", value_parser = humantime::parse_duration)]
     pub ws_silence_max: Duration,
 
+    /// Commands a WebSocket client may send each second; 0 for no limit
+    #[arg(
+        long,
+        env = "IAQ_WS_COMMANDS_PER_SECOND",
+        value_name = "IAQ_WS_COMMANDS_PER_SECOND",
+        default_value_t = 20
+    )]
+    pub ws_commands_per_second: u32,
+
+    /// Threads that serve WebSocket clients; 0 takes half of the cores
+    #[arg(
+        long,
+        env = "IAQ_WS_THREADS",
+        value_name = "IAQ_WS_THREADS",
+        default_value_t = 0
+    )]
+    pub ws_threads: usize,
+
+    /// Messages of each topic kept in memory for clients that come back
+    #[arg(
+        long,
+        env = "IAQ_REPLAY_MESSAGES",
+        value_name = "IAQ_REPLAY_MESSAGES",
+        default_value_t = 10_000
+    )]
+    pub replay_messages: usize,
+
+    /// How long messages are kept in memory for clients that come back
+    #[arg(long, env = "IAQ_REPLAY_AGE", value_name = "IAQ_REPLAY_AGE",
+        default_value = "10m", value_parser = humantime::parse_duration)]
+    pub replay_age: Duration,
+
+    /// Measurements kept in the database, in the order they came, for clients that come back later
+    /// or after a restart
+    #[arg(
+        long,
+        env = "IAQ_REPLAY_READINGS",
+        value_name = "IAQ_REPLAY_READINGS",
+        default_value_t = 100_000
+    )]
+    pub replay_readings: usize,
+
+    /// Time between two broadcasts of host metrics; 0s for none
+    #[arg(long, env = "IAQ_SYSTEM_INTERVAL", value_name = "IAQ_SYSTEM_INTERVAL",
+        default_value = "2s", value_parser = humantime::parse_duration)]
+    pub system_interval: Duration,
+
     /// Longest time for requests and WebSockets to end when the server stops
     #[arg(long, env = "IAQ_SHUTDOWN_TIMEOUT", value_name = "IAQ_SHUTDOWN_TIMEOUT",
         default_value = "10s", value_parser = humantime::parse_duration)]
@@ -365,6 +413,29 @@ impl ServeConfig {
         RegistryLimits {
             sensors_max: self.sensors_max,
             rooms_max: self.rooms_max,
+        }
+    }
+
+    /// Bounds of the hub.
+    pub fn hub_limits(&self) -> HubLimits {
+        HubLimits {
+            connections_max: self.ws_max,
+            connections_per_address_max: self.ws_max_per_ip,
+            queue_bytes_max: self.ws_queue_bytes_max,
+            commands_per_second: self.ws_commands_per_second,
+            ping_interval: self.ws_ping_interval,
+            silence_max: self.ws_silence_max,
+            replay: ReplayLimits {
+                messages_max: self.replay_messages,
+                age_max: self.replay_age,
+            },
+        }
+    }
+
+    pub fn hub_thread_count(&self) -> usize {
+        match self.ws_threads {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+            threads => threads,
         }
     }
 

@@ -25,6 +25,7 @@ pub mod http;
 pub mod app;
 pub mod clock;
 pub mod config;
+pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;
 

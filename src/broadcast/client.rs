@@ -1,31 +1,37 @@
 //! One connected client: what it wants, what waits for it, and how it ends.
 
-use super::frame::{self, close};
-use super::protocol::Filter;
-use super::shard::Outgoing;
-use crate::domain::{Topic, TopicSet};
-use bytes::{Buf, Bytes};
+use super::encoding::Encoding;
+use super::frame::{self, Deflater, close};
+use super::interest::Interest;
+use super::outbox::{Content, Outbox};
+use super::outgoing::Outgoing;
+use super::pace::Pace;
+use super::protocol;
+use super::sink::Sink;
+use crate::store::StreamId;
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How long a client has to answer our close frame, or to read it when it was slow.
 pub(super) const CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
-/// Most buffers handed to the kernel in one write.
-const BUFFERS_PER_WRITE_MAX: usize = 256;
 
 /// A client of one shard. Everything about it happens on the shard's thread.
 #[derive(Debug)]
 pub(super) struct Client {
-    pub(super) stream: TcpStream,
+    pub(super) sink: Sink,
     pub(super) address: Option<IpAddr>,
+    pub(super) encoding: Encoding,
     pub(super) interest: RefCell<Interest>,
-    /// When it last sent anything.
+    /// It has got everything of this interest after this message.
+    pub(super) interest_since: Cell<StreamId>,
+    pub(super) pace: RefCell<Option<Box<Pace>>>,
+    /// When it last gave a sign of life.
     pub(super) heard: Cell<Instant>,
     /// When it was last pinged.
     pub(super) pinged: Cell<Instant>,
@@ -46,80 +52,21 @@ enum Phase {
     Gone,
 }
 
-/// Frames that the socket did not take yet.
-#[derive(Debug, Default)]
-struct Outbox {
-    frames: VecDeque<Waiting>,
-    /// Bytes waiting of the frames that count.
-    bytes: usize,
-    /// The first frame is the rest of one whose beginning is sent.
-    first_is_rest: bool,
-}
-
-#[derive(Debug, PartialEq)]
-struct Waiting {
-    bytes: Bytes,
-    /// A snapshot does not count: there is one at a time, and its size is bounded by the sensors.
-    counts: bool,
-}
-
-/// What a client has subscribed to.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Interest {
-    pub(super) topics: TopicSet,
-    /// Topics of which only what matches the filter is wanted.
-    pub(super) filtered: Vec<(Topic, Filter)>,
-}
-
-impl Interest {
-    pub(super) fn wants(&self, message: &Outgoing) -> bool {
-        self.topics.wants(message.topic)
-            || self.filtered.iter().any(|(topic, filter)| {
-                (*topic == message.topic || *topic == Topic::All) && message.matches(filter)
-            })
-    }
-
-    pub(super) fn add(&mut self, topics: &[Topic], filter: &Filter) {
-        for topic in topics {
-            if filter.is_open() {
-                self.topics = self.topics.with(*topic);
-                self.filtered.retain(|(known, _)| known != topic);
-            } else if !self.filtered.contains(&(*topic, filter.clone())) {
-                self.filtered.push((*topic, filter.clone()));
-            }
-        }
-    }
-
-    pub(super) fn remove(&mut self, topics: &[Topic]) {
-        for topic in topics {
-            self.topics = self.topics.without(*topic);
-            self.filtered.retain(|(known, _)| known != topic);
-        }
-    }
-
-    /// Everything subscribed to, filtered or not.
-    pub(super) fn all_topics(&self) -> TopicSet {
-        self.filtered
-            .iter()
-            .fold(self.topics, |topics, (topic, _)| topics.with(*topic))
-    }
-}
-
 impl Client {
     pub(super) fn new(
-        stream: TcpStream,
+        sink: Sink,
         address: Option<IpAddr>,
-        topics: TopicSet,
+        interest: Interest,
         queue_bytes_max: usize,
     ) -> Self {
         let now = Instant::now();
         Self {
-            stream,
+            sink,
             address,
-            interest: RefCell::new(Interest {
-                topics,
-                filtered: Vec::new(),
-            }),
+            encoding: interest.encoding,
+            interest: RefCell::new(interest),
+            interest_since: Cell::default(),
+            pace: RefCell::default(),
             heard: Cell::new(now),
             pinged: Cell::new(now),
             woken: Notify::new(),
@@ -137,53 +84,101 @@ impl Client {
         self.phase.get() == Phase::Gone
     }
 
-    pub(super) fn has_backlog(&self) -> bool {
-        !self.outbox.borrow().frames.is_empty()
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.phase.get(), Phase::Closing { .. })
     }
 
-    /// Sends one frame, or queues it when the socket is full.
-    pub(super) fn send(&self, frame: Bytes) {
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.outbox.borrow().is_empty()
+    }
+
+    /// Sends bytes that are for this client only, or queues them when the connection is full.
+    pub(super) fn send(&self, bytes: Bytes) {
         if self.is_open() {
-            self.push(frame, true);
+            self.outbox.borrow_mut().push(bytes, Content::Message);
             self.flush();
             self.check_queue();
         }
     }
 
-    /// Sends a snapshot, which does not count towards the bound of the queue.
-    pub(super) fn send_snapshot(&self, frame: Bytes) {
+    /// Queues a part of a snapshot or replay, which does not count towards the bound of the queue.
+    pub(super) fn catch_up(
+        &self,
+        bytes: Bytes,
+        permit: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
+    ) {
         if self.is_open() {
-            self.push(frame, false);
-            self.flush();
+            let content = Content::Catchup { _permit: permit };
+            self.outbox.borrow_mut().push(bytes, content);
         }
     }
 
-    /// Sends frames, whose bytes are also in `joined`. The usual case, an empty queue and a socket
-    /// with room, is one system call and nothing else.
-    pub(super) fn send_all(&self, frames: &[Bytes], joined: &[u8]) {
+    /// Sends messages whose bytes together are `joined`. The usual case, an empty queue and a
+    /// connection with room, is one system call and nothing else.
+    pub(super) fn deliver_joined(
+        &self,
+        messages: &[Arc<Outgoing>],
+        joined: &Bytes,
+        deflater: &RefCell<Deflater>,
+    ) {
+        let write = || self.sink.try_write(joined);
+        self.deliver_with(write, joined.len(), messages.iter(), deflater);
+    }
+
+    /// Sends messages that no other client gets in this selection.
+    pub(super) fn deliver<'a>(
+        &self,
+        messages: impl Iterator<Item = &'a Arc<Outgoing>> + Clone,
+        deflater: &RefCell<Deflater>,
+    ) {
+        let slices: smallvec::SmallVec<[IoSlice<'_>; 8]> = messages
+            .clone()
+            .map(|message| IoSlice::new(message.encoded(self.encoding, deflater)))
+            .collect();
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        let write = || match &slices[..] {
+            [_] => match messages.clone().next() {
+                Some(message) => self
+                    .sink
+                    .try_write(message.encoded(self.encoding, deflater)),
+                None => Ok(0),
+            },
+            slices => self.sink.try_write_slices(slices),
+        };
+        self.deliver_with(write, length, messages.clone(), deflater);
+    }
+
+    fn deliver_with<'a>(
+        &self,
+        write: impl FnOnce() -> io::Result<usize>,
+        length: usize,
+        messages: impl Iterator<Item = &'a Arc<Outgoing>>,
+        deflater: &RefCell<Deflater>,
+    ) {
         if !self.is_open() {
             return;
         }
         let mut written = 0;
         if !self.has_backlog() {
-            match self.stream.try_write(joined) {
-                Ok(bytes) if bytes == joined.len() => return,
+            match write() {
+                Ok(bytes) if bytes == length => return,
                 Ok(bytes) => written = bytes,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return self.drop_now(),
             }
         }
-        for frame in frames {
-            if written >= frame.len() {
-                written -= frame.len();
-            } else {
-                let rest = frame.slice(written..);
-                let is_rest = written > 0;
-                written = 0;
-                let mut outbox = self.outbox.borrow_mut();
-                outbox.push(rest, true);
-                outbox.first_is_rest |= is_rest;
+        for message in messages {
+            let bytes = message.encoded(self.encoding, deflater);
+            if written >= bytes.len() {
+                written -= bytes.len();
+                continue;
             }
+            let content = match message.measured() {
+                Some(_) => Content::Measurement(Arc::clone(message)),
+                None => Content::Message,
+            };
+            let mut outbox = self.outbox.borrow_mut();
+            outbox.push_rest(bytes.clone(), std::mem::take(&mut written), content);
         }
         if self.has_backlog() {
             self.woken.notify_one();
@@ -191,13 +186,10 @@ impl Client {
         }
     }
 
-    fn push(&self, frame: Bytes, counts: bool) {
-        self.outbox.borrow_mut().push(frame, counts);
-    }
-
-    /// Writes what waits, as far as the socket takes it.
+    /// Writes what waits, as far as the connection takes it.
     pub(super) fn flush(&self) {
-        while let Some(result) = self.write_some() {
+        while self.has_backlog() {
+            let result = self.sink.try_write_waiting(&self.outbox.borrow());
             match result {
                 Ok(written) => self.outbox.borrow_mut().advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -209,19 +201,25 @@ impl Client {
         }
     }
 
-    fn write_some(&self) -> Option<io::Result<usize>> {
-        let outbox = self.outbox.borrow();
-        let slices: smallvec::SmallVec<[IoSlice<'_>; 8]> = outbox
-            .frames
-            .iter()
-            .take(BUFFERS_PER_WRITE_MAX)
-            .map(|waiting| IoSlice::new(&waiting.bytes))
-            .collect();
-        (!slices.is_empty()).then(|| self.stream.try_write_vectored(&slices))
+    /// Writes what waited for the connection to have room again: the peer reads, if slowly.
+    pub(super) fn flush_waiting(&self) {
+        self.heard.set(Instant::now());
+        self.flush();
     }
 
+    /// Makes room when the queue is full: first by leaving out measurements that later ones have
+    /// overtaken, then by giving the client up. A quarter must become free, so that the work is done
+    /// once for many messages.
     fn check_queue(&self) {
-        if self.is_open() && self.outbox.borrow().bytes > self.queue_bytes_max {
+        if !self.is_open() || self.outbox.borrow().bytes() <= self.queue_bytes_max {
+            return;
+        }
+        let encoding = self.encoding;
+        let notice = |count| encoding.encode_short(protocol::conflated(count).as_bytes());
+        let replaced = self.outbox.borrow_mut().conflate(notice);
+        metrics::counter!("iaqverse_broadcast_conflated_total").increment(replaced);
+        if self.outbox.borrow().bytes() > self.queue_bytes_max / 4 * 3 {
+            metrics::counter!("iaqverse_broadcast_slow_clients_closed_total").increment(1);
             self.outbox.borrow_mut().keep_only_rest();
             self.close(close::TRY_AGAIN_LATER, "too slow");
         }
@@ -229,14 +227,18 @@ impl Client {
 
     /// Says goodbye after what waits, and waits a little for the answer.
     pub(super) fn close(&self, code: u16, reason: &str) {
-        if self.is_open() {
-            self.push(frame::goodbye(code, reason), true);
-            self.phase.set(Phase::Closing {
-                deadline: Instant::now() + CLOSE_WAIT_MAX,
-            });
-            self.flush();
-            self.woken.notify_one();
+        if !self.is_open() {
+            return;
         }
+        if self.encoding != Encoding::Events {
+            let goodbye = frame::goodbye(code, reason);
+            self.outbox.borrow_mut().push(goodbye, Content::Message);
+        }
+        self.phase.set(Phase::Closing {
+            deadline: Instant::now() + CLOSE_WAIT_MAX,
+        });
+        self.flush();
+        self.woken.notify_one();
     }
 
     /// Ends without another word.
@@ -245,105 +247,31 @@ impl Client {
         self.woken.notify_one();
     }
 
-    /// Ends when a goodbye has waited long enough.
-    pub(super) fn check_deadline(&self, now: Instant) {
-        if let Phase::Closing { deadline } = self.phase.get()
-            && now >= deadline
-        {
-            self.drop_now();
-        }
-    }
-}
-
-impl Outbox {
-    fn push(&mut self, bytes: Bytes, counts: bool) {
-        if counts {
-            self.bytes += bytes.len();
-        }
-        self.frames.push_back(Waiting { bytes, counts });
-    }
-
-    /// Takes `written` bytes off the front.
-    fn advance(&mut self, mut written: usize) {
-        while let Some(first) = self.frames.front_mut() {
-            let sent = written.min(first.bytes.len());
-            if first.counts {
-                self.bytes -= sent;
+    /// Pings a client that may be idle, drops one that is silent, and ends one whose goodbye has
+    /// waited long enough.
+    pub(super) fn tick(&self, now: Instant, ping_interval: Duration, silence_max: Duration) {
+        match self.phase.get() {
+            Phase::Gone => {}
+            Phase::Closing { deadline } => {
+                if now >= deadline {
+                    self.drop_now();
+                }
             }
-            if sent < first.bytes.len() {
-                self.first_is_rest |= sent > 0;
-                first.bytes.advance(sent);
-                return;
+            Phase::Open => {
+                if now.duration_since(self.heard.get()) >= silence_max {
+                    tracing::debug!(address = ?self.address, "a client is silent and dropped");
+                    metrics::counter!("iaqverse_broadcast_silent_clients_dropped_total")
+                        .increment(1);
+                    self.drop_now();
+                } else if now.duration_since(self.pinged.get()) >= ping_interval {
+                    self.pinged.set(now);
+                    self.send(self.encoding.ping());
+                    if self.encoding == Encoding::Events && !self.has_backlog() {
+                        // Nobody answers on a one-way stream; that it takes bytes must do.
+                        self.heard.set(now);
+                    }
+                }
             }
-            written -= sent;
-            self.first_is_rest = false;
-            self.frames.pop_front();
         }
-        // An idle client holds no buffer.
-        *self = Self::default();
-    }
-
-    /// Forgets every frame that has not begun.
-    fn keep_only_rest(&mut self) {
-        self.frames.truncate(usize::from(self.first_is_rest));
-        let counted = self.frames.iter().filter(|waiting| waiting.counts);
-        self.bytes = counted.map(|waiting| waiting.bytes.len()).sum();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outbox(frames: &[&'static [u8]]) -> Outbox {
-        let mut outbox = Outbox::default();
-        for frame in frames {
-            outbox.push(Bytes::from_static(frame), true);
-        }
-        outbox
-    }
-
-    fn waiting(outbox: &Outbox) -> Vec<&[u8]> {
-        outbox
-            .frames
-            .iter()
-            .map(|waiting| &waiting.bytes[..])
-            .collect()
-    }
-
-    #[test]
-    fn written_bytes_leave_the_front() {
-        let mut outbox = outbox(&[b"abc", b"defg", b"h"]);
-        outbox.advance(5);
-        assert_eq!(waiting(&outbox), [&b"fg"[..], b"h"]);
-        assert!(outbox.first_is_rest);
-        assert_eq!(outbox.bytes, 3);
-        outbox.advance(2);
-        assert!(!outbox.first_is_rest);
-        outbox.advance(1);
-        assert_eq!((outbox.frames.len(), outbox.bytes), (0, 0));
-    }
-
-    #[test]
-    fn a_snapshot_does_not_count_before_nor_after_it_is_sent() {
-        let mut outbox = outbox(&[b"abc"]);
-        outbox.push(Bytes::from_static(b"a long snapshot"), false);
-        outbox.push(Bytes::from_static(b"de"), true);
-        assert_eq!(outbox.bytes, 5);
-        outbox.advance(3 + 6);
-        assert_eq!(outbox.bytes, 2);
-        outbox.advance(9);
-        assert_eq!((outbox.bytes, waiting(&outbox)), (2, vec![&b"de"[..]]));
-    }
-
-    #[test]
-    fn a_frame_that_has_begun_is_finished_whatever_is_forgotten() {
-        let mut begun = outbox(&[b"abc", b"def"]);
-        begun.advance(1);
-        begun.keep_only_rest();
-        assert_eq!(waiting(&begun), [&b"bc"[..]]);
-        let mut fresh = outbox(&[b"abc", b"def"]);
-        fresh.keep_only_rest();
-        assert!(fresh.frames.is_empty() && fresh.bytes == 0);
     }
 }

@@ -3,11 +3,11 @@
 //! The HTTP library hands every request with `Upgrade: websocket` over together with its connection,
 //! past all routes and middleware, so everything they check is checked here.
 
-use super::frame::{self, close};
+use super::encoding::Encoding;
+use super::frame::{self, Negotiated, close};
 use super::hub::Hub;
 use super::protocol;
-use super::session::{self, Opening};
-use super::shard::Shard;
+use super::session::Newcomer;
 use crate::domain::{Topic, TopicSet};
 use crate::http::{AllowedOrigins, GuardedStream, Problem, RequestIds, TrustedProxies};
 use actix_codec::Framed;
@@ -19,7 +19,6 @@ use actix_web::http::{Method, StatusCode, Version};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest, Sha1};
-use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -34,6 +33,8 @@ pub struct Upgrade {
     pub request_ids: RequestIds,
 }
 
+/// Where a test build sends every message back, for conformance tests of the frame code.
+const ECHO_PATH: &str = "/ws/echo";
 /// The only subprotocol there is; clients need not ask for it.
 const SUBPROTOCOL: &str = "iaqverse.v1";
 /// Appended to a client's key (RFC 6455 §1.3).
@@ -42,7 +43,7 @@ const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 impl Upgrade {
-    /// A service for each worker, with a shard of the hub.
+    /// A service for each worker.
     #[expect(clippy::type_complexity, reason = "a service can only be spelled out")]
     pub fn factory(
         self,
@@ -62,10 +63,9 @@ impl Upgrade {
     > {
         fn_factory(move || {
             let upgrade = self.clone();
-            let shard = upgrade.hub.start_shard();
             async move {
                 Ok::<_, ()>(fn_service(move |(request, framed)| {
-                    upgrade.clone().serve(Rc::clone(&shard), request, framed)
+                    upgrade.clone().serve(request, framed)
                 }))
             }
         })
@@ -73,7 +73,6 @@ impl Upgrade {
 
     async fn serve(
         self,
-        shard: Rc<Shard>,
         request: Request,
         framed: Framed<GuardedStream, h1::Codec>,
     ) -> Result<(), actix_web::Error> {
@@ -105,18 +104,18 @@ impl Upgrade {
                 if let Err(error) = socket.set_tcp_user_timeout(Some(limits.silence_max)) {
                     tracing::debug!(%error, "TCP_USER_TIMEOUT not set");
                 }
-                let opening = Opening {
+                let newcomer = Newcomer {
+                    stream: stream.into_std()?,
                     seat,
                     topics: accepted.topics,
+                    encoding: accepted.encoding,
                     error: accepted.error,
                     address,
                     received: parts.read_buf.freeze(),
-                    request_id,
+                    request_id: request_id.into(),
+                    echo: is_echo(&request),
                 };
-                // A task of its own: the one of the HTTP connection is much larger.
-                self.hub
-                    .shutdown()
-                    .spawn(session::run(shard, stream, opening));
+                self.hub.serve(Box::new(newcomer)).await;
             }
             Err(problem) => {
                 tracing::info!(request_id, %problem, "handshake refused");
@@ -129,7 +128,7 @@ impl Upgrade {
 
     fn accept(&self, request: &Request, request_id: &str) -> Result<Accepted, Problem> {
         let headers = request.headers();
-        if request.path() != "/ws" {
+        if request.path() != "/ws" && !is_echo(request) {
             return Err(Problem::not_found());
         }
         if request.method() != Method::GET {
@@ -168,21 +167,31 @@ impl Upgrade {
         } else {
             String::new()
         };
+        let terms = Negotiated::from_offers(headers);
+        let extension = terms.map_or(String::new(), |terms| {
+            format!("Sec-WebSocket-Extensions: {}\r\n", terms.answer())
+        });
         let head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n{subprotocol}X-Request-Id: {request_id}\r\n\r\n"
+             Sec-WebSocket-Accept: {accept}\r\n{subprotocol}{extension}X-Request-Id: {request_id}\r\n\r\n"
         );
         Ok(Accepted {
             head,
             topics,
+            encoding: terms.map_or(Encoding::Frames, Encoding::Compressed),
             error,
         })
     }
 }
 
+fn is_echo(request: &Request) -> bool {
+    cfg!(feature = "echo") && request.path() == ECHO_PATH
+}
+
 struct Accepted {
     head: String,
     topics: TopicSet,
+    encoding: Encoding,
     error: Option<protocol::CommandError>,
 }
 

@@ -1,27 +1,29 @@
 //! What all shards share: who is connected, and the way in for messages.
 
-use super::frame;
-use super::message::Measurement;
-use super::protocol::Filter;
-use super::shard::{NextShard, ORDERS_MAX, Order, Outgoing, Shard};
+use super::events::EventStream;
+use super::filter::Filter;
+use super::log::ReplayLimits;
+use super::outgoing::Outgoing;
+use super::session::Newcomer;
+use super::shard::{ORDERS_MAX, Order, Shard};
+use super::snapshot::Snapshot;
 use crate::clock::Clock;
-use crate::domain::Place;
 use crate::domain::{Topic, TopicSet};
 use crate::shutdown::Shutdown;
-use crate::store::{LatestReading, Publish, Store, Stored, StreamId};
+use crate::store::{Publish, Published, Store, StreamId};
 use crate::system::Host;
-use bytes::Bytes;
+use actix_rt::Arbiter;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rand::Rng;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Bounds of the hub and of each client.
 #[derive(Debug, Clone, Copy)]
@@ -32,10 +34,18 @@ pub struct HubLimits {
     pub connections_per_address_max: usize,
     /// Bytes that may wait for one client.
     pub queue_bytes_max: usize,
+    /// Commands a client may send each second; 0 for no limit.
+    pub commands_per_second: u32,
     pub ping_interval: Duration,
     /// A client silent for this long is dropped.
     pub silence_max: Duration,
+    /// What is kept in memory for clients that come back.
+    pub replay: ReplayLimits,
 }
+
+/// Replays from the store that may be on their way at once; each holds its messages in memory until
+/// its client has taken them.
+const STORE_REPLAYS_MAX: usize = 8;
 
 /// The hub. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -49,30 +59,19 @@ struct Shared {
     limits: HubLimits,
     host: Host,
     node: String,
-    chains: Mutex<Vec<Chain>>,
+    shards: Vec<mpsc::Sender<Order>>,
+    next_shard: AtomicUsize,
     connections: AtomicUsize,
     by_topic: [AtomicUsize; Topic::COUNT],
     by_address: Mutex<FxHashMap<IpAddr, usize>>,
     left: Notify,
-    snapshot: Mutex<Option<(StreamId, Bytes)>>,
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
+    store_replays: Arc<Semaphore>,
 }
 
-/// Shards that deliver one after the other.
-///
-/// Sending is work of the kernel, and threads that do it on every core at once get in each other's
-/// way and in that of whoever receives: on two cores a delivery took 1.7 times the CPU of the floor
-/// with two shards at once, and 1.25 times with one after the other, in otherwise equal builds. Under
-/// load a chain is a pipeline, and its shards work side by side.
+/// The threads that serve clients. They end when this is dropped after [`Hub::close`].
 #[derive(Debug)]
-struct Chain {
-    first: mpsc::Sender<Order>,
-    /// Where the last shard finds the next one, once there is one.
-    last: NextShard,
-    length: usize,
-}
-
-/// Shards of one chain: half of the cores send at a time.
-const CHAIN_SHARDS_MAX: usize = 2;
+pub struct HubThreads(Vec<Arbiter>);
 
 /// Who is connected.
 #[derive(Debug, Clone, Serialize)]
@@ -103,21 +102,47 @@ pub(super) struct Seat {
 }
 
 impl Hub {
-    pub fn new(store: Store, clock: Arc<dyn Clock>, shutdown: Shutdown, limits: HubLimits) -> Self {
-        Self(Arc::new(Shared {
+    /// Starts a hub that serves its clients on `threads` threads of its own.
+    ///
+    /// Sending is work of the kernel, and threads that do it on every core at once get in each
+    /// other's way and in that of whoever receives. So there are fewer of them than cores.
+    pub fn start(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        shutdown: Shutdown,
+        limits: HubLimits,
+        threads: usize,
+    ) -> (Self, HubThreads) {
+        let (shards, orders): (Vec<_>, Vec<_>) = (0..threads.max(1))
+            .map(|_| mpsc::channel(ORDERS_MAX))
+            .unzip();
+        let position = store.position();
+        let hub = Self(Arc::new(Shared {
             store,
             clock,
             shutdown,
             limits,
             host: Host::default(),
             node: format!("{:08x}", rand::rng().random::<u32>()),
-            chains: Mutex::default(),
+            shards,
+            next_shard: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             by_topic: Default::default(),
             by_address: Mutex::default(),
             left: Notify::new(),
             snapshot: Mutex::default(),
-        }))
+            store_replays: Arc::new(Semaphore::new(STORE_REPLAYS_MAX)),
+        }));
+        let start = |orders| {
+            let (arbiter, hub) = (Arbiter::new(), hub.clone());
+            arbiter.spawn_fn(move || {
+                let shard = Shard::new(hub, position);
+                drop(actix_rt::spawn(shard.run(orders)));
+            });
+            arbiter
+        };
+        let threads = HubThreads(orders.into_iter().map(start).collect());
+        (hub, threads)
     }
 
     pub(super) fn limits(&self) -> &HubLimits {
@@ -132,8 +157,21 @@ impl Hub {
         &self.0.shutdown
     }
 
-    pub(super) fn host(&self) -> &Host {
+    pub(crate) fn host(&self) -> &Host {
         &self.0.host
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub(super) fn store_replays(&self) -> &Arc<Semaphore> {
+        &self.0.store_replays
+    }
+
+    /// Where the stream is; shards may be a little behind.
+    pub(super) fn position(&self) -> StreamId {
+        self.0.store.position()
     }
 
     /// Name of this start of the server.
@@ -141,45 +179,21 @@ impl Hub {
         &self.0.node
     }
 
-    /// Starts a shard on this thread.
-    pub(super) fn start_shard(&self) -> Rc<Shard> {
-        let (sender, orders) = mpsc::channel(ORDERS_MAX);
-        let next = NextShard::default();
-        // A publish looks for its shards under this lock, after the position has moved: so either the
-        // shard starts behind a message, or it is sent it.
-        let mut chains = self.0.chains.lock();
-        let shard = Shard::new(self.clone(), self.0.store.position(), Arc::clone(&next));
-        match chains
-            .last_mut()
-            .filter(|chain| chain.length < CHAIN_SHARDS_MAX)
-        {
-            Some(chain) => {
-                // Set once, by whoever comes next: it cannot be there yet.
-                chain.last.set(sender).unwrap_or_default();
-                chain.last = next;
-                chain.length += 1;
-            }
-            None => chains.push(Chain {
-                first: sender,
-                last: next,
-                length: 1,
-            }),
-        }
-        drop(actix_rt::spawn(Rc::clone(&shard).run(orders)));
-        shard
+    /// Gives a connection to one of the shards.
+    pub(super) async fn serve(&self, newcomer: Box<Newcomer>) {
+        self.order_one(Order::Serve(newcomer)).await;
     }
 
-    async fn order(&self, order: Order) {
-        let firsts: Vec<_> = self
-            .0
-            .chains
-            .lock()
-            .iter()
-            .map(|chain| chain.first.clone())
-            .collect();
-        for first in firsts {
-            // A shard that is gone has nobody to tell.
-            first.send(order.clone()).await.unwrap_or_default();
+    pub(super) async fn serve_events(&self, stream: Box<EventStream>) {
+        self.order_one(Order::Stream(stream)).await;
+    }
+
+    async fn order_one(&self, order: Order) {
+        let shards = &self.0.shards;
+        let next = self.0.next_shard.fetch_add(1, Ordering::Relaxed) % shards.len().max(1);
+        if let Some(shard) = shards.get(next) {
+            // A shard that is gone drops the connection, as the server does too.
+            drop(shard.send(order).await);
         }
     }
 
@@ -199,6 +213,13 @@ impl Hub {
                 all: count(Topic::All),
             },
         }
+    }
+
+    /// Whether anybody gets messages of `topic`.
+    pub fn is_wanted(&self, topic: Topic) -> bool {
+        [topic, Topic::All]
+            .iter()
+            .any(|topic| self.0.by_topic[*topic as usize].load(Ordering::Relaxed) > 0)
     }
 
     /// Counts a client under other topics than before.
@@ -231,38 +252,27 @@ impl Hub {
         room(before, limits.connections_max).then_some(seat)
     }
 
-    /// The latest reading of every sensor that matches, as one frame, and where live goes on.
-    pub(super) fn snapshot(&self, filter: &Filter) -> (StreamId, Bytes) {
-        if filter.is_open()
-            && let Some((id, frame)) = &*self.0.snapshot.lock()
-            && *id == self.0.store.position()
-        {
-            return (*id, frame.clone());
+    /// The latest reading of every sensor that matches, and where live goes on. Clients that ask for
+    /// all sensors share one as long as nothing new comes.
+    pub(super) fn snapshot(&self, filter: &Filter) -> Arc<Snapshot> {
+        if !filter.is_open() {
+            return Arc::new(Snapshot::take(self.store(), filter));
         }
-        let (id, latest): (_, Vec<Stored>) = self.0.store.directory(|directory| {
-            let latest = directory
-                .sensors()
-                .map(|sensor| &sensor.latest)
-                .filter(|latest| {
-                    let Place { site, room } = &*latest.place;
-                    let sensor = &latest.scored.reading.sensor;
-                    filter.matches(site.as_str(), room.as_str(), sensor.as_str())
-                });
-            (
-                directory.position(),
-                latest.map(LatestReading::stored).collect(),
-            )
-        });
-        let frame = snapshot_frame(id, &latest);
-        if filter.is_open() {
-            *self.0.snapshot.lock() = Some((id, frame.clone()));
+        let mut kept = self.0.snapshot.lock();
+        if let Some(snapshot) = kept.as_ref().filter(|kept| kept.id == self.position()) {
+            return Arc::clone(snapshot);
         }
-        (id, frame)
+        let snapshot = Arc::new(Snapshot::take(self.store(), filter));
+        *kept = Some(Arc::clone(&snapshot));
+        snapshot
     }
 
     /// Closes every client with 1001 and waits until all have left.
     pub async fn close(&self) {
-        self.order(Order::Close).await;
+        for shard in &self.0.shards {
+            // A shard that is gone has nobody to tell.
+            drop(shard.send(Order::Close).await);
+        }
         loop {
             let left = self.0.left.notified();
             if self.0.connections.load(Ordering::Acquire) == 0 {
@@ -273,29 +283,50 @@ impl Hub {
     }
 }
 
-fn snapshot_frame(id: StreamId, latest: &[Stored]) -> Bytes {
-    #[derive(Serialize)]
-    struct Snapshot<'a> {
-        r#type: &'static str,
-        topic: &'static str,
-        id: String,
-        data: Vec<Measurement<'a>>,
+impl HubThreads {
+    /// Runs a task beside the clients of the first thread, who then have the shortest way from it.
+    /// Returns what ends when the task does.
+    pub fn spawn<T: Future<Output = ()> + 'static>(
+        &self,
+        task: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<()> {
+        let (done, ended) = oneshot::channel();
+        if let Some(first) = self.0.first() {
+            first.spawn_fn(move || {
+                drop(actix_rt::spawn(async move {
+                    task().await;
+                    // Whoever waited may be gone.
+                    done.send(()).unwrap_or_default();
+                }));
+            });
+        }
+        ended
     }
-    let snapshot = Snapshot {
-        r#type: "snapshot",
-        topic: Topic::Measurements.as_str(),
-        id: id.to_string(),
-        data: latest.iter().map(Measurement).collect(),
-    };
-    // Serialising texts and finite numbers into memory cannot fail.
-    frame::text(&serde_json::to_vec(&snapshot).unwrap_or_default())
+}
+
+impl Drop for HubThreads {
+    fn drop(&mut self) {
+        for arbiter in self.0.drain(..) {
+            arbiter.stop();
+            if arbiter.join().is_err() {
+                tracing::error!("a thread of the hub has panicked");
+            }
+        }
+    }
 }
 
 impl Publish for Hub {
-    fn publish(&self, stored: Vec<Stored>) -> BoxFuture<'_, ()> {
+    fn publish(&self, published: Vec<Published>) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let messages: Arc<[Outgoing]> = stored.into_iter().map(Outgoing::measurement).collect();
-            self.order(Order::Publish(messages)).await;
+            let now = Instant::now();
+            let messages: Arc<[Arc<Outgoing>]> = published
+                .into_iter()
+                .map(|content| Arc::new(Outgoing::new(content, now)))
+                .collect();
+            for shard in &self.0.shards {
+                // A shard that is gone has nobody to tell.
+                drop(shard.send(Order::Publish(Arc::clone(&messages))).await);
+            }
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Messages of the server as JSON.
 
 use crate::domain::{Level, Quantity};
-use crate::store::Stored;
+use crate::store::{Notice, Published, Stored, StreamId};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -114,6 +114,31 @@ impl<T: std::fmt::Display> Serialize for Shown<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self.0)
     }
+}
+
+/// The JSON text of whatever was published.
+pub(super) fn published(content: &Published) -> Vec<u8> {
+    match content {
+        Published::Measurement(stored) => measurement(stored),
+        Published::Notice { id, notice } => self::notice(*id, notice),
+    }
+}
+
+fn notice(id: StreamId, notice: &Notice) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        r#type: &'static str,
+        id: Shown<'a, StreamId>,
+        #[serde(flatten)]
+        body: &'a serde_json::Map<String, serde_json::Value>,
+    }
+    let message = Message {
+        r#type: notice.kind,
+        id: Shown(&id),
+        body: &notice.body,
+    };
+    // Serialising texts and finite numbers into memory cannot fail.
+    serde_json::to_vec(&message).unwrap_or_default()
 }
 
 /// The JSON text of a `measurement` message.

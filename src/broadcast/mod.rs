@@ -1,24 +1,42 @@
 //! Stored readings → everybody who subscribed.
 //!
-//! Each worker thread has a [`shard`] with the clients whose connections it accepted; they never
-//! move. A published message is encoded once as a complete WebSocket frame (`message`, `frame`) and
-//! handed to every shard, which writes the same bytes straight to the sockets of its clients. A
-//! client that does not keep up has a bounded queue of its own and holds up nobody else.
-//!
 //! A connection comes in as an HTTP request (`handshake`), leaves the HTTP library with its raw
-//! socket and becomes a `session`.
+//! socket and becomes a `session` of a [`shard`], a thread with the clients it serves; they never
+//! move. A published message (`outgoing`) is encoded once for each form there is (`encoding`,
+//! `frame`) and handed to every shard, which finds the clients that want it (`index`) and writes the
+//! same bytes straight to their sockets (`client`).
+//!
+//! A client that does not keep up has a bounded queue of its own (`outbox`) and holds up nobody else.
+//! One that comes back gets what it missed (`subscribe`) from a log of the last messages (`log`) or
+//! from the store. Networks that let no WebSocket through get the same stream as server-sent events
+//! (`events`).
 
 mod client;
+mod encoding;
+mod events;
+mod filter;
 mod frame;
 mod handshake;
 mod hub;
+mod index;
+mod interest;
+mod log;
 mod message;
+mod outbox;
+mod outgoing;
+mod pace;
 mod protocol;
+mod rate;
 mod session;
 mod shard;
+mod sink;
+mod snapshot;
+mod subscribe;
 
-pub use frame::{Decoder, Frame, FrameError};
+pub use events::events;
+pub use frame::{Decoder, Frame, FrameError, Inflater};
 pub use handshake::{Upgrade, upgrade_required};
-pub use hub::{Hub, HubLimits, Stats};
+pub use hub::{Hub, HubLimits, HubThreads, Stats};
+pub use log::ReplayLimits;
 pub use message::measurement;
 pub(crate) use message::{Number, Shown, flat_values};

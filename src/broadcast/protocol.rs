@@ -1,20 +1,17 @@
 //! What a client may say, and the answers.
 
-use crate::domain::{PlaceName, Timestamp};
-use crate::domain::{Topic, TopicSet};
+use super::filter::Filter;
+use super::hub::Stats;
+use crate::domain::{Timestamp, Topic, TopicSet};
 use crate::system::Metrics;
 use serde::Deserialize;
 use serde_json::json;
+use std::time::Duration;
 
 /// A message of a client that makes sense.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    Subscribe {
-        topics: Vec<Topic>,
-        snapshot: bool,
-        since: Option<String>,
-        filter: Filter,
-    },
+    Subscribe(Subscription),
     Unsubscribe {
         topics: Vec<Topic>,
     },
@@ -23,35 +20,29 @@ pub(super) enum Command {
     },
     /// Host metrics, now.
     RequestMetrics,
+    /// Who is connected, now.
+    GetStats,
+    /// Another token for this connection.
+    Auth,
 }
 
-/// Which measurements a subscription is about; an absent field matches everything.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Filter {
-    pub(super) enseigne: Option<String>,
-    pub(super) salle: Option<String>,
-    pub(super) sensor_id: Option<String>,
+/// What a client wants to get from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Subscription {
+    pub(super) topics: Vec<Topic>,
+    pub(super) filter: Filter,
+    pub(super) snapshot: bool,
+    /// The last id the client saw, as it sent it.
+    pub(super) since: Option<String>,
+    /// Shortest time between two measurements of a sensor; zero for no limit.
+    pub(super) interval: Option<Duration>,
 }
 
-impl Filter {
-    /// Whether it could match anything: no name is longer than this.
-    fn makes_sense(&self) -> bool {
-        let texts = [&self.enseigne, &self.salle, &self.sensor_id];
-        let short = |text: &String| text.chars().count() <= PlaceName::CHARACTERS_MAX;
-        texts.into_iter().flatten().all(short)
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        *self == Self::default()
-    }
-
-    pub(super) fn matches(&self, site: &str, room: &str, sensor: &str) -> bool {
-        let same =
-            |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-        same(&self.enseigne, site) && same(&self.salle, room) && same(&self.sensor_id, sensor)
-    }
-}
+/// Most names in one list of topics.
+const TOPICS_MAX: usize = 16;
+/// `max_hz` below this would hold a measurement back for more than a day.
+const HZ_MIN: f64 = 1.0 / 86_400.0;
+const HZ_MAX: f64 = 1000.0;
 
 /// A message of a client that cannot be followed. The connection stays.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,25 +71,13 @@ const PING_ID_BYTES_MAX: usize = 128;
 pub(super) fn parse(text: &str) -> Result<Command, CommandError> {
     let wire: Wire = serde_json::from_str(text).map_err(|error| bad_json(error.to_string()))?;
     match wire.r#type.as_str() {
-        "subscribe" => {
-            if wire.max_hz.is_some() {
-                return Err(CommandError {
-                    code: "unsupported",
-                    detail: "max_hz is not available in this version".to_owned(),
-                });
-            }
-            if !wire.filter.makes_sense() {
-                return Err(bad_json(
-                    "a filter holds names of up to 128 characters".to_owned(),
-                ));
-            }
-            Ok(Command::Subscribe {
-                topics: topics(&wire.topics)?,
-                snapshot: wire.snapshot,
-                since: wire.since,
-                filter: wire.filter,
-            })
-        }
+        "subscribe" => Ok(Command::Subscribe(Subscription {
+            topics: topics(&wire.topics)?,
+            filter: checked_filter(wire.filter)?,
+            snapshot: wire.snapshot,
+            since: wire.since,
+            interval: wire.max_hz.map(interval).transpose()?,
+        })),
         "unsubscribe" => Ok(Command::Unsubscribe {
             topics: topics(&wire.topics)?,
         }),
@@ -109,15 +88,49 @@ pub(super) fn parse(text: &str) -> Result<Command, CommandError> {
             id => Ok(Command::Ping { id }),
         },
         "request_metrics" => Ok(Command::RequestMetrics),
+        "get_stats" => Ok(Command::GetStats),
+        "auth" => Ok(Command::Auth),
         _ => Err(CommandError {
             code: "unknown_type",
-            detail: "known are subscribe, unsubscribe, ping and request_metrics".to_owned(),
+            detail: "known are subscribe, unsubscribe, ping, get_stats, request_metrics and auth"
+                .to_owned(),
         }),
+    }
+}
+
+/// A filter that could match something.
+pub(super) fn checked_filter(filter: Filter) -> Result<Filter, CommandError> {
+    if filter.makes_sense() {
+        Ok(filter)
+    } else {
+        Err(bad_json(
+            "a filter holds names of up to 128 characters".to_owned(),
+        ))
+    }
+}
+
+/// The time between two measurements at `max_hz`, of which 0 stands for no limit.
+pub(super) fn interval(max_hz: f64) -> Result<Duration, CommandError> {
+    if max_hz == 0.0 {
+        return Ok(Duration::ZERO);
+    }
+    if (HZ_MIN..=HZ_MAX).contains(&max_hz) {
+        Ok(Duration::from_secs_f64(1.0 / max_hz))
+    } else {
+        Err(bad_json(format!(
+            "max_hz must be 0 for no limit, or from once a day to {HZ_MAX}"
+        )))
     }
 }
 
 /// Topics named in a command or in the query of the handshake.
 pub(super) fn topics(names: &[String]) -> Result<Vec<Topic>, CommandError> {
+    if names.len() > TOPICS_MAX {
+        return Err(CommandError {
+            code: "too_many_topics",
+            detail: format!("a list may name {TOPICS_MAX} topics"),
+        });
+    }
     if names.is_empty() {
         return Err(bad_json(
             "topics must be a list of at least one name".to_owned(),
@@ -187,6 +200,20 @@ pub(super) fn metrics_update(metrics: &Metrics, now: Timestamp) -> String {
     json!({"type": "metrics_update", "timestamp": now.to_string(), "data": metrics}).to_string()
 }
 
+pub(super) fn stats_update(stats: &Stats, now: Timestamp) -> String {
+    json!({"type": "stats_update", "timestamp": now.to_string(), "data": stats}).to_string()
+}
+
+/// The answer to a token. Nobody needs one yet, so each is as good as none.
+pub(super) fn authenticated(now: Timestamp) -> String {
+    json!({"type": "authenticated", "timestamp": now.to_string()}).to_string()
+}
+
+/// Says that this many measurements were replaced by later ones.
+pub(super) fn conflated(count: u64) -> String {
+    json!({"type": "conflated", "count": count}).to_string()
+}
+
 pub(super) fn error(error: &CommandError, now: Timestamp) -> String {
     json!({
         "type": "error",
@@ -209,12 +236,20 @@ mod tests {
     fn commands_are_understood() {
         assert_eq!(
             parse(r#"{"type":"subscribe","topics":["alerts","all"],"snapshot":true}"#).unwrap(),
-            Command::Subscribe {
+            Command::Subscribe(Subscription {
                 topics: vec![Topic::Alerts, Topic::All],
                 snapshot: true,
-                since: None,
-                filter: Filter::default(),
-            }
+                ..Subscription::default()
+            })
+        );
+        assert_eq!(
+            parse(r#"{"type":"subscribe","topics":["all"],"max_hz":4,"since":"1-2"}"#).unwrap(),
+            Command::Subscribe(Subscription {
+                topics: vec![Topic::All],
+                since: Some("1-2".to_owned()),
+                interval: Some(Duration::from_millis(250)),
+                ..Subscription::default()
+            })
         );
         assert_eq!(
             parse(r#"{"type":"unsubscribe","topics":["system"]}"#).unwrap(),
@@ -235,6 +270,10 @@ mod tests {
             r#"{{"type":"subscribe","topics":["all"],"filter":{{"salle":"{}"}}}}"#,
             "x".repeat(129)
         );
+        let many = format!(
+            r#"{{"type":"unsubscribe","topics":[{}]}}"#,
+            vec![r#""all""#; 17].join(",")
+        );
         for (text, code) in [
             ("{", "bad_json"),
             ("[]", "bad_json"),
@@ -250,27 +289,19 @@ mod tests {
                 "unknown_topic",
             ),
             (
-                r#"{"type":"subscribe","topics":["all"],"max_hz":1}"#,
-                "unsupported",
+                r#"{"type":"subscribe","topics":["all"],"max_hz":-1}"#,
+                "bad_json",
             ),
+            (
+                r#"{"type":"subscribe","topics":["all"],"max_hz":1e9}"#,
+                "bad_json",
+            ),
+            (&many, "too_many_topics"),
             (r#"{"type":"dance"}"#, "unknown_type"),
             (&long, "bad_json"),
             (&filter, "bad_json"),
         ] {
             assert_eq!(parse(text).unwrap_err().code, code, "{text}");
         }
-    }
-
-    #[test]
-    fn a_filter_matches_by_every_field_it_has() {
-        let filter = Filter {
-            enseigne: Some("Maison".to_owned()),
-            sensor_id: Some("s".to_owned()),
-            ..Filter::default()
-        };
-        assert!(filter.matches("Maison", "any", "s"));
-        assert!(!filter.matches("Maison", "any", "t"));
-        assert!(!filter.matches("Bureau", "any", "s"));
-        assert!(Filter::default().is_open() && !filter.is_open());
     }
 }

@@ -1,13 +1,21 @@
-//! The life of one connection, from the welcome to the end.
+//! The life of one WebSocket, from the welcome to the end.
 
-use super::client::{CLOSE_WAIT_MAX, Client, Interest};
+use super::client::{CLOSE_WAIT_MAX, Client};
+use super::encoding::Encoding;
 use super::frame::{self, Decoder, Frame, FrameError, close};
-use super::hub::{Hub, Seat};
-use super::protocol::{self, Command, CommandError, Filter};
+use super::hub::Seat;
+use super::index::ClientKey;
+use super::interest::Interest;
+use super::protocol::{self, Command, CommandError, Subscription};
+use super::rate::CommandBudget;
 use super::shard::Shard;
+use super::sink::Sink;
+use super::subscribe::subscribe;
 use crate::domain::{Topic, TopicSet};
+use bytes::BytesMut;
 use std::cell::Cell;
 use std::io;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use tokio::io::Interest as Readiness;
@@ -16,6 +24,8 @@ use tokio::time::{Instant, timeout};
 
 /// Largest message a client may send, in bytes.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// What conformance tests send and expect back.
+const ECHO_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Messages in a row that make no sense before the connection is closed with 1008.
 const ERRORS_MAX: u32 = 20;
 /// Filters one client may have.
@@ -23,88 +33,119 @@ const FILTERS_MAX: usize = 32;
 
 /// What the handshake found out about a connection.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct Newcomer {
+    pub(super) stream: std::net::TcpStream,
     pub(super) seat: Seat,
     pub(super) topics: TopicSet,
+    pub(super) encoding: Encoding,
     /// A topic of the query that does not exist; told to the client, for a browser cannot see why a
     /// handshake was refused.
     pub(super) error: Option<CommandError>,
-    pub(super) address: Option<std::net::IpAddr>,
+    pub(super) address: Option<IpAddr>,
     /// Bytes the client sent right behind its handshake.
     pub(super) received: bytes::Bytes,
-    pub(super) request_id: String,
+    pub(super) request_id: Box<str>,
+    /// Send everything back instead.
+    pub(super) echo: bool,
 }
 
 struct Session {
     shard: Rc<Shard>,
+    key: ClientKey,
     client: Rc<Client>,
     decoder: Decoder,
+    /// Received bytes that are not decoded yet, because what came before them is not done.
+    unread: BytesMut,
+    budget: CommandBudget,
     errors: u32,
     /// A subscription has not begun yet; what the client says next waits.
     waiting: Rc<Cell<bool>>,
+    echo: bool,
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn run(shard: Rc<Shard>, stream: TcpStream, opening: Opening) {
-    let Opening {
-        seat,
-        topics,
-        error,
-        address,
-        received,
-        request_id,
-    } = opening;
-    let hub = shard.hub.clone();
-    let client = Rc::new(Client::new(
-        stream,
-        address,
-        topics,
-        hub.limits().queue_bytes_max,
-    ));
-    let mut session = Session {
-        shard: Rc::clone(&shard),
-        client: Rc::clone(&client),
-        decoder: Decoder::new(MESSAGE_BYTES_MAX),
-        errors: 0,
-        waiting: Rc::default(),
+pub(super) async fn run(shard: Rc<Shard>, newcomer: Box<Newcomer>) {
+    let address = newcomer.address;
+    let request_id = newcomer.request_id.clone();
+    // Boxed pieces that are needed at the beginning only must not stay with an idle connection.
+    let Some((mut session, seat)) = begin(&shard, newcomer) else {
+        return;
     };
-    hub.recount(TopicSet::EMPTY, topics);
-    let welcome = protocol::welcome(topics, &shard.position(), hub.node(), hub.clock().now());
-    client.send(frame::text(welcome.as_bytes()));
-    let key = shard.join(Rc::clone(&client));
-    tracing::info!(
-        total = hub.stats().active_connections,
-        topics = ?names(topics),
-        address = ?address,
-        request_id,
-        "client connected"
-    );
-    if let Some(error) = error {
-        session.refuse(&error);
-    }
-    if hub.shutdown().has_begun() {
-        client.close(close::GOING_AWAY, "the server is stopping");
-    }
-
-    session.decoder.feed(&received);
-    drop(received);
     let end = session.serve().await;
 
-    shard.leave(key);
-    let topics = client.interest.borrow().all_topics();
-    hub.recount(topics, TopicSet::EMPTY);
+    shard.leave(session.key);
+    let client = Rc::clone(&session.client);
     drop(session);
-    if let Ok(client) = Rc::try_unwrap(client) {
-        hang_up(client.stream, end).await;
+    let topics = client.interest.borrow().all_topics();
+    if let Ok(client) = Rc::try_unwrap(client)
+        && let Sink::Socket(stream) = client.sink
+    {
+        hang_up(stream, end).await;
     }
     drop(seat);
     tracing::info!(
-        total = hub.stats().active_connections,
+        total = shard.hub.stats().active_connections,
         topics = ?names(topics),
-        address = ?address,
+        ?address,
         request_id,
         "client disconnected"
     );
+}
+
+fn begin(shard: &Rc<Shard>, newcomer: Box<Newcomer>) -> Option<(Session, Seat)> {
+    let hub = &shard.hub;
+    let stream = match TcpStream::from_std(newcomer.stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be taken over");
+            return None;
+        }
+    };
+    let topics = newcomer.topics;
+    let (queue_bytes_max, message_bytes_max) = if newcomer.echo {
+        (ECHO_BYTES_MAX, ECHO_BYTES_MAX)
+    } else {
+        (hub.limits().queue_bytes_max, MESSAGE_BYTES_MAX)
+    };
+    let client = Rc::new(Client::new(
+        Sink::Socket(stream),
+        newcomer.address,
+        Interest::new(topics, newcomer.encoding),
+        queue_bytes_max,
+    ));
+    let key = shard.join(Rc::clone(&client));
+    let welcome = protocol::welcome(topics, &shard.position(), hub.node(), hub.clock().now());
+    if !newcomer.echo {
+        client.send(client.encoding.encode(welcome.as_bytes(), &shard.deflater));
+    }
+    tracing::info!(
+        total = hub.stats().active_connections,
+        topics = ?names(topics),
+        address = ?newcomer.address,
+        request_id = newcomer.request_id,
+        "client connected"
+    );
+    let compressed = matches!(newcomer.encoding, Encoding::Compressed(_));
+    let mut session = Session {
+        shard: Rc::clone(shard),
+        key,
+        client,
+        decoder: Decoder::new(message_bytes_max, compressed),
+        unread: BytesMut::from(&newcomer.received[..]),
+        budget: CommandBudget::new(hub.limits().commands_per_second),
+        errors: 0,
+        waiting: Rc::default(),
+        echo: newcomer.echo,
+    };
+    if let Some(error) = &newcomer.error {
+        session.refuse(error);
+    }
+    if hub.shutdown().has_begun() {
+        session
+            .client
+            .close(close::GOING_AWAY, "the server is stopping");
+    }
+    Some((session, newcomer.seat))
 }
 
 /// How a session ended.
@@ -138,61 +179,80 @@ async fn hang_up(stream: TcpStream, end: End) {
 
 impl Session {
     async fn serve(&mut self) -> End {
+        let client = Rc::clone(&self.client);
+        let Sink::Socket(stream) = &client.sink else {
+            return End::Broken;
+        };
+        let received = std::mem::take(&mut self.unread);
+        if let ControlFlow::Break(end) = self.work_off(&received) {
+            return end;
+        }
+        drop(received);
         loop {
-            match self.work_off() {
-                ControlFlow::Continue(()) => {}
-                ControlFlow::Break(end) => return end,
-            }
             // A client is not heard while it does not read: what it asks for would only pile up.
-            let readiness = if self.client.has_backlog() {
+            let readiness = if client.has_backlog() {
                 Readiness::WRITABLE
             } else {
                 Readiness::READABLE
             };
             tokio::select! {
-                ready = self.client.stream.ready(readiness), if !self.waiting.get() => {
+                ready = stream.ready(readiness), if !self.waiting.get() => {
                     let Ok(ready) = ready else { return End::Broken };
                     if ready.is_writable() {
-                        self.client.flush();
+                        client.flush_waiting();
                     }
                     if ready.is_readable()
-                        && let ControlFlow::Break(end) = self.read()
+                        && let ControlFlow::Break(end) = self.read(stream)
                     {
                         return end;
                     }
                 }
-                () = self.client.woken.notified() => {}
+                () = client.woken.notified() => {}
             }
-            if self.client.is_gone() {
+            if client.is_gone() {
                 return End::Broken;
+            }
+            if !self.unread.is_empty() && self.may_go_on() {
+                let unread = std::mem::take(&mut self.unread);
+                if let ControlFlow::Break(end) = self.work_off(&unread) {
+                    return end;
+                }
             }
         }
     }
 
+    fn may_go_on(&self) -> bool {
+        !self.waiting.get() && !self.client.has_backlog()
+    }
+
     /// Takes what the socket has, once: other connections wait too.
-    fn read(&mut self) -> ControlFlow<End> {
-        let mut scratch = self.shard.scratch.borrow_mut();
-        match self.client.stream.try_read(&mut scratch) {
+    fn read(&mut self, stream: &TcpStream) -> ControlFlow<End> {
+        let shard = Rc::clone(&self.shard);
+        let mut scratch = shard.scratch.borrow_mut();
+        match stream.try_read(&mut scratch) {
             Ok(0) => ControlFlow::Break(End::Broken),
             Ok(count) => {
                 self.client.heard.set(Instant::now());
-                self.decoder.feed(scratch.get(..count).unwrap_or_default());
-                ControlFlow::Continue(())
+                self.work_off(scratch.get(..count).unwrap_or_default())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(End::Broken),
         }
     }
 
-    /// Follows every whole frame received.
-    fn work_off(&mut self) -> ControlFlow<End> {
-        while !self.waiting.get() && !self.client.has_backlog() {
-            match self.decoder.next_frame() {
+    /// Follows every whole frame received, as long as the client takes the answers.
+    fn work_off(&mut self, mut received: &[u8]) -> ControlFlow<End> {
+        while self.may_go_on() {
+            let mut inflater = self.shard.inflater.borrow_mut();
+            let frame = self.decoder.decode(&mut received, &mut inflater);
+            drop(inflater);
+            match frame {
                 Ok(None) => return ControlFlow::Continue(()),
                 Ok(Some(frame)) => self.follow(frame)?,
                 Err(error) => return self.violated(error),
             }
         }
+        self.unread.extend_from_slice(received);
         ControlFlow::Continue(())
     }
 
@@ -205,6 +265,14 @@ impl Session {
 
     fn follow(&mut self, frame: Frame) -> ControlFlow<End> {
         match frame {
+            Frame::Text(text) if self.echo => {
+                let answer = self
+                    .client
+                    .encoding
+                    .encode(text.as_bytes(), &self.shard.deflater);
+                self.client.send(answer);
+            }
+            Frame::Binary(bytes) if self.echo => self.client.send(frame::binary(&bytes)),
             Frame::Text(text) => self.obey(&text),
             Frame::Binary(_) => {
                 self.client.close(close::UNSUPPORTED, "send text messages");
@@ -231,34 +299,30 @@ impl Session {
         if !self.client.is_open() {
             return;
         }
-        let now = self.shard.hub.clock().now();
+        if !self.budget.take(Instant::now()) {
+            return self.refuse(&self.budget.exceeded());
+        }
+        // An answer comes behind everything that was acknowledged before the question.
+        self.shard.deliver_gathered();
+        let hub = self.shard.hub.clone();
+        let now = hub.clock().now();
         match protocol::parse(text) {
             Ok(Command::Ping { id }) => self.say(&protocol::pong(id, now)),
+            Ok(Command::GetStats) => self.say(&protocol::stats_update(&hub.stats(), now)),
+            Ok(Command::Auth) => self.say(&protocol::authenticated(now)),
             Ok(Command::RequestMetrics) => {
-                let metrics = self.shard.hub.host().metrics();
-                self.say(&protocol::metrics_update(&metrics, now));
+                self.say(&protocol::metrics_update(&hub.host().metrics(), now));
             }
-            Ok(Command::Subscribe {
-                topics,
-                snapshot,
-                since,
-                filter,
-            }) => {
-                let mut wanted = self.client.interest.borrow().clone();
-                wanted.add(&topics, &filter);
-                if wanted.filtered.len() > FILTERS_MAX {
-                    let detail = format!("a connection may have {FILTERS_MAX} filters");
-                    return self.refuse(&CommandError {
-                        code: "too_many_filters",
-                        detail,
-                    });
+            Ok(Command::Subscribe(wanted)) => {
+                if let Err(error) = self.subscribe(wanted) {
+                    return self.refuse(&error);
                 }
-                self.subscribe(topics, snapshot, since.as_deref(), &filter);
             }
             Ok(Command::Unsubscribe { topics }) => {
-                change(&self.shard.hub, &self.client, |interest| {
-                    interest.remove(&topics);
-                });
+                self.shard
+                    .change_interest(self.key, &self.client, |interest| {
+                        interest.remove(&topics);
+                    });
                 self.say(&protocol::unsubscribed(&topics));
             }
             Err(error) => return self.refuse(&error),
@@ -266,47 +330,31 @@ impl Session {
         self.errors = 0;
     }
 
-    fn subscribe(
-        &mut self,
-        topics: Vec<Topic>,
-        snapshot: bool,
-        since: Option<&str>,
-        filter: &Filter,
-    ) {
-        let hub = self.shard.hub.clone();
-        // Nothing was missed when the last message seen is the last there is; there is no log to
-        // replay more from, and then a snapshot says what is true now.
-        let recovered = since.is_some_and(|since| since == self.shard.position().to_string());
-        let measurements = topics
-            .iter()
-            .any(|t| matches!(t, Topic::Measurements | Topic::All));
-        let snapshot = (measurements && (snapshot || since.is_some()) && !recovered)
-            .then(|| hub.snapshot(filter));
-        let (at, frame) = snapshot.map_or((self.shard.position(), None), |(id, frame)| {
-            (id, Some(frame))
-        });
-        // The snapshot may be ahead of what this shard has delivered. The subscription begins where
-        // the snapshot stands, and until then the client is not heard.
+    /// Begins a subscription; until it has, the client is not heard.
+    fn subscribe(&mut self, wanted: Subscription) -> Result<(), CommandError> {
+        let mut interest = self.client.interest.borrow().clone();
+        interest.add(&wanted.topics, &wanted.filter);
+        if interest.filter_count() > FILTERS_MAX {
+            return Err(CommandError {
+                code: "too_many_filters",
+                detail: format!("a connection may have {FILTERS_MAX} filters"),
+            });
+        }
         self.waiting.set(true);
         let (client, waiting) = (Rc::clone(&self.client), Rc::clone(&self.waiting));
-        let filter = filter.clone();
-        self.shard.after(
-            at,
-            Box::new(move || {
-                change(&hub, &client, |interest| interest.add(&topics, &filter));
-                let answer = protocol::subscribed(&topics, recovered, 0);
-                client.send(frame::text(answer.as_bytes()));
-                if let Some(frame) = frame {
-                    client.send_snapshot(frame);
-                }
-                waiting.set(false);
-                client.woken.notify_one();
-            }),
-        );
+        subscribe(&self.shard, self.key, &self.client, wanted, move || {
+            waiting.set(false);
+            client.woken.notify_one();
+        });
+        Ok(())
     }
 
     fn say(&self, json: &str) {
-        self.client.send(frame::text(json.as_bytes()));
+        let bytes = self
+            .client
+            .encoding
+            .encode(json.as_bytes(), &self.shard.deflater);
+        self.client.send(bytes);
     }
 
     fn refuse(&mut self, error: &CommandError) {
@@ -319,13 +367,6 @@ impl Session {
     }
 }
 
-fn change(hub: &Hub, client: &Client, change: impl FnOnce(&mut Interest)) {
-    let mut interest = client.interest.borrow_mut();
-    let before = interest.all_topics();
-    change(&mut interest);
-    hub.recount(before, interest.all_topics());
-}
-
-fn names(topics: TopicSet) -> Vec<&'static str> {
+pub(super) fn names(topics: TopicSet) -> Vec<&'static str> {
     topics.iter().map(Topic::as_str).collect()
 }

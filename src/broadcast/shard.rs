@@ -1,106 +1,99 @@
-//! The clients of one worker thread.
+//! Clients that are served by one thread.
 //!
-//! Single-threaded: a publish is one message to the shard, then plain loops over its clients.
+//! Single-threaded: a publish is one message to the shard, then plain loops over those of its clients
+//! that want it.
 
 use super::client::Client;
-use super::frame;
+use super::events::{self, EventStream};
+use super::frame::{Deflater, Inflater, close};
 use super::hub::Hub;
-use super::message::measurement;
-use super::protocol::Filter;
-use crate::domain::{Topic, TopicSet};
-use crate::store::{Stored, StreamId};
+use super::index::{ClientKey, Index};
+use super::interest::Interest;
+use super::log::ReplayLog;
+use super::outgoing::Outgoing;
+use super::pace::{Pace, Turns};
+use super::protocol;
+use super::session::{self, Newcomer};
+use crate::store::StreamId;
 use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-/// A message for every client that wants it.
+/// What the hub asks of a shard.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) topic: Topic,
-    stored: Stored,
-    frame: OnceLock<Bytes>,
-}
-
-impl Outgoing {
-    pub(super) fn measurement(stored: Stored) -> Self {
-        Self {
-            topic: Topic::Measurements,
-            stored,
-            frame: OnceLock::new(),
-        }
-    }
-
-    pub(super) fn id(&self) -> StreamId {
-        self.stored.id
-    }
-
-    /// The complete frame, encoded by whoever needs it first and by nobody when nobody listens.
-    fn frame(&self) -> &Bytes {
-        self.frame
-            .get_or_init(|| frame::text(&measurement(&self.stored)))
-    }
-
-    pub(super) fn matches(&self, filter: &Filter) -> bool {
-        let Stored { place, scored, .. } = &self.stored;
-        filter.matches(
-            place.site.as_str(),
-            place.room.as_str(),
-            scored.reading.sensor.as_str(),
-        )
-    }
-}
-
-/// What the hub asks of a shard, which passes it on to the next one of its chain.
-#[derive(Debug, Clone)]
 pub(super) enum Order {
-    Publish(Arc<[Outgoing]>),
+    Publish(Arc<[Arc<Outgoing>]>),
+    /// A WebSocket that has shaken hands.
+    Serve(Box<Newcomer>),
+    /// A stream of server-sent events.
+    Stream(Box<EventStream>),
     /// Close everybody with 1001.
     Close,
 }
 
-/// The shard that delivers after this one, once it has started.
-pub(super) type NextShard = Arc<OnceLock<mpsc::Sender<Order>>>;
-
-/// Publishes that may wait for a shard; the writer waits when there are more.
+/// Orders that may wait for a shard; the writer waits when there are more.
 pub(super) const ORDERS_MAX: usize = 256;
-/// Most messages written to each client in one turn.
-const MESSAGES_PER_TURN_MAX: usize = 256;
+/// Messages that are sent at once even when the last delivery has only just begun.
+const GATHERED_MAX: usize = 256;
+/// A delivery begins no sooner than this after the one before it, so that under load messages share
+/// their writes. The first after a pause goes at once.
+const DELIVERY_SPACING: Duration = Duration::from_millis(5);
 /// How often silence and deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
+/// Clients closed at once when the server stops, and the pause after them: those who come back at
+/// once do not all come together.
+const CLOSE_BATCH: usize = 500;
+const CLOSE_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes read from a client at once.
+const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// See the module.
 pub(super) struct Shard {
     pub(super) hub: Hub,
     /// Where the bytes of whichever client is read land first.
     pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) deflater: RefCell<Deflater>,
+    pub(super) inflater: RefCell<Inflater>,
+    pub(super) log: RefCell<ReplayLog>,
     clients: RefCell<Slab<Rc<Client>>>,
+    index: RefCell<Index>,
     /// Id of the last message delivered.
     position: Cell<StreamId>,
-    next: NextShard,
+    /// Messages that wait for the next delivery.
+    gathered: RefCell<Vec<Arc<Outgoing>>>,
+    delivered_at: Cell<Option<Instant>>,
     /// What is to happen once the stream has come to a position.
     awaited: RefCell<Vec<(StreamId, Action)>>,
+    turns: RefCell<Turns>,
+    /// Which client gets which of the messages, used again by every delivery.
+    chosen: RefCell<Vec<(ClientKey, usize)>>,
 }
 
 /// Something to do between two messages.
 type Action = Box<dyn FnOnce()>;
 
-/// Bytes read from a client at once.
-const SCRATCH_BYTES: usize = 16 * 1024;
-
 impl Shard {
-    pub(super) fn new(hub: Hub, position: StreamId, next: NextShard) -> Rc<Self> {
+    pub(super) fn new(hub: Hub, position: StreamId) -> Rc<Self> {
+        let log = ReplayLog::new(hub.limits().replay, position);
         Rc::new(Self {
             hub,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            deflater: RefCell::default(),
+            inflater: RefCell::default(),
+            log: RefCell::new(log),
             clients: RefCell::default(),
+            index: RefCell::default(),
             position: Cell::new(position),
-            next,
+            gathered: RefCell::default(),
+            delivered_at: Cell::new(None),
             awaited: RefCell::default(),
+            turns: RefCell::default(),
+            chosen: RefCell::default(),
         })
     }
 
@@ -108,17 +101,72 @@ impl Shard {
         self.position.get()
     }
 
-    pub(super) fn join(&self, client: Rc<Client>) -> usize {
-        self.clients.borrow_mut().insert(client)
+    pub(super) fn join(&self, client: Rc<Client>) -> ClientKey {
+        let interest = client.interest.borrow().clone();
+        self.hub.recount(Default::default(), interest.all_topics());
+        // What was acknowledged before somebody came is not news to him.
+        self.deliver_gathered();
+        client.interest_since.set(self.position());
+        let key = self.clients.borrow_mut().insert(client);
+        self.index.borrow_mut().add(key, &interest);
+        key
     }
 
-    pub(super) fn leave(&self, key: usize) {
-        drop(self.clients.borrow_mut().try_remove(key));
+    pub(super) fn leave(&self, key: ClientKey) {
+        if let Some(client) = self.clients.borrow_mut().try_remove(key) {
+            let interest = client.interest.borrow();
+            self.index.borrow_mut().remove(key, &interest);
+            self.hub.recount(interest.all_topics(), Default::default());
+        }
+    }
+
+    pub(super) fn change_interest(
+        &self,
+        key: ClientKey,
+        client: &Client,
+        change: impl FnOnce(&mut Interest),
+    ) {
+        self.deliver_gathered();
+        let mut index = self.index.borrow_mut();
+        let mut interest = client.interest.borrow_mut();
+        if !self.clients.borrow().contains(key) {
+            return;
+        }
+        let before = interest.all_topics();
+        index.remove(key, &interest);
+        change(&mut interest);
+        client.interest_since.set(self.position());
+        index.add(key, &interest);
+        self.hub.recount(before, interest.all_topics());
+    }
+
+    /// Sets the shortest time between two measurements of a sensor for a client; zero takes it away.
+    pub(super) fn set_pace(&self, key: ClientKey, client: &Client, interval: Duration) {
+        let now = Instant::now();
+        let mut pace = client.pace.borrow_mut();
+        match &mut *pace {
+            Some(pace) if !interval.is_zero() => pace.set_interval(interval, now),
+            None if !interval.is_zero() => *pace = Some(Box::new(Pace::new(interval, now))),
+            pace => {
+                if let Some(mut pace) = pace.take() {
+                    self.send_released(client, &mut pace, now);
+                }
+            }
+        }
+        let paced = pace.is_some();
+        if let Some(due) = pace.as_ref().and_then(|pace| pace.due()) {
+            self.turns.borrow_mut().push(due, key);
+        }
+        drop(pace);
+        self.change_interest(key, client, |interest| interest.paced = paced);
     }
 
     /// Does `action` right behind the message `id`, before the next one; at once when that one is
     /// delivered already.
     pub(super) fn after(&self, id: StreamId, action: Action) {
+        if self.position() < id {
+            self.deliver_gathered();
+        }
         if self.position() >= id {
             action();
         } else {
@@ -127,14 +175,16 @@ impl Shard {
     }
 
     fn do_awaited(&self) {
+        if self.awaited.borrow().is_empty() {
+            return;
+        }
         let position = self.position();
-        let (due, later) = self
+        let (due, later): (Vec<_>, Vec<_>) = self
             .awaited
             .take()
             .into_iter()
             .partition(|(id, _)| *id <= position);
-        self.awaited.replace(later);
-        let due: Vec<(StreamId, Action)> = due;
+        self.awaited.borrow_mut().extend(later);
         for (_, action) in due {
             action();
         }
@@ -145,132 +195,232 @@ impl Shard {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let wake_at = self.next_wake();
             tokio::select! {
                 order = orders.recv() => {
                     let Some(order) = order else { return };
-                    self.turn(order, &mut orders).await;
+                    self.follow(order);
+                    while let Ok(order) = orders.try_recv() {
+                        self.follow(order);
+                        if self.gathered.borrow().len() >= GATHERED_MAX {
+                            break;
+                        }
+                    }
                 }
+                () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
                 now = ticks.tick() => self.tick(now),
+            }
+            let now = Instant::now();
+            if self.is_due(now) {
+                self.deliver_gathered();
+            }
+            self.release_paced(now);
+            // The connections of this thread get their turn between two deliveries.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let spaced = self.delivered_at.get().map(|at| at + DELIVERY_SPACING);
+        let gathered = (!self.gathered.borrow().is_empty())
+            .then(|| spaced)
+            .flatten();
+        let paced = self.turns.borrow().next();
+        gathered.into_iter().chain(paced).min()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let gathered = self.gathered.borrow().len();
+        let spaced = self
+            .delivered_at
+            .get()
+            .is_none_or(|at| now >= at + DELIVERY_SPACING);
+        let awaited = !self.awaited.borrow().is_empty();
+        gathered > 0 && (spaced || awaited || gathered >= GATHERED_MAX)
+    }
+
+    fn follow(self: &Rc<Self>, order: Order) {
+        let shutdown = self.hub.shutdown();
+        match order {
+            Order::Publish(messages) => {
+                // A shard that has just started may be handed what was published before.
+                let new = messages.iter().filter(|it| it.id > self.position());
+                self.gathered.borrow_mut().extend(new.map(Arc::clone));
+            }
+            Order::Serve(newcomer) => shutdown.spawn(session::run(Rc::clone(self), newcomer)),
+            Order::Stream(stream) => shutdown.spawn(events::run(Rc::clone(self), stream)),
+            Order::Close => {
+                self.deliver_gathered();
+                shutdown.spawn(Rc::clone(self).close_all());
             }
         }
     }
 
-    /// Follows `order` together with what else has gathered, and passes all of it on.
-    async fn turn(&self, order: Order, orders: &mut mpsc::Receiver<Order>) {
-        let mut gathered = vec![order];
-        let mut count = 0;
-        while let Some(Order::Publish(messages)) = gathered.last() {
-            count += messages.len();
-            match orders.try_recv() {
-                Ok(order) if count < MESSAGES_PER_TURN_MAX => gathered.push(order),
-                Ok(order) => {
-                    gathered.push(order);
-                    break;
-                }
-                Err(_) => break,
-            }
+    /// Sends what waits for the next delivery now.
+    pub(super) fn deliver_gathered(&self) {
+        let messages = self.gathered.take();
+        if messages.is_empty() {
+            return;
         }
-        let messages: Vec<&Outgoing> = gathered
-            .iter()
-            .filter_map(|order| match order {
-                Order::Publish(messages) => Some(messages.iter()),
-                Order::Close => None,
-            })
-            .flatten()
-            // A shard that has just started may be handed what was published before.
-            .filter(|message| message.id() > self.position.get())
-            .collect();
+        self.delivered_at.set(Some(Instant::now()));
         let mut rest = &messages[..];
         while !rest.is_empty() {
             // A snapshot belongs between two messages, so they must not be written together.
             let next_awaited = self.awaited.borrow().iter().map(|(id, _)| *id).min();
             let together = next_awaited.map_or(rest.len(), |awaited| {
-                rest.iter()
-                    .take_while(|message| message.id() <= awaited)
-                    .count()
-                    .max(1)
+                rest.partition_point(|message| message.id <= awaited).max(1)
             });
-            let (now, later) = rest.split_at(together.min(MESSAGES_PER_TURN_MAX));
+            let (now, later) = rest.split_at(together);
             self.deliver(now);
             self.do_awaited();
             rest = later;
         }
-        if gathered.iter().any(|order| matches!(order, Order::Close)) {
-            self.close_all();
-        }
-        if let Some(next) = self.next.get() {
-            for order in gathered {
-                // A shard that is gone has nobody to tell.
-                next.send(order).await.unwrap_or_default();
-            }
-        }
-        // The connections of this thread get their turn between two publishes.
-        tokio::task::yield_now().await;
     }
 
-    fn deliver(&self, messages: &[&Outgoing]) {
+    /// Sends messages to everybody who wants them.
+    pub(super) fn deliver(&self, messages: &[Arc<Outgoing>]) {
         let Some(last) = messages.last() else { return };
-        self.position.set(last.id());
+        self.position.set(last.id);
+        let mut log = self.log.borrow_mut();
+        for message in messages {
+            log.push(Arc::clone(message));
+        }
+        drop(log);
+        let index = self.index.borrow();
         let clients = self.clients.borrow();
-        if clients.is_empty() {
+        for (group, members) in index.groups() {
+            let wanted: Vec<_> = messages
+                .iter()
+                .filter(|message| group.topics.wants(message.topic))
+                .map(Arc::clone)
+                .collect();
+            let parts = wanted
+                .iter()
+                .map(|message| message.encoded(group.encoding, &self.deflater));
+            let joined = match wanted.len() {
+                0 => continue,
+                _ => join(parts),
+            };
+            for key in members {
+                if let Some(client) = clients.get(*key) {
+                    client.deliver_joined(&wanted, &joined, &self.deflater);
+                }
+            }
+        }
+        let mut chosen = self.chosen.borrow_mut();
+        chosen.clear();
+        for (position, message) in messages.iter().enumerate() {
+            index.each_chosen(message.topic, message.subject(), |key| {
+                chosen.push((key, position));
+            });
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        for run in chosen.chunk_by(|a, b| a.0 == b.0) {
+            let wanted = run.iter().filter_map(|(_, at)| messages.get(*at));
+            if let Some((key, _)) = run.first()
+                && let Some(client) = clients.get(*key)
+            {
+                let mut pace = client.pace.borrow_mut();
+                match &mut *pace {
+                    Some(pace) => self.deliver_paced(*key, client, pace, wanted),
+                    None => client.deliver(wanted, &self.deflater),
+                }
+            }
+        }
+    }
+
+    /// Holds measurements back. Another message goes at once and takes along what is held, so that
+    /// ids keep growing.
+    fn deliver_paced<'a>(
+        &self,
+        key: ClientKey,
+        client: &Client,
+        pace: &mut Pace,
+        messages: impl Iterator<Item = &'a Arc<Outgoing>>,
+    ) {
+        let now = Instant::now();
+        let was_held = pace.due().is_some();
+        for message in messages {
+            if message.measured().is_some() {
+                pace.hold(message);
+            } else {
+                self.send_released(client, pace, now);
+                client.deliver(std::iter::once(message), &self.deflater);
+            }
+        }
+        match pace.due() {
+            Some(due) if due <= now => self.send_released(client, pace, now),
+            Some(due) if !was_held => self.turns.borrow_mut().push(due, key),
+            _ => {}
+        }
+    }
+
+    fn release_paced(&self, now: Instant) {
+        let clients = self.clients.borrow();
+        loop {
+            let Some(key) = self.turns.borrow_mut().pop(now) else {
+                return;
+            };
+            // The client may be gone, another may have its place, or what was held may be out.
+            let Some(client) = clients.get(key) else {
+                continue;
+            };
+            let mut pace = client.pace.borrow_mut();
+            let Some(pace) = pace.as_mut() else { continue };
+            match pace.due() {
+                Some(due) if due <= now => self.send_released(client, pace, now),
+                Some(due) => self.turns.borrow_mut().push(due, key),
+                None => {}
+            }
+        }
+    }
+
+    fn send_released(&self, client: &Client, pace: &mut Pace, now: Instant) {
+        if pace.due().is_none() {
             return;
         }
-        let frames: Vec<Bytes> = messages
-            .iter()
-            .map(|message| message.frame().clone())
-            .collect();
-        let joined = join(&frames);
-        let topics: TopicSet = messages.iter().map(|message| message.topic).collect();
-        for (_, client) in &*clients {
-            let interest = client.interest.borrow();
-            let wants_all = topics.iter().all(|topic| interest.topics.wants(topic));
-            if wants_all {
-                client.send_all(&frames, &joined);
-                continue;
-            }
-            let wanted: Vec<Bytes> = messages
-                .iter()
-                .filter(|message| interest.wants(message))
-                .map(|message| message.frame().clone())
-                .collect();
-            if !wanted.is_empty() {
-                client.send_all(&wanted, &join(&wanted));
-            }
+        let (messages, told) = pace.release(now);
+        if let Some(count) = told {
+            let text = protocol::conflated(count);
+            client.send(client.encoding.encode_short(text.as_bytes()));
         }
+        client.deliver(messages.iter(), &self.deflater);
     }
 
     fn tick(&self, now: Instant) {
         let limits = self.hub.limits();
         for (_, client) in &*self.clients.borrow() {
-            client.check_deadline(now);
-            if !client.is_open() {
-                continue;
-            }
-            if now.duration_since(client.heard.get()) >= limits.silence_max {
-                tracing::debug!(address = ?client.address, "a client is silent and dropped");
-                client.drop_now();
-            } else if now.duration_since(client.pinged.get()) >= limits.ping_interval {
-                client.pinged.set(now);
-                client.send(frame::ping());
-            }
+            client.tick(now, limits.ping_interval, limits.silence_max);
         }
+        self.log.borrow_mut().expire(now);
     }
 
-    fn close_all(&self) {
-        for (_, client) in &*self.clients.borrow() {
-            client.close(frame::close::GOING_AWAY, "the server is stopping");
+    async fn close_all(self: Rc<Self>) {
+        let clients: Vec<_> = self
+            .clients
+            .borrow()
+            .iter()
+            .map(|(_, client)| Rc::downgrade(client))
+            .collect();
+        for batch in clients.chunks(CLOSE_BATCH) {
+            for client in batch.iter().filter_map(std::rc::Weak::upgrade) {
+                client.close(close::GOING_AWAY, "the server is stopping");
+            }
+            sleep(CLOSE_PAUSE).await;
         }
     }
 }
 
-/// Frames as one run of bytes, which every client then gets with one plain write.
-fn join(frames: &[Bytes]) -> Bytes {
-    if let [one] = frames {
-        return one.clone();
+/// Several messages as one run of bytes, which every client of a group then gets with one plain
+/// write.
+fn join<'a>(mut parts: impl ExactSizeIterator<Item = &'a Bytes> + Clone) -> Bytes {
+    if parts.len() == 1 {
+        return parts.next().cloned().unwrap_or_default();
     }
-    let mut joined = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
-    for frame in frames {
-        joined.extend_from_slice(frame);
+    let mut joined = BytesMut::with_capacity(parts.clone().map(Bytes::len).sum());
+    for part in parts {
+        joined.extend_from_slice(part);
     }
     joined.freeze()
 }

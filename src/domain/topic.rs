@@ -45,7 +45,7 @@ impl Topic {
 }
 
 /// Topics of one client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct TopicSet(u8);
 
 impl TopicSet {

@@ -1,10 +1,11 @@
 //! The whole route table.
 
+use super::client_address::TrustedProxies;
 use super::origin::AllowedOrigins;
 use super::problem::Problem;
 use super::request_id::RequestIds;
 use super::{health, pages};
-use crate::broadcast::Hub;
+use crate::broadcast::{self, Hub};
 use crate::clock::Clock;
 use crate::ingest::{self, body::BodyReader};
 use crate::pipeline::Pipeline;
@@ -14,6 +15,7 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Responder};
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ pub struct Services {
     pub store: Store,
     pub hub: Hub,
     pub origins: AllowedOrigins,
+    pub trusted_proxies: TrustedProxies,
+    pub metrics: PrometheusHandle,
     pub request_ids: RequestIds,
     pub shutdown: Shutdown,
     pub pages_dir: PathBuf,
@@ -46,6 +50,8 @@ pub fn routes(services: &Services, app: &mut ServiceConfig) {
         .service(health::resource("/health", health::health))
         .service(health::resource("/health/live", health::live))
         .service(health::resource("/health/ready", health::ready))
+        .service(web::resource("/api/events").route(web::get().to(broadcast::events)))
+        .service(web::resource("/metrics").route(web::get().to(metrics)))
         .service(web::resource("/ws/stats").route(web::get().to(ws_stats)))
         .service(web::resource("/ws").to(upgrade_required))
         .service(web::scope("/api").default_service(web::to(not_found)))
@@ -60,9 +66,17 @@ async fn not_found() -> Result<HttpResponse, Problem> {
 
 /// Requests that do upgrade never come here: see `broadcast::handshake`.
 async fn upgrade_required() -> Result<HttpResponse, Problem> {
-    Err(crate::broadcast::upgrade_required())
+    Err(broadcast::upgrade_required())
 }
 
 async fn ws_stats(services: web::Data<Services>) -> impl Responder {
     web::Json(services.hub.stats())
+}
+
+/// What operators watch, as Prometheus reads it.
+async fn metrics(services: web::Data<Services>) -> impl Responder {
+    crate::metrics::update(&services.hub, &services.store);
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(services.metrics.render())
 }

@@ -7,16 +7,20 @@
 
 mod directory;
 pub mod engine;
+mod notice;
 mod plan;
 mod queue;
 mod sqlite;
+mod stream_id;
 mod writer;
 
 pub use directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey};
 pub use engine::{Bucket, HistoryQuery, HistoryRow, RoomMeans, StoreError};
+pub use notice::{Notice, Published};
 pub use plan::RegistryLimits;
 pub use queue::{AppendError, WriteQueue};
 pub use sqlite::SqliteEngine;
+pub use stream_id::{StreamId, StreamIdError};
 pub use writer::{Publish, Writer};
 
 use crate::domain::{Place, Quantity, Reading, Timestamp};
@@ -55,21 +59,6 @@ pub struct Stored {
     pub scored: Arc<ScoredReading>,
     /// Older than the newest reading of its sensor.
     pub late: bool,
-}
-
-/// Position in the stream of stored readings; grows for ever, across restarts too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct StreamId {
-    /// Number of this start of the server.
-    pub epoch: u64,
-    /// Number of the message since then.
-    pub sequence: u64,
-}
-
-impl std::fmt::Display for StreamId {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}-{}", self.epoch, self.sequence)
-    }
 }
 
 /// How far room averages may lag behind, so that many pages asking at once cost one query.
@@ -130,6 +119,15 @@ impl Store {
         let means = Arc::new(self.engine.room_means(&windows, now).await?);
         *kept = Some((now, Arc::clone(&means)));
         Ok(means)
+    }
+
+    pub async fn replay(
+        &self,
+        _a: StreamId,
+        _b: StreamId,
+        _c: u32,
+    ) -> Result<Option<Vec<Stored>>, StoreError> {
+        Ok(None)
     }
 
     /// Where the stream of stored readings is.

@@ -56,6 +56,10 @@ impl WriteQueue {
         )
     }
 
+    pub fn announce(&self, _notice: super::Notice) -> Result<(), AppendError> {
+        Ok(())
+    }
+
     /// Waits until the readings are durable and says what became of each, in order.
     ///
     /// Not waiting for the answer does not take the readings back.

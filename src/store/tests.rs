@@ -20,8 +20,14 @@ const LIMITS: RegistryLimits = RegistryLimits {
 struct Published(SyncMutex<Vec<Stored>>);
 
 impl Publish for Published {
-    fn publish(&self, stored: Vec<Stored>) -> BoxFuture<'_, ()> {
-        self.0.lock().extend(stored);
+    fn publish(&self, stored: Vec<super::Published>) -> BoxFuture<'_, ()> {
+        self.0.lock().extend(stored.into_iter().filter_map(|it| {
+            if let super::Published::Measurement(it) = it {
+                Some(it)
+            } else {
+                None
+            }
+        }));
         Box::pin(std::future::ready(()))
     }
 }

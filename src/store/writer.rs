@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 /// Told of every stored reading, in order, after it is durable. While it waits, so does the writer.
 pub trait Publish: std::fmt::Debug + Send + Sync {
-    fn publish(&self, stored: Vec<Stored>) -> BoxFuture<'_, ()>;
+    fn publish(&self, stored: Vec<super::Published>) -> BoxFuture<'_, ()>;
 }
 
 /// See the module.
@@ -111,7 +111,14 @@ impl Writer {
             match self.commit(chunk).await {
                 Ok((outcomes, stored)) => {
                     if !stored.is_empty() {
-                        self.publisher.publish(stored).await;
+                        self.publisher
+                            .publish(
+                                stored
+                                    .into_iter()
+                                    .map(super::Published::Measurement)
+                                    .collect(),
+                            )
+                            .await;
                     }
                     for (position, outcome) in positions.into_iter().zip(outcomes) {
                         if let Ok(outcomes) = &mut results[position] {

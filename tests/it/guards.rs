@@ -138,7 +138,13 @@ async fn pass_on(server: &Server, reader: &mut Socket, number: &mut u32) {
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_dropped_and_holds_up_nobody() {
-    let server = Server::with(&[("IAQ_WS_QUEUE_BYTES_MAX", "65536"), ("IAQ_WORKERS", "1")]);
+    let server = Server::with(&[
+        ("IAQ_WS_QUEUE_BYTES_MAX", "65536"),
+        ("IAQ_WS_THREADS", "1"),
+        ("IAQ_REPLAY_MESSAGES", "100"),
+        ("IAQ_WS_PING_INTERVAL", "1s"),
+        ("IAQ_WS_SILENCE_MAX", "3s"),
+    ]);
     let mut reader = server.watch("").await;
     let mut number = 0;
     // The database fills its cache before anything is measured.
@@ -159,25 +165,60 @@ async fn a_client_that_never_reads_is_dropped_and_holds_up_nobody() {
     assert!(server.peak_kib() < before + GROWTH_KIB_MAX);
 }
 
-#[tokio::test]
-async fn a_client_that_reads_too_late_is_told_with_1013() {
-    let server = Server::with(&[("IAQ_WS_QUEUE_BYTES_MAX", "65536")]);
-    let mut late = Wire::upgraded(narrow(&server).await).await;
-    // Larger than all buffers between the two, in one request so that all of it waits at once.
-    let batch = long_readings(0, 5000).to_string();
+/// A batch whose messages are larger than all buffers between server and client.
+async fn post_much(server: &Server, sensor: impl Fn(u32) -> String) {
+    let mut batch = long_readings(0, 5000);
+    for (number, reading) in (0..).zip(batch.as_array_mut().unwrap()) {
+        reading["sensor_id"] = sensor(number).into();
+    }
     let mut body = GzEncoder::new(Vec::new(), Compression::fast());
-    body.write_all(batch.as_bytes()).unwrap();
+    body.write_all(batch.to_string().as_bytes()).unwrap();
     let post = client()
         .post(server.url("/api/ingest"))
-        .header("content-type", "application/json");
-    let post = post
+        .header("content-type", "application/json")
         .header("content-encoding", "gzip")
         .body(body.finish().unwrap());
     assert_eq!(post.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_slow_client_gets_the_latest_of_each_sensor_and_is_told_how_many_were_left_out() {
+    let server = Server::with(&[("IAQ_WS_QUEUE_BYTES_MAX", "65536")]);
+    let mut late = Wire::upgraded(narrow(&server).await).await;
+    post_much(&server, |number| format!("s{}", number % 3)).await;
+    let (mut seen, mut left_out, mut previous) = (0, 0, None);
+    while previous != Some(4999) {
+        let (kind, payload) = late.frame().await;
+        assert_eq!(kind, TEXT);
+        let message: Value = serde_json::from_slice(&payload).unwrap();
+        if message["type"] == "conflated" {
+            left_out += message["count"].as_u64().unwrap();
+            continue;
+        }
+        seen += 1;
+        let number = message["co2"].as_u64();
+        assert!(number > previous, "in the order stored");
+        previous = number;
+    }
+    assert!(left_out > 0, "the queue was never full");
+    assert_eq!(seen + left_out, 5000, "every one is sent or counted");
+    let metrics = server.get("/metrics").await.text().await.unwrap();
+    let counted = format!("iaqverse_broadcast_conflated_total {left_out}\n");
+    assert!(metrics.contains(&counted), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_client_whose_queue_stays_full_is_closed_with_1013() {
+    let server = Server::with(&[("IAQ_WS_QUEUE_BYTES_MAX", "65536")]);
+    let mut late = Wire::upgraded(narrow(&server).await).await;
+    // No two of one sensor, so none can take another's place.
+    post_much(&server, |number| format!("s{number}")).await;
     for number in 0..5000 {
         let (kind, payload) = late.frame().await;
         if kind == CLOSE {
             assert_eq!(payload[..2], 1013_u16.to_be_bytes());
+            let metrics = server.get("/metrics").await.text().await.unwrap();
+            assert!(metrics.contains("iaqverse_broadcast_slow_clients_closed_total 1\n"));
             return;
         }
         let message: Value = serde_json::from_slice(&payload).unwrap();

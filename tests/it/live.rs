@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 /// One worker delivers to all its clients before it does anything else, so what one client has
 /// received every other one has been sent.
-const ONE_WORKER: (&str, &str) = ("IAQ_WORKERS", "1");
+const TALKATIVE: (&str, &str) = ("IAQ_WS_COMMANDS_PER_SECOND", "0");
+const ONE_SHARD: (&str, &str) = ("IAQ_WS_THREADS", "1");
 
 /// A reading of `sensor` with a number in it, later than those with lower numbers.
 fn numbered(sensor: &str, number: u32) -> Value {
@@ -51,7 +52,7 @@ async fn ask(socket: &mut Socket, command: &Value) -> Value {
 
 #[tokio::test]
 async fn the_welcome_says_what_is_subscribed_where_the_stream_is_and_which_node_it_is() {
-    let server = Server::with(&[ONE_WORKER]);
+    let server = Server::with(&[ONE_SHARD]);
     let mut watcher = server.watch("").await;
     server.accept(&example("2025-11-19T10:05:00Z")).await;
     let measurement = watcher.next().await;
@@ -228,7 +229,7 @@ async fn a_late_reading_says_so_and_is_not_in_the_snapshot() {
 
 #[tokio::test]
 async fn unsubscribing_stops_what_was_subscribed_filtered_or_not() {
-    let server = Server::with(&[ONE_WORKER]);
+    let server = Server::with(&[ONE_SHARD]);
     let mut witness = server.watch("").await;
     let mut socket = server.watch("?topics=measurements").await;
     let filtered =
@@ -259,7 +260,7 @@ async fn unsubscribing_stops_what_was_subscribed_filtered_or_not() {
 
 #[tokio::test]
 async fn measurements_do_not_reach_who_wants_something_else() {
-    let server = Server::with(&[ONE_WORKER]);
+    let server = Server::with(&[ONE_SHARD]);
     let mut witness = server.watch("").await;
     let mut socket = server
         .watch("?topics=predictions,actions,alerts,modules,system")
@@ -300,7 +301,7 @@ async fn a_filter_chooses_what_comes_live_and_in_the_snapshot(
     #[case] wanted: &[u32],
     #[values("measurements", "all")] topic: &str,
 ) {
-    let server = Server::with(&[ONE_WORKER]);
+    let server = Server::with(&[ONE_SHARD]);
     let mut witness = server.watch("").await;
     let mut live = server.watch("?topics=alerts").await;
     let mut command = json!({"type": "subscribe", "topics": [topic], "filter": filter});
@@ -328,7 +329,7 @@ async fn a_filter_chooses_what_comes_live_and_in_the_snapshot(
 
 #[tokio::test]
 async fn filters_add_up_and_an_open_subscription_takes_their_place() {
-    let server = Server::with(&[ONE_WORKER]);
+    let server = Server::with(&[ONE_SHARD]);
     let mut witness = server.watch("").await;
     let mut socket = server.watch("?topics=alerts").await;
     for sensor in ["s1", "s3"] {
@@ -351,7 +352,7 @@ async fn filters_add_up_and_an_open_subscription_takes_their_place() {
 
 #[tokio::test]
 async fn a_connection_may_have_32_filters_and_keeps_them_when_it_asks_for_more() {
-    let server = Server::start();
+    let server = Server::with(&[TALKATIVE]);
     let mut socket = server.watch("?topics=alerts").await;
     for each in 1..=33 {
         let filter = json!({"sensor_id": format!("s{each}")});
@@ -371,7 +372,7 @@ async fn a_connection_may_have_32_filters_and_keeps_them_when_it_asks_for_more()
 
 #[tokio::test]
 async fn asking_again_for_a_filter_it_has_takes_no_room() {
-    let server = Server::start();
+    let server = Server::with(&[TALKATIVE]);
     let mut socket = server.watch("?topics=alerts").await;
     for each in (1..=32).chain(1..=32) {
         let filter = json!({"sensor_id": format!("s{each}")});
@@ -386,7 +387,7 @@ async fn asking_again_for_a_filter_it_has_takes_no_room() {
 
 #[tokio::test]
 async fn a_snapshot_is_one_frame_with_the_latest_of_each_sensor() {
-    let server = Server::with(&[ONE_WORKER]);
+    let server = Server::with(&[ONE_SHARD]);
     let mut witness = server.watch("").await;
     let mut latest = Vec::new();
     for (sensor, each) in [("a", 1), ("b", 2), ("a", 3)] {
@@ -477,7 +478,7 @@ async fn a_snapshot_and_the_live_messages_after_it_have_no_gap_and_no_repeat() {
 
 #[tokio::test]
 async fn asking_for_a_snapshot_takes_nothing_from_what_was_subscribed_before() {
-    let server = Server::start();
+    let server = Server::with(&[TALKATIVE]);
     let watchers = (0..8).map(|_| async {
         let mut socket = server.watch("?topics=measurements").await;
         let other = json!({"type": "subscribe", "topics": ["measurements"],
@@ -497,7 +498,7 @@ async fn asking_for_a_snapshot_takes_nothing_from_what_was_subscribed_before() {
 
 #[tokio::test]
 async fn who_comes_back_is_told_whether_anything_was_missed() {
-    let server = Server::with(&[ONE_WORKER]);
+    let server = Server::with(&[ONE_SHARD]);
     let mut socket = server.watch("").await;
     server.accept(&numbered("a", 1)).await;
     let seen = socket.next().await["id"].clone();
@@ -622,13 +623,13 @@ async fn metrics_come_at_once_when_asked_for() {
 #[case::unknown_type(r#"{"type":"dance"}"#, "unknown_type")]
 #[case::unknown_topic(r#"{"type":"subscribe","topics":["all","weather"]}"#, "unknown_topic")]
 #[case::unknown_topic_left(r#"{"type":"unsubscribe","topics":["weather"]}"#, "unknown_topic")]
-#[case::max_hz(r#"{"type":"subscribe","topics":["all"],"max_hz":1}"#, "unsupported")]
+#[case::max_hz(r#"{"type":"subscribe","topics":["all"],"max_hz":-1}"#, "bad_json")]
 #[tokio::test]
 async fn what_makes_no_sense_is_answered_and_changes_nothing(
     #[case] text: &str,
     #[case] code: &str,
 ) {
-    let server = Server::with(&[ONE_WORKER]);
+    let server = Server::with(&[ONE_SHARD]);
     let mut witness = server.watch("").await;
     let mut socket = server.watch("?topics=alerts").await;
     socket.0.send(Message::text(text)).await.unwrap();
@@ -686,7 +687,7 @@ async fn a_message_in_fragments_with_a_ping_between_is_one_message() {
 
 #[tokio::test]
 async fn frames_are_understood_however_they_are_cut() {
-    let server = Server::start();
+    let server = Server::with(&[TALKATIVE]);
     let mut wire = Wire::over(server.connect().await);
     wire.stream.set_nodelay(true).unwrap();
     // The first frame is sent right behind the handshake, before its answer is known.

@@ -1,5 +1,7 @@
 //! The codec against the rules of RFC 6455 and against any cut of the byte stream.
 
+use super::decode::unmask;
+use super::encode::frame;
 use super::*;
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
@@ -9,7 +11,7 @@ const MAX: usize = 64 * 1024;
 
 /// A frame as a client sends it.
 fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let unmasked = encode(first & 0x0f, payload);
+    let unmasked = frame(first, payload);
     let mask = [0x12, 0x34, 0x56, 0x78];
     let mut frame = vec![first, unmasked[1] | MASKED];
     frame.extend_from_slice(&unmasked[2..unmasked.len() - payload.len()]);
@@ -21,9 +23,16 @@ fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn decode(bytes: &[u8]) -> Result<Vec<Frame>, FrameError> {
-    let mut decoder = Decoder::new(MAX);
-    decoder.feed(bytes);
-    std::iter::from_fn(|| decoder.next_frame().transpose()).collect()
+    decode_all(&mut Decoder::new(MAX, true), bytes)
+}
+
+fn decode_all(decoder: &mut Decoder, mut bytes: &[u8]) -> Result<Vec<Frame>, FrameError> {
+    let mut inflater = Inflater::default();
+    std::iter::from_fn(|| decoder.decode(&mut bytes, &mut inflater).transpose()).collect()
+}
+
+fn compressed_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    client_frame(first | COMPRESSED, &Deflater::default().deflate(payload))
 }
 
 #[test]
@@ -60,8 +69,50 @@ fn fragments_make_one_message_with_control_frames_between() {
     );
 }
 
+#[test]
+fn compressed_messages_are_expanded_whole_or_in_fragments() {
+    let mut bytes = compressed_frame(FIN | TEXT, "température ".repeat(50).as_bytes());
+    let deflated = Deflater::default().deflate(b"abcabcabc");
+    let (a, b) = deflated.split_at(2);
+    bytes.extend(client_frame(COMPRESSED | TEXT, a));
+    bytes.extend(client_frame(FIN | PING, b""));
+    bytes.extend(client_frame(FIN | CONTINUATION, b));
+    assert_eq!(
+        decode(&bytes).unwrap(),
+        [
+            Frame::Text("température ".repeat(50)),
+            Frame::Ping(Bytes::new()),
+            Frame::Text("abcabcabc".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn compression_that_was_not_agreed_on_is_a_violation() {
+    let bytes = compressed_frame(FIN | TEXT, b"x");
+    let error = decode_all(&mut Decoder::new(MAX, false), &bytes).unwrap_err();
+    assert_eq!(error.close_code(), 1002);
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_before_its_end() {
+    let bytes = client_frame(
+        TEXT,
+        &[0xce, 0xba, 0xe1, 0xbd, 0xb9, 0xf4, 0x90, 0x80, 0x80],
+    );
+    let mut decoder = Decoder::new(MAX, false);
+    // Up to the first byte that no UTF-8 has at its place: the frame is not complete yet.
+    let error = decode_all(&mut decoder, &bytes[..bytes.len() - 2]).unwrap_err();
+    assert_eq!(error, FrameError::NotUtf8);
+}
+
 #[rstest]
-#[case::reserved_bit(client_frame(FIN | 0x40 | TEXT, b"x"), 1002)]
+#[case::reserved_bit(client_frame(FIN | 0x20 | TEXT, b"x"), 1002)]
+#[case::compressed_ping(client_frame(FIN | COMPRESSED | PING, b"x"), 1002)]
+#[case::compressed_continuation([client_frame(TEXT, b"x"), client_frame(FIN | COMPRESSED | CONTINUATION, b"x")].concat(), 1002)]
+#[case::compressed_not_utf8(compressed_frame(FIN | TEXT, &[0xff]), 1007)]
+#[case::not_deflate(client_frame(FIN | COMPRESSED | TEXT, &[0xff]), 1007)]
+#[case::compressed_too_big(compressed_frame(FIN | TEXT, &vec![b'x'; MAX + 1]), 1009)]
 #[case::unmasked(text(b"x").to_vec(), 1002)]
 #[case::unknown_opcode(client_frame(FIN | 0x3, b"x"), 1002)]
 #[case::unknown_control(client_frame(FIN | 0xB, b"x"), 1002)]
@@ -86,24 +137,15 @@ fn violations_have_their_close_code(#[case] bytes: Vec<u8>, #[case] code: u16) {
 fn a_frame_that_declares_too_much_is_refused_at_its_header() {
     let mut header = vec![FIN | BINARY, MASKED | 127];
     header.extend_from_slice(&(1_u64 << 40).to_be_bytes());
-    let mut decoder = Decoder::new(MAX);
-    decoder.feed(&header);
+    let mut decoder = Decoder::new(MAX, false);
     assert!(matches!(
-        decoder.next_frame(),
+        decode_all(&mut decoder, &header),
         Err(FrameError::TooBig { .. })
     ));
     assert!(
-        decoder.received.capacity() < 1024,
+        format!("{decoder:?}").contains("message: None"),
         "nothing is reserved for what will not come"
     );
-}
-
-#[test]
-fn a_decoder_without_a_partial_frame_holds_no_buffer() {
-    let mut decoder = Decoder::new(MAX);
-    decoder.feed(&client_frame(FIN | TEXT, &[b'x'; 5000]));
-    assert!(decoder.next_frame().unwrap().is_some());
-    assert_eq!(decoder.received.capacity(), 0);
 }
 
 #[rstest]
@@ -132,6 +174,7 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|payload| client_frame(FIN | BINARY, &payload)),
         prop::collection::vec(any::<u8>(), 0..125)
             .prop_map(|payload| client_frame(FIN | PING, &payload)),
+        "\\PC{0,200}".prop_map(|text| compressed_frame(FIN | TEXT, text.as_bytes())),
         (payload.clone(), payload).prop_map(|(a, b)| {
             [
                 client_frame(BINARY, &a),
@@ -149,14 +192,13 @@ proptest! {
         cuts in prop::collection::vec(1..64_usize, 1..40),
     ) {
         let bytes = frames.concat();
-        let mut decoder = Decoder::new(MAX);
+        let mut decoder = Decoder::new(MAX, true);
         let mut got = Vec::new();
         let mut rest = &bytes[..];
         for cut in cuts.into_iter().cycle() {
             if rest.is_empty() { break }
             let (now, later) = rest.split_at(cut.min(rest.len()));
-            decoder.feed(now);
-            while let Some(frame) = decoder.next_frame().unwrap() { got.push(frame) }
+            got.extend(decode_all(&mut decoder, now).unwrap());
             rest = later;
         }
         prop_assert_eq!(got, decode(&bytes).unwrap());

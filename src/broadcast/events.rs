@@ -1,0 +1,188 @@
+//! The stream as server-sent events: for networks that let no WebSocket through.
+//!
+//! The same messages from the same shards; only the way out differs. The stream goes one way, so
+//! everything a client wants is in its request.
+
+use super::client::Client;
+use super::encoding::{Encoding, event};
+use super::filter::Filter;
+use super::hub::Seat;
+use super::interest::Interest;
+use super::protocol::{self, Subscription};
+use super::session::names;
+use super::shard::Shard;
+use super::sink::Sink;
+use super::subscribe::subscribe;
+use crate::domain::{Topic, TopicSet};
+use crate::http::{Problem, Services};
+use crate::validate::FieldError;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::stream;
+use rand::Rng;
+use std::net::IpAddr;
+use std::rc::Rc;
+use tokio::sync::mpsc;
+
+/// A client that waits to be served by a shard.
+#[derive(Debug)]
+pub(super) struct EventStream {
+    body: mpsc::Sender<Bytes>,
+    seat: Seat,
+    wanted: Subscription,
+    address: Option<IpAddr>,
+    request_id: Box<str>,
+}
+
+/// Writes that may wait between a shard and the response; more wait in the client's queue, where
+/// they are bounded in bytes.
+const BODY_WRITES_MAX: usize = 2;
+/// A browser whose stream broke comes back after a random time within these.
+const RETRY_MS: std::ops::RangeInclusive<u32> = 1000..=5000;
+/// Sent by browsers that come back.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// `GET /api/events?topics=&enseigne=&salle=&sensor_id=&snapshot=&since=&max_hz=`: one unnamed event
+/// for each message, with the JSON that the WebSocket carries as its data. `Last-Event-ID` has the
+/// meaning of `since`.
+pub async fn events(
+    request: HttpRequest,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let wanted = subscription(&request)?;
+    let hub = &services.hub;
+    if hub.shutdown().has_begun() {
+        return Err(Problem::unavailable("stopping", "the server is stopping"));
+    }
+    let address = services
+        .trusted_proxies
+        .client(request.peer_addr(), request.headers());
+    let seat = hub
+        .admit(address)
+        .ok_or_else(|| Problem::unavailable("server_full", "too many clients are connected"))?;
+    let (body, parts) = mpsc::channel(BODY_WRITES_MAX);
+    let stream = EventStream {
+        body,
+        seat,
+        wanted,
+        address,
+        request_id: services.request_ids.of(request.headers()).into(),
+    };
+    hub.serve_events(Box::new(stream)).await;
+    let body = stream::unfold(parts, async |mut parts| {
+        let part = parts.recv().await?;
+        Some((Ok::<_, actix_web::Error>(part), parts))
+    });
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        // nginx would gather events otherwise.
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(body))
+}
+
+fn subscription(request: &HttpRequest) -> Result<Subscription, Problem> {
+    let invalid = |name: &str, error: protocol::CommandError| {
+        let error = FieldError::new(format!("/{name}"), error.code, error.detail);
+        Problem::invalid("invalid_parameters", "Invalid parameters", vec![error])
+    };
+    let mut wanted = Subscription::default();
+    let mut filter = Filter::default();
+    let mut names = Vec::new();
+    for (key, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+        match &*key {
+            "topics" => names.extend(value.split(',').map(|name| name.trim().to_owned())),
+            "enseigne" => filter.enseigne = Some(value.into()),
+            "salle" => filter.salle = Some(value.into()),
+            "sensor_id" => filter.sensor_id = Some(value.into()),
+            "snapshot" => wanted.snapshot = matches!(&*value, "true" | "1"),
+            "since" => wanted.since = Some(value.into_owned()),
+            "max_hz" => {
+                let interval = protocol::interval(value.parse().unwrap_or(f64::NAN));
+                wanted.interval = Some(interval.map_err(|error| invalid("max_hz", error))?);
+            }
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    wanted.topics = if names.is_empty() {
+        vec![Topic::All]
+    } else {
+        protocol::topics(&names).map_err(|error| invalid("topics", error))?
+    };
+    wanted.filter = protocol::checked_filter(filter).map_err(|error| invalid("filter", error))?;
+    if let Some(last) = request.headers().get(LAST_EVENT_ID) {
+        wanted.since = last.to_str().ok().map(str::to_owned).or(wanted.since);
+    }
+    Ok(wanted)
+}
+
+/// Serves a stream until it ends.
+pub(super) async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
+    let EventStream {
+        body,
+        seat,
+        wanted,
+        address,
+        request_id,
+    } = *stream;
+    let hub = shard.hub.clone();
+    let ended = body.clone();
+    let client = Rc::new(Client::new(
+        Sink::Body(body),
+        address,
+        Interest::new(TopicSet::EMPTY, Encoding::Events),
+        hub.limits().queue_bytes_max,
+    ));
+    let topics: TopicSet = wanted.topics.iter().copied().collect();
+    let key = shard.join(Rc::clone(&client));
+    let retry = format!("retry: {}\n\n", rand::rng().random_range(RETRY_MS));
+    client.send(retry.into());
+    let position = shard.position();
+    let welcome = protocol::welcome(topics, &position, hub.node(), hub.clock().now());
+    // Who comes back keeps its last id until it has got what it missed.
+    let id = wanted.since.is_none().then_some(position);
+    client.send(event(id, welcome.as_bytes()));
+    tracing::info!(
+        total = hub.stats().active_connections,
+        topics = ?names(topics),
+        ?address,
+        request_id,
+        "event stream opened"
+    );
+    subscribe(&shard, key, &client, wanted, || {});
+    if hub.shutdown().has_begun() {
+        client.drop_now();
+    }
+    serve(&client, &ended).await;
+
+    shard.leave(key);
+    drop((client, seat));
+    tracing::info!(
+        total = hub.stats().active_connections,
+        topics = ?names(topics),
+        ?address,
+        request_id,
+        "event stream closed"
+    );
+}
+
+async fn serve(client: &Client, body: &mpsc::Sender<Bytes>) {
+    loop {
+        if client.is_gone() || client.is_closing() && !client.has_backlog() {
+            return;
+        }
+        tokio::select! {
+            room = body.reserve(), if client.has_backlog() => {
+                if room.is_err() {
+                    return;
+                }
+                drop(room);
+                client.flush_waiting();
+            }
+            () = body.closed() => return,
+            () = client.woken.notified() => {}
+        }
+    }
+}

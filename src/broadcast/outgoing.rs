@@ -1,0 +1,134 @@
+//! A message on its way to every client that wants it.
+
+use super::encoding::{Encoded, Encoding};
+use super::filter::Subject;
+use super::frame::Deflater;
+use super::message;
+use crate::domain::{PlaceName, SensorId, Timestamp, Topic};
+use crate::store::{Published, StreamId};
+use bytes::Bytes;
+use std::cell::RefCell;
+use tokio::time::Instant;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) id: StreamId,
+    pub(super) topic: Topic,
+    pub(super) published_at: Instant,
+    content: Published,
+    /// Filled by whoever needs it first, and not at all when nobody listens.
+    encoded: Encoded,
+}
+
+impl Outgoing {
+    pub(super) fn new(content: Published, published_at: Instant) -> Self {
+        let (id, topic) = match &content {
+            Published::Measurement(stored) => (stored.id, Topic::Measurements),
+            Published::Notice { id, notice } => (*id, notice.topic),
+        };
+        Self {
+            id,
+            topic,
+            published_at,
+            content,
+            encoded: Encoded::default(),
+        }
+    }
+
+    pub(super) fn subject(&self) -> Subject<'_> {
+        match &self.content {
+            Published::Measurement(stored) => Subject {
+                site: Some(stored.place.site.as_str()),
+                room: Some(stored.place.room.as_str()),
+                sensor: Some(stored.scored.reading.sensor.as_str()),
+            },
+            Published::Notice { notice, .. } => Subject {
+                site: notice.site.as_ref().map(PlaceName::as_str),
+                room: notice.room.as_ref().map(PlaceName::as_str),
+                sensor: notice.sensor.as_ref().map(SensorId::as_str),
+            },
+        }
+    }
+
+    /// Whose measurement this is, and of when; `None` for messages that must not be replaced by
+    /// later ones.
+    pub(super) fn measured(&self) -> Option<(&SensorId, Timestamp)> {
+        match &self.content {
+            Published::Measurement(stored) => {
+                let reading = &stored.scored.reading;
+                Some((&reading.sensor, reading.observed_at))
+            }
+            Published::Notice { .. } => None,
+        }
+    }
+
+    /// The complete bytes to send.
+    pub(super) fn encoded(&self, encoding: Encoding, deflater: &RefCell<Deflater>) -> &Bytes {
+        let json = || message::published(&self.content);
+        self.encoded.get(encoding, self.id, deflater, json)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod test_support {
+    use super::*;
+    use crate::domain::{Place, Reading, Values};
+    use crate::score::Profile;
+    use crate::store::{Notice, ScoredReading, Stored};
+    use std::sync::Arc;
+
+    pub(in crate::broadcast) fn id(sequence: u64) -> StreamId {
+        StreamId { epoch: 1, sequence }
+    }
+
+    /// A message of `topic` about nothing in particular.
+    pub(in crate::broadcast) fn notice(id: StreamId, topic: Topic) -> Outgoing {
+        let notice = Notice {
+            topic,
+            kind: "test",
+            site: None,
+            room: None,
+            sensor: None,
+            body: serde_json::Map::new(),
+        };
+        let content = Published::Notice {
+            id,
+            notice: Arc::new(notice),
+        };
+        Outgoing::new(content, Instant::now())
+    }
+
+    /// A measurement of `sensor` in a room, taken `second` seconds after some moment.
+    pub(in crate::broadcast) fn measurement(
+        sequence: u64,
+        [site, room, sensor]: [&str; 3],
+        second: i64,
+    ) -> Arc<Outgoing> {
+        let values = Values::default();
+        let stored = Stored {
+            id: id(sequence),
+            place: Arc::new(Place {
+                site: PlaceName::parse(site).unwrap(),
+                room: PlaceName::parse(room).unwrap(),
+            }),
+            scored: Arc::new(ScoredReading {
+                assessment: Profile::Iaqverse.assess(&values),
+                reading: Reading {
+                    sensor: SensorId::parse(sensor).unwrap(),
+                    site: None,
+                    room: None,
+                    observed_at: Timestamp::from_millis(second * 1000),
+                    values,
+                    extras: crate::domain::Extras::default(),
+                    tvoc_unit_assumed: false,
+                },
+            }),
+            late: false,
+        };
+        Arc::new(Outgoing::new(
+            Published::Measurement(stored),
+            Instant::now(),
+        ))
+    }
+}

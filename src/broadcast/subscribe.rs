@@ -1,0 +1,212 @@
+//! The beginning of a subscription: snapshot or replay, then live, with no gap and no repeat.
+//!
+//! Everything that decides happens on the shard's thread between two messages, so what the client
+//! gets first ends exactly where live begins. A replay comes from the shard's log. What is older
+//! comes from the store, which has every measurement before anybody was told of it; that takes a
+//! while, and what was published meanwhile is in the log.
+
+use super::client::Client;
+use super::index::ClientKey;
+use super::outgoing::Outgoing;
+use super::protocol::{self, Subscription};
+use super::shard::Shard;
+use crate::domain::{Topic, TopicSet};
+use crate::store::{Published, StreamId};
+use bytes::Bytes;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout};
+
+/// Most messages replayed from the store; who has missed more gets a snapshot.
+const STORE_REPLAY_MESSAGES_MAX: usize = 10_000;
+/// Rows asked of the store at once.
+const PAGE_ROWS: u32 = 1000;
+/// How long a client waits for others to have taken their replays.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// A subscription that is about to begin.
+struct Beginning {
+    shard: Rc<Shard>,
+    key: ClientKey,
+    client: Rc<Client>,
+    wanted: Subscription,
+    /// Called once live has begun.
+    begun: Box<dyn FnOnce()>,
+}
+
+/// What the client gets before live, and whether with it nothing is missing.
+enum Catchup {
+    Nothing,
+    Snapshot(Bytes),
+    Replay(Vec<Arc<Outgoing>>, Option<Arc<OwnedSemaphorePermit>>),
+}
+
+/// Begins a subscription, at once or as soon as the stream has come to where it starts.
+pub(super) fn subscribe(
+    shard: &Rc<Shard>,
+    key: ClientKey,
+    client: &Rc<Client>,
+    wanted: Subscription,
+    begun: impl FnOnce() + 'static,
+) {
+    let beginning = Beginning {
+        shard: Rc::clone(shard),
+        key,
+        client: Rc::clone(client),
+        wanted,
+        begun: Box::new(begun),
+    };
+    let since: Option<StreamId> = beginning
+        .wanted
+        .since
+        .as_deref()
+        .and_then(|since| since.parse().ok())
+        .filter(|since| *since <= shard.hub.position());
+    match since {
+        // The client may have seen on another shard what this one has not delivered yet.
+        Some(since) => shard.after(since, Box::new(move || beginning.resume(since))),
+        None => beginning.start_new(),
+    }
+}
+
+impl Beginning {
+    fn topics(&self) -> TopicSet {
+        self.wanted.topics.iter().copied().collect()
+    }
+
+    fn wants_measurements(&self) -> bool {
+        self.topics().wants(Topic::Measurements)
+    }
+
+    /// Begins without a past, or with one that nobody remembers.
+    fn start_new(self) {
+        let snapshot = self.wanted.snapshot || self.wanted.since.is_some();
+        if !(snapshot && self.wants_measurements()) {
+            return self.begin(false, Catchup::Nothing);
+        }
+        // The snapshot may be ahead of what this shard has delivered.
+        let snapshot = self.shard.hub.snapshot(&self.wanted.filter);
+        let bytes = snapshot.encoded(self.client.encoding, &self.shard.deflater);
+        let shard = Rc::clone(&self.shard);
+        shard.after(
+            snapshot.id,
+            Box::new(move || self.begin(false, Catchup::Snapshot(bytes))),
+        );
+    }
+
+    /// Goes on after the last message the client has seen.
+    fn resume(self, since: StreamId) {
+        let topics = self.topics();
+        if self.shard.log.borrow().is_complete(topics, since) {
+            let missed = self.missed(since);
+            return self.begin(true, Catchup::Replay(missed, None));
+        }
+        // Only measurements are stored.
+        if topics != TopicSet::EMPTY.with(Topic::Measurements) {
+            return self.start_new();
+        }
+        let shutdown = self.shard.hub.shutdown().clone();
+        shutdown.spawn(self.resume_from_store(since));
+    }
+
+    async fn resume_from_store(self, since: StreamId) {
+        let until = self.shard.position();
+        let Some((mut messages, permit)) = self.stored_messages(since, until).await else {
+            return self.start_new();
+        };
+        if !self.shard.log.borrow().is_complete(self.topics(), until) {
+            return self.start_new();
+        }
+        messages.extend(self.missed(until));
+        self.begin(true, Catchup::Replay(messages, Some(Arc::new(permit))));
+    }
+
+    /// What the log has after `since`, as far as it is wanted.
+    fn missed(&self, since: StreamId) -> Vec<Arc<Outgoing>> {
+        let mut messages = self.shard.log.borrow().after(self.topics(), since);
+        messages.retain(|message| self.wanted.filter.matches(message.subject()));
+        messages
+    }
+
+    /// The stored measurements with `since < id <= until`; `None` when not all of them are there, or
+    /// they are too many.
+    async fn stored_messages(
+        &self,
+        since: StreamId,
+        until: StreamId,
+    ) -> Option<(Vec<Arc<Outgoing>>, OwnedSemaphorePermit)> {
+        let hub = &self.shard.hub;
+        let replays = Arc::clone(hub.store_replays());
+        let permit = timeout(TURN_WAIT_MAX, replays.acquire_owned())
+            .await
+            .ok()?
+            .ok()?;
+        let mut messages = Vec::new();
+        let mut after = since;
+        while after < until {
+            let page = match hub.store().replay(after, until, PAGE_ROWS).await {
+                Ok(page) => page?,
+                Err(error) => {
+                    tracing::warn!(%error, "a replay could not be read");
+                    return None;
+                }
+            };
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            let outgoing = page
+                .into_iter()
+                .map(|stored| Outgoing::new(Published::Measurement(stored), Instant::now()))
+                .filter(|message| self.wanted.filter.matches(message.subject()));
+            messages.extend(outgoing.map(Arc::new));
+            if messages.len() > STORE_REPLAY_MESSAGES_MAX {
+                return None;
+            }
+        }
+        Some((messages, permit))
+    }
+
+    /// The moment live begins.
+    fn begin(self, recovered: bool, mut catchup: Catchup) {
+        if let Catchup::Replay(messages, _) = &mut catchup {
+            // What the client has got already, because it had subscribed to it before, is not missed.
+            let interest = self.client.interest.borrow();
+            let since = self.client.interest_since.get();
+            messages.retain(|message| {
+                message.id <= since || !interest.wants(message.topic, message.subject())
+            });
+        }
+        let Self {
+            shard,
+            key,
+            client,
+            wanted,
+            begun,
+        } = self;
+        if let Some(interval) = wanted.interval {
+            shard.set_pace(key, &client, interval);
+        }
+        shard.change_interest(key, &client, |interest| {
+            interest.add(&wanted.topics, &wanted.filter);
+        });
+        let replayed = match &catchup {
+            Catchup::Replay(messages, _) => messages.len(),
+            Catchup::Nothing | Catchup::Snapshot(_) => 0,
+        };
+        let answer = protocol::subscribed(&wanted.topics, recovered, replayed);
+        client.send(client.encoding.encode_short(answer.as_bytes()));
+        match catchup {
+            Catchup::Nothing => {}
+            Catchup::Snapshot(bytes) => client.catch_up(bytes, None),
+            Catchup::Replay(messages, permit) => {
+                for message in messages {
+                    let bytes = message.encoded(client.encoding, &shard.deflater);
+                    client.catch_up(bytes.clone(), permit.clone());
+                }
+            }
+        }
+        client.flush();
+        begun();
+    }
+}

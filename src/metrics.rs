@@ -1,0 +1,62 @@
+//! What is counted and measured, each with its meaning, and the way out to Prometheus.
+
+use crate::broadcast::Hub;
+use crate::store::Store;
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+/// Starts counting. Whoever starts a second time in one process gets a page of its own that stays
+/// empty: what counts is the first.
+pub fn start() -> Result<PrometheusHandle, BuildError> {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_ok() {
+        describe();
+    }
+    Ok(handle)
+}
+
+fn describe() {
+    for (name, meaning) in [
+        (
+            "iaqverse_broadcast_encodes_total",
+            "Messages and snapshots encoded, each once for all clients",
+        ),
+        (
+            "iaqverse_broadcast_compressions_total",
+            "Messages and snapshots compressed, each at most once for all clients",
+        ),
+        (
+            "iaqverse_broadcast_conflated_total",
+            "Measurements left out because a slow client's queue was full and had newer ones",
+        ),
+        (
+            "iaqverse_broadcast_slow_clients_closed_total",
+            "Clients closed with 1013 because their queue stayed full",
+        ),
+        (
+            "iaqverse_broadcast_silent_clients_dropped_total",
+            "Clients dropped because they gave no sign of life",
+        ),
+    ] {
+        describe_counter!(name, meaning);
+        counter!(name).absolute(0);
+    }
+    describe_gauge!("iaqverse_broadcast_clients", "Clients connected");
+    describe_gauge!("iaqverse_sensors", "Sensors in the registry");
+}
+
+/// Brings what is not counted as it happens up to date.
+pub fn update(hub: &Hub, store: &Store) {
+    gauge!("iaqverse_broadcast_clients").set(as_f64(hub.stats().active_connections));
+    let sensors = store.directory(crate::store::Directory::sensor_count);
+    gauge!("iaqverse_sensors").set(as_f64(sensors));
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts stay far below 2 to the power of 53"
+)]
+fn as_f64(count: usize) -> f64 {
+    count as f64
+}
