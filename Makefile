@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint unit integration browser bench fmt clean pages tools
+.PHONY: help run test lint unit integration browser autobahn bench bench-hub fuzz fmt clean pages tools
 
 # Debian keeps nginx where the PATH of an ordinary user does not lead; cargo-deny is put below target/.
 export PATH := $(PATH):/usr/sbin:$(CURDIR)/target/tools/bin
@@ -25,7 +25,7 @@ test: ## Install what the tests need, then lint and run all tests
 	@scripts/install-test-tools
 	@rm -rf target/test-logs && mkdir -p target/test-logs
 	@status=0; \
-	$(MAKE) --no-print-directory lint unit integration browser || status=$$?; \
+	$(MAKE) --no-print-directory lint unit integration browser autobahn || status=$$?; \
 	scripts/count-tests target/test-logs || status=1; \
 	exit $$status
 
@@ -53,8 +53,17 @@ browser: pages ## Tests of the pages in Chromium against the real server
 	@$(STEP) server cargo test --locked --no-run --test '*'
 	@IAQ_BIN=$(CURDIR)/target/debug/iaqverse $(STEP) browser $(NPM) run e2e
 
+autobahn: ## WebSocket conformance by the Autobahn test suite; needs a Python 2.7
+	@scripts/autobahn
+
 bench: ## Measure with Criterion; reports in target/criterion
 	cargo bench --locked --bench road
+
+bench-hub: ## Measure the hub beside its floor; BENCH_TOOLS is the folder of the measuring programs
+	@scripts/bench-hub
+
+fuzz: ## Feed made-up bytes to the WebSocket decoder for SECONDS (60); needs cargo-fuzz
+	@fuzz/run $(or $(SECONDS),60)
 
 fmt: $(NODE_MODULES) ## Format everything
 	cargo fmt

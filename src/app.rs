@@ -85,13 +85,7 @@ impl Application {
         let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
         let services = Services {
             profile: config.score_profile,
-            pipeline: Pipeline {
-                clock: Arc::clone(&clock),
-                tvoc_unit: config.tvoc_unit,
-                profile: config.score_profile,
-                readings_max: config.batch_readings_max,
-                queue: queue.clone(),
-            },
+            pipeline: pipeline(&config, &clock, &queue),
             clock: Arc::clone(&clock),
             bodies: BodyReader::new(
                 config.body_bytes_max,
@@ -175,6 +169,16 @@ impl Application {
         store.close().await;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+fn pipeline(config: &ServeConfig, clock: &Arc<dyn Clock>, queue: &WriteQueue) -> Pipeline {
+    Pipeline {
+        clock: Arc::clone(clock),
+        tvoc_unit: config.tvoc_unit,
+        profile: config.score_profile,
+        readings_max: config.batch_readings_max,
+        queue: queue.clone(),
     }
 }
 

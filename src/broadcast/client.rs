@@ -10,8 +10,9 @@ use super::protocol;
 use super::sink::Sink;
 use crate::store::StreamId;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,24 +129,17 @@ impl Client {
     /// Sends messages that no other client gets in this selection.
     pub(super) fn deliver<'a>(
         &self,
-        messages: impl Iterator<Item = &'a Arc<Outgoing>> + Clone,
+        messages: impl Iterator<Item = &'a Arc<Outgoing>>,
         deflater: &RefCell<Deflater>,
     ) {
-        let slices: smallvec::SmallVec<[IoSlice<'_>; 8]> = messages
-            .clone()
-            .map(|message| IoSlice::new(message.encoded(self.encoding, deflater)))
+        let messages: SmallVec<[&Arc<Outgoing>; 8]> = messages.collect();
+        let parts: SmallVec<[&Bytes; 8]> = messages
+            .iter()
+            .map(|message| message.encoded(self.encoding, deflater))
             .collect();
-        let length = slices.iter().map(|slice| slice.len()).sum();
-        let write = || match &slices[..] {
-            [_] => match messages.clone().next() {
-                Some(message) => self
-                    .sink
-                    .try_write(message.encoded(self.encoding, deflater)),
-                None => Ok(0),
-            },
-            slices => self.sink.try_write_slices(slices),
-        };
-        self.deliver_with(write, length, messages.clone(), deflater);
+        let length = parts.iter().map(|part| part.len()).sum();
+        let write = || self.sink.try_write_parts(&parts);
+        self.deliver_with(write, length, messages.iter().copied(), deflater);
     }
 
     fn deliver_with<'a>(

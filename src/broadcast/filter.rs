@@ -23,9 +23,10 @@ pub(super) struct Subject<'a> {
 impl Filter {
     /// Whether it could match anything: no name is longer than this.
     pub(super) fn makes_sense(&self) -> bool {
-        let texts = [&self.enseigne, &self.salle, &self.sensor_id];
-        let short = |text: &Box<str>| text.chars().count() <= PlaceName::CHARACTERS_MAX;
-        texts.into_iter().flatten().all(short)
+        [&self.enseigne, &self.salle, &self.sensor_id]
+            .into_iter()
+            .flatten()
+            .all(|text| text.chars().count() <= PlaceName::CHARACTERS_MAX)
     }
 
     pub(super) fn is_open(&self) -> bool {

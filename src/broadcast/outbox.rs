@@ -125,7 +125,7 @@ impl Outbox {
             match &waiting.content {
                 _ if position <= begun => true,
                 Content::Measurement(message) => {
-                    let stays = latest.get(&message.id).is_some();
+                    let stays = latest.contains(&message.id);
                     replaced += u64::from(!stays);
                     stays
                 }

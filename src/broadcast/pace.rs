@@ -104,3 +104,92 @@ impl Turns {
         self.0.pop().map(|Reverse((_, client))| client)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broadcast::outgoing::test_support::measurement;
+    use pretty_assertions::assert_eq;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn from(sequence: u64, sensor: &str, second: i64) -> Arc<Outgoing> {
+        measurement(sequence, ["site", "room", sensor], second)
+    }
+
+    fn sequences(released: &[Arc<Outgoing>]) -> Vec<u64> {
+        let sequence = |message: &Arc<Outgoing>| message.id.sequence;
+        released.iter().map(sequence).collect()
+    }
+
+    #[test]
+    fn the_first_is_due_at_once_and_the_next_after_the_interval() {
+        let start = Instant::now();
+        let mut pace = Pace::new(SECOND, start);
+        assert_eq!(pace.due(), None);
+        pace.hold(&from(1, "a", 1));
+        assert_eq!(pace.due(), Some(start));
+        assert_eq!(sequences(&pace.release(start).0), [1]);
+        assert_eq!(pace.due(), None);
+        pace.hold(&from(2, "a", 2));
+        assert_eq!(pace.due(), Some(start + SECOND));
+    }
+
+    #[test]
+    fn what_is_held_goes_out_as_the_latest_of_each_sensor_in_order() {
+        let start = Instant::now();
+        let mut pace = Pace::new(SECOND, start);
+        for message in [
+            from(1, "a", 1),
+            from(2, "b", 1),
+            from(3, "a", 2),
+            // Late: it does not take the place of a newer one.
+            from(4, "b", 0),
+            from(5, "c", 1),
+        ] {
+            pace.hold(&message);
+        }
+        let (released, told) = pace.release(start);
+        assert_eq!(sequences(&released), [2, 3, 5]);
+        assert_eq!(told, None, "a minute has not passed");
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_once_a_minute() {
+        let start = Instant::now();
+        let mut pace = Pace::new(SECOND, start);
+        let mut told = Vec::new();
+        for second in 0..130 {
+            let now = start + SECOND * second;
+            for part in 0..3 {
+                pace.hold(&from(u64::from(second) * 3 + part, "a", i64::from(second)));
+            }
+            told.extend(pace.release(now).1.map(|count| (second, count)));
+        }
+        assert_eq!(told, [(60, 122), (120, 120)]);
+    }
+
+    #[test]
+    fn a_shorter_interval_counts_from_now() {
+        let start = Instant::now();
+        let mut pace = Pace::new(100 * SECOND, start);
+        pace.hold(&from(1, "a", 1));
+        assert_eq!(sequences(&pace.release(start).0), [1]);
+        pace.hold(&from(2, "a", 2));
+        pace.set_interval(SECOND, start + SECOND);
+        assert_eq!(pace.due(), Some(start + 2 * SECOND));
+    }
+
+    #[test]
+    fn turns_come_in_the_order_of_their_time() {
+        let start = Instant::now();
+        let mut turns = Turns::default();
+        turns.push(start + 2 * SECOND, 7);
+        turns.push(start + SECOND, 8);
+        assert_eq!(turns.next(), Some(start + SECOND));
+        assert_eq!(turns.pop(start), None);
+        assert_eq!(turns.pop(start + 3 * SECOND), Some(8));
+        assert_eq!(turns.pop(start + 3 * SECOND), Some(7));
+        assert_eq!(turns.pop(start + 3 * SECOND), None);
+    }
+}

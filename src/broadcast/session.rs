@@ -68,7 +68,7 @@ pub(super) async fn run(shard: Rc<Shard>, newcomer: Box<Newcomer>) {
     let address = newcomer.address;
     let request_id = newcomer.request_id.clone();
     // Boxed pieces that are needed at the beginning only must not stay with an idle connection.
-    let Some((mut session, seat)) = begin(&shard, newcomer) else {
+    let Some((mut session, seat)) = begin(&shard, *newcomer) else {
         return;
     };
     let end = session.serve().await;
@@ -92,7 +92,7 @@ pub(super) async fn run(shard: Rc<Shard>, newcomer: Box<Newcomer>) {
     );
 }
 
-fn begin(shard: &Rc<Shard>, newcomer: Box<Newcomer>) -> Option<(Session, Seat)> {
+fn begin(shard: &Rc<Shard>, newcomer: Newcomer) -> Option<(Session, Seat)> {
     let hub = &shard.hub;
     let stream = match TcpStream::from_std(newcomer.stream) {
         Ok(stream) => stream,

@@ -14,6 +14,7 @@ use super::outgoing::Outgoing;
 use super::pace::{Pace, Turns};
 use super::protocol;
 use super::session::{self, Newcomer};
+use crate::domain::TopicSet;
 use crate::store::StreamId;
 use bytes::{Bytes, BytesMut};
 use slab::Slab;
@@ -103,7 +104,7 @@ impl Shard {
 
     pub(super) fn join(&self, client: Rc<Client>) -> ClientKey {
         let interest = client.interest.borrow().clone();
-        self.hub.recount(Default::default(), interest.all_topics());
+        self.hub.recount(TopicSet::EMPTY, interest.all_topics());
         // What was acknowledged before somebody came is not news to him.
         self.deliver_gathered();
         client.interest_since.set(self.position());
@@ -116,7 +117,7 @@ impl Shard {
         if let Some(client) = self.clients.borrow_mut().try_remove(key) {
             let interest = client.interest.borrow();
             self.index.borrow_mut().remove(key, &interest);
-            self.hub.recount(interest.all_topics(), Default::default());
+            self.hub.recount(interest.all_topics(), TopicSet::EMPTY);
         }
     }
 
@@ -222,9 +223,7 @@ impl Shard {
 
     fn next_wake(&self) -> Option<Instant> {
         let spaced = self.delivered_at.get().map(|at| at + DELIVERY_SPACING);
-        let gathered = (!self.gathered.borrow().is_empty())
-            .then(|| spaced)
-            .flatten();
+        let gathered = spaced.filter(|_| !self.gathered.borrow().is_empty());
         let paced = self.turns.borrow().next();
         gathered.into_iter().chain(paced).min()
     }
@@ -433,3 +432,6 @@ impl std::fmt::Debug for Shard {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

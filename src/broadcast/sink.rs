@@ -2,6 +2,7 @@
 
 use super::outbox::Outbox;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::io::{self, IoSlice};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -24,11 +25,16 @@ impl Sink {
         }
     }
 
-    pub(super) fn try_write_slices(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Socket(stream) => stream.try_write_vectored(slices),
-            Self::Body(body) => {
-                let parts: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
+    pub(super) fn try_write_parts(&self, parts: &[&Bytes]) -> io::Result<usize> {
+        match (self, parts) {
+            (_, [part]) => self.try_write(part),
+            (Self::Socket(stream), parts) => {
+                let slices: SmallVec<[IoSlice<'_>; 8]> =
+                    parts.iter().map(|part| IoSlice::new(part)).collect();
+                stream.try_write_vectored(&slices)
+            }
+            (Self::Body(body), parts) => {
+                let parts: Vec<&[u8]> = parts.iter().map(|part| &***part).collect();
                 try_send(body, parts.concat().into())
             }
         }

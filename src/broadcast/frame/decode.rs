@@ -162,11 +162,14 @@ impl Decoder {
 
     /// The declared length, before anything of the payload is waited for.
     fn payload_length(&self) -> Result<usize, FrameError> {
-        let [first, second, a, b, c, d, e, f, g, h, ..] = self.head.bytes;
+        let [first, second, extended @ ..] = self.head.bytes;
         let length = match length_bytes(second) {
             0 => u64::from(second & !MASKED),
-            2 => u64::from(u16::from_be_bytes([a, b])),
-            _ => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            // Big-endian, so the shorter form is the front of the longer one.
+            bytes => extended
+                .iter()
+                .take(bytes)
+                .fold(0, |length, byte| length << 8 | u64::from(*byte)),
         };
         if first & 0x0f > BINARY {
             // Judged already; and it may be longer than what is left for the message around it.

@@ -49,8 +49,12 @@ impl Negotiated {
             }
             seen.push(name);
             match (name, value) {
-                ("server_no_context_takeover" | "client_no_context_takeover", None)
-                | ("client_max_window_bits", None) => {}
+                (
+                    "server_no_context_takeover"
+                    | "client_no_context_takeover"
+                    | "client_max_window_bits",
+                    None,
+                ) => {}
                 ("client_max_window_bits", Some(bits)) => drop(window_bits(bits)?),
                 ("server_max_window_bits", Some(bits)) => {
                     terms.server_window_bits = window_bits(bits)?;

@@ -1,0 +1,198 @@
+//! What a delivery costs, and what reaches whom.
+
+use super::*;
+use crate::broadcast::ReplayLimits;
+use crate::broadcast::encoding::Encoding;
+use crate::broadcast::filter::Filter;
+use crate::broadcast::frame::Negotiated;
+use crate::broadcast::hub::HubLimits;
+use crate::broadcast::outgoing::test_support::{id, measurement, notice};
+use crate::broadcast::sink::Sink;
+use crate::clock::SystemClock;
+use crate::domain::{Timestamp, Topic};
+use crate::score::Profile;
+use crate::shutdown::Shutdown;
+use crate::store::{SqliteEngine, Store};
+use actix_web::http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
+use pretty_assertions::assert_eq;
+use rstest::rstest;
+use std::net::TcpListener;
+use tokio::net::TcpStream;
+
+const LIMITS: HubLimits = HubLimits {
+    connections_max: 0,
+    connections_per_address_max: 0,
+    queue_bytes_max: 256 * 1024,
+    commands_per_second: 20,
+    ping_interval: Duration::from_secs(30),
+    silence_max: Duration::from_secs(60),
+    replay: ReplayLimits {
+        messages_max: 100,
+        age_max: Duration::from_secs(60),
+    },
+};
+
+/// A shard on this thread, and its clients' ends of the connections.
+struct Stage {
+    shard: Rc<Shard>,
+    listener: TcpListener,
+    peers: Vec<std::net::TcpStream>,
+    _folder: tempfile::TempDir,
+    _threads: crate::broadcast::HubThreads,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("test.db").display());
+        let engine = Arc::new(SqliteEngine::open(&url).await.unwrap());
+        let store = Store::load(engine, Profile::Iaqverse, Timestamp::from_millis(0))
+            .await
+            .unwrap();
+        let clock = Arc::new(SystemClock);
+        let (hub, threads) = Hub::start(store, clock, Shutdown::default(), LIMITS, 1);
+        Self {
+            shard: Shard::new(hub, id(0)),
+            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+            peers: Vec::new(),
+            _folder: folder,
+            _threads: threads,
+        }
+    }
+
+    async fn join(&mut self, interest: Interest) -> (ClientKey, Rc<Client>) {
+        let peer = std::net::TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = self.listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        self.peers.push(peer);
+        let stream = TcpStream::from_std(stream).unwrap();
+        // Before the runtime has looked, a socket counts as full.
+        stream.writable().await.unwrap();
+        let sink = Sink::Socket(stream);
+        let client = Rc::new(Client::new(sink, None, interest, LIMITS.queue_bytes_max));
+        (self.shard.join(Rc::clone(&client)), client)
+    }
+}
+
+fn compressed() -> Encoding {
+    let mut offers = HeaderMap::new();
+    let offer = HeaderValue::from_static("permessage-deflate");
+    offers.append(SEC_WEBSOCKET_EXTENSIONS, offer);
+    Encoding::Compressed(Negotiated::from_offers(&offers).unwrap())
+}
+
+fn whole(encoding: Encoding) -> Interest {
+    Interest::new(TopicSet::EMPTY.with(Topic::Measurements), encoding)
+}
+
+fn one_room() -> Interest {
+    let mut interest = Interest::new(TopicSet::EMPTY, Encoding::Frames);
+    let filter = Filter {
+        salle: Some("room".into()),
+        ..Filter::default()
+    };
+    interest.add(&[Topic::Measurements], &filter);
+    interest
+}
+
+#[rstest]
+#[case::frames(whole(Encoding::Frames))]
+#[case::compressed(whole(compressed()))]
+#[case::filtered(one_room())]
+fn a_receiver_costs_no_allocation(#[case] interest: Interest) {
+    actix_rt::System::new().block_on(async {
+        let mut stage = Stage::new().await;
+        let mut sequence = 0;
+        let mut next = || {
+            sequence += 2;
+            let place = ["site", "room", "sensor"];
+            [
+                measurement(sequence - 1, place, 1),
+                measurement(sequence, place, 2),
+            ]
+        };
+        let mut counts = Vec::new();
+        for receivers in [20, 100] {
+            while stage.peers.len() < receivers {
+                stage.join(interest.clone()).await;
+            }
+            // What is kept between deliveries grows once.
+            stage.shard.deliver(&next());
+            for length in [1, 2] {
+                let messages = next();
+                let delivery = || stage.shard.deliver(&messages[2 - length..]);
+                counts.push(allocation_counter::measure(delivery).count_total);
+            }
+        }
+        assert!(counts[0] > 0, "nothing was counted");
+        assert_eq!(counts[..2], counts[2..], "for one message and for two");
+    });
+}
+
+#[test]
+fn a_message_is_encoded_and_compressed_once_for_all() {
+    actix_rt::System::new().block_on(async {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let page = recorder.handle();
+        let mut stage = Stage::new().await;
+        for _ in 0..10 {
+            stage.join(whole(Encoding::Frames)).await;
+            stage.join(whole(compressed())).await;
+            stage.join(one_room()).await;
+        }
+        metrics::with_local_recorder(&recorder, || {
+            for sequence in 1..=7 {
+                let message = measurement(sequence, ["site", "room", "sensor"], 1);
+                stage.shard.deliver(&[message]);
+            }
+        });
+        let page = page.render();
+        for line in [
+            "iaqverse_broadcast_encodes_total 7\n",
+            "iaqverse_broadcast_compressions_total 7\n",
+        ] {
+            assert!(page.contains(line), "{page}");
+        }
+    });
+}
+
+#[test]
+fn nobody_listening_costs_no_encoding() {
+    actix_rt::System::new().block_on(async {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let page = recorder.handle();
+        let mut stage = Stage::new().await;
+        stage
+            .join(Interest::new(
+                TopicSet::EMPTY.with(Topic::Alerts),
+                Encoding::Frames,
+            ))
+            .await;
+        metrics::with_local_recorder(&recorder, || {
+            let message = measurement(1, ["site", "room", "sensor"], 1);
+            stage.shard.deliver(&[message]);
+        });
+        assert!(!page.render().contains("encodes_total 1"));
+    });
+}
+
+#[test]
+fn who_leaves_is_no_longer_looked_for() {
+    actix_rt::System::new().block_on(async {
+        let mut stage = Stage::new().await;
+        let (key, _) = stage.join(one_room()).await;
+        let (stays, client) = stage.join(whole(Encoding::Frames)).await;
+        stage.shard.leave(key);
+        stage.shard.leave(key);
+        let place = ["site", "room", "sensor"];
+        stage.shard.deliver(&[measurement(1, place, 1)]);
+        stage
+            .shard
+            .deliver(&[Arc::new(notice(id(2), Topic::Alerts))]);
+        assert!(client.is_open() && !client.has_backlog());
+        stage.shard.leave(stays);
+        let stats = stage.shard.hub.stats();
+        assert_eq!(stats.subscriptions.measurements, 0);
+        assert_eq!(stage.shard.position(), id(2));
+    });
+}
