@@ -10,7 +10,7 @@ use crate::ingest::body::BodyReader;
 use crate::pipeline::Pipeline;
 use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
-use crate::store::{SqliteEngine, Store, WriteQueue, Writer};
+use crate::store::{ReplayLimits, SqliteEngine, Store, WriteQueue, Writer};
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerHandle};
 use actix_service::{ServiceFactoryExt, fn_service, map_config};
@@ -54,7 +54,7 @@ impl Application {
         config.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shutdown = Shutdown::default();
-        let engine = SqliteEngine::open(&config.database_url)
+        let engine = SqliteEngine::open(&config.database_url, ReplayLimits::default())
             .await
             .with_context(|| format!("DATABASE_URL: {} cannot be opened", config.database_url))?;
         let store = Store::load(Arc::new(engine), config.score_profile, clock.now())

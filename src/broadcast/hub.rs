@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::domain::Place;
 use crate::domain::{Topic, TopicSet};
 use crate::shutdown::Shutdown;
-use crate::store::{LatestReading, Publish, Store, Stored, StreamId};
+use crate::store::{LatestReading, Publish, Published, Store, Stored, StreamId};
 use crate::system::Host;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -292,9 +292,16 @@ fn snapshot_frame(id: StreamId, latest: &[Stored]) -> Bytes {
 }
 
 impl Publish for Hub {
-    fn publish(&self, stored: Vec<Stored>) -> BoxFuture<'_, ()> {
+    fn publish(&self, published: Vec<Published>) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let messages: Arc<[Outgoing]> = stored.into_iter().map(Outgoing::measurement).collect();
+            let messages: Arc<[Outgoing]> = published
+                .into_iter()
+                .filter_map(|message| match message {
+                    Published::Measurement(stored) => Some(Outgoing::measurement(stored)),
+                    // Nobody announces any yet.
+                    Published::Notice { .. } => None,
+                })
+                .collect();
             self.order(Order::Publish(messages)).await;
         })
     }
