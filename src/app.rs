@@ -57,7 +57,7 @@ impl Application {
         config.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shutdown = Shutdown::default();
-        let engine = SqliteEngine::open(&config.database_url)
+        let engine = SqliteEngine::open(&config.database_url, config.replay_limits())
             .await
             .with_context(|| format!("DATABASE_URL: {} cannot be opened", config.database_url))?;
         let store = Store::load(Arc::new(engine), config.score_profile, clock.now())

@@ -7,9 +7,9 @@
     reason = "these comments are the help text"
 )]
 
-use crate::broadcast::{HubLimits, ReplayLimits};
+use crate::broadcast::{HubLimits, LogLimits};
 use crate::score::Profile;
-use crate::store::RegistryLimits;
+use crate::store::{RegistryLimits, ReplayLimits};
 use crate::validate::TvocUnit;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
@@ -416,6 +416,12 @@ impl ServeConfig {
         }
     }
 
+    pub fn replay_limits(&self) -> ReplayLimits {
+        ReplayLimits {
+            readings_kept: self.replay_readings,
+        }
+    }
+
     /// Bounds of the hub.
     pub fn hub_limits(&self) -> HubLimits {
         HubLimits {
@@ -425,7 +431,7 @@ impl ServeConfig {
             commands_per_second: self.ws_commands_per_second,
             ping_interval: self.ws_ping_interval,
             silence_max: self.ws_silence_max,
-            replay: ReplayLimits {
+            replay: LogLimits {
                 messages_max: self.replay_messages,
                 age_max: self.replay_age,
             },

@@ -2,7 +2,7 @@
 
 use super::events::EventStream;
 use super::filter::Filter;
-use super::log::ReplayLimits;
+use super::log::LogLimits;
 use super::outgoing::Outgoing;
 use super::session::Newcomer;
 use super::shard::{ORDERS_MAX, Order, Shard};
@@ -40,7 +40,7 @@ pub struct HubLimits {
     /// A client silent for this long is dropped.
     pub silence_max: Duration,
     /// What is kept in memory for clients that come back.
-    pub replay: ReplayLimits,
+    pub replay: LogLimits,
 }
 
 /// Replays from the store that may be on their way at once; each holds its messages in memory until

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// Bounds of the log of each topic.
 #[derive(Debug, Clone, Copy)]
-pub struct ReplayLimits {
+pub struct LogLimits {
     pub messages_max: usize,
     pub age_max: Duration,
 }
@@ -21,7 +21,7 @@ pub struct ReplayLimits {
 #[derive(Debug)]
 pub(super) struct ReplayLog {
     topics: [TopicLog; Topic::COUNT - 1],
-    limits: ReplayLimits,
+    limits: LogLimits,
 }
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct TopicLog {
 
 impl ReplayLog {
     /// An empty log, complete from `position` on.
-    pub(super) fn new(limits: ReplayLimits, position: StreamId) -> Self {
+    pub(super) fn new(limits: LogLimits, position: StreamId) -> Self {
         Self {
             topics: std::array::from_fn(|_| TopicLog {
                 messages: VecDeque::new(),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn log(messages_max: usize) -> ReplayLog {
-        let limits = ReplayLimits {
+        let limits = LogLimits {
             messages_max,
             age_max: Duration::from_secs(60),
         };

@@ -37,6 +37,6 @@ pub use events::events;
 pub use frame::{Decoder, Frame, FrameError, Inflater};
 pub use handshake::{Upgrade, upgrade_required};
 pub use hub::{Hub, HubLimits, HubThreads, Stats};
-pub use log::ReplayLimits;
+pub use log::LogLimits;
 pub use message::measurement;
 pub(crate) use message::{Number, Shown, flat_values};

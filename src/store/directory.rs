@@ -2,7 +2,7 @@
 //!
 //! A mirror of what is durable: the writer changes it after each commit, everybody else reads it.
 
-use super::engine::{ReadingRow, RoomRow, SensorCounters, SensorRow, Snapshot};
+use super::engine::{LogRow, ReadingRow, RoomRow, SensorCounters, SensorRow, Snapshot};
 use super::{ScoredReading, Stored, StreamId};
 use crate::domain::{Place, Reading, SensorId, Timestamp};
 use crate::score::Profile;
@@ -63,18 +63,24 @@ pub struct Directory {
     sensors: FxHashMap<SensorKey, SensorEntry>,
     sensor_keys: FxHashMap<SensorId, SensorKey>,
     position: StreamId,
+    logged: StreamId,
+    /// Ids up to here are never given out, whether anything was published under them or not.
+    reserved: StreamId,
     latest_version: u64,
 }
 
 impl Directory {
     pub(super) fn new(snapshot: Snapshot, profile: Profile, epoch: u64) -> Self {
+        let beginning = StreamId { epoch, sequence: 0 };
         let mut directory = Self {
             profile,
             rooms: FxHashMap::default(),
             room_keys: FxHashMap::default(),
             sensors: FxHashMap::default(),
             sensor_keys: FxHashMap::default(),
-            position: StreamId { epoch, sequence: 0 },
+            position: beginning,
+            logged: beginning,
+            reserved: beginning,
             latest_version: 0,
         };
         directory.reload(snapshot);
@@ -99,9 +105,71 @@ impl Directory {
         self.latest_version += 1;
     }
 
-    /// Position of the last stored reading.
+    pub(super) fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// Position of the last message that was numbered, a stored reading or a notice.
     pub fn position(&self) -> StreamId {
         self.position
+    }
+
+    /// Position of the last stored reading, or the beginning of this epoch. Readings behind it may
+    /// have reached the disk, but are not published.
+    pub(super) fn logged(&self) -> StreamId {
+        self.logged
+    }
+
+    /// The id the next message comes right behind.
+    pub(super) fn last_id(&self) -> StreamId {
+        self.position.max(self.reserved)
+    }
+
+    /// How many messages can still be numbered before the next start.
+    pub(super) fn ids_left(&self) -> u64 {
+        StreamId::SEQUENCE_MAX.saturating_sub(self.last_id().sequence)
+    }
+
+    /// Gives out the next position, when there is one.
+    pub(super) fn advance(&mut self) -> Option<StreamId> {
+        if self.ids_left() == 0 {
+            return None;
+        }
+        self.position = self.last_id().plus(1);
+        Some(self.position)
+    }
+
+    /// Keeps the next `count` ids from being given out; returns the one before them.
+    pub(super) fn reserve(&mut self, count: usize) -> StreamId {
+        let behind = self.last_id();
+        self.reserved = behind.plus(count as u64);
+        behind
+    }
+
+    /// Takes over that the reading `id`, numbered behind [`Self::last_id`], is stored.
+    pub(super) fn set_logged(&mut self, id: StreamId) {
+        self.position = id;
+        self.logged = id;
+    }
+
+    /// The sensor of a stored reading and where it was taken.
+    pub(super) fn origin(&self, row: &ReadingRow) -> Option<(SensorId, Arc<Place>)> {
+        let sensor = &self.sensors.get(&row.sensor)?.latest.scored.reading.sensor;
+        let place = self.rooms.get(&row.room)?;
+        Some((sensor.clone(), Arc::clone(place)))
+    }
+
+    /// Takes over events that turned out to be stored, after a reload; returns them as they are to
+    /// be published.
+    pub(super) fn take_over(&mut self, rows: Vec<LogRow>) -> Vec<Stored> {
+        if let Some(last) = rows.last() {
+            self.set_logged(last.id);
+        }
+        let stored = rows.into_iter().filter_map(|row| {
+            let (sensor, place) = self.origin(&row.reading)?;
+            Some(row.stored(sensor, place, self.profile))
+        });
+        stored.collect()
     }
 
     /// Changes whenever a latest reading does.
@@ -230,12 +298,6 @@ impl Directory {
             entry.latest = latest;
             self.latest_version += 1;
         }
-    }
-
-    /// Gives out the next position.
-    pub(super) fn advance(&mut self) -> StreamId {
-        self.position.sequence += 1;
-        self.position
     }
 }
 

@@ -1,10 +1,12 @@
 //! What a database must be able to do for this product.
 
-use super::directory::{RoomKey, SensorKey};
-use crate::domain::{Extras, PlaceName, Quantity, SensorId, Timestamp, Values};
-use crate::score::standard;
+use super::directory::{RoomKey, SensorKey, scored};
+use super::{Stored, StreamId};
+use crate::domain::{Extras, Place, PlaceName, Quantity, SensorId, Timestamp, Values};
+use crate::score::{Profile, standard};
 use futures_util::future::BoxFuture;
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why the store cannot do what is asked.
@@ -24,7 +26,7 @@ pub enum StoreError {
 }
 
 /// A database engine. All methods may be called at any time from any thread, except
-/// [`Engine::commit`], which only the writer calls.
+/// [`Engine::commit`] and [`Engine::renumber`], which only the writer calls.
 pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Records a start of the server and returns its number, never given before.
     fn begin_epoch(&self, started_at: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>>;
@@ -40,6 +42,26 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
 
     /// Makes all changes durable, or none of them. An error may leave it unknown which.
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Gives the events after `after` new ids, the ones right behind `behind`, in the same order, and
+    /// returns them. An error may leave it unknown whether it did.
+    ///
+    /// This is for events of a commit that failed and yet reached the disk: other messages may have
+    /// been published since under greater ids. The writer has no more than one such commit.
+    fn renumber(
+        &self,
+        after: StreamId,
+        behind: StreamId,
+    ) -> BoxFuture<'_, Result<Vec<LogRow>, StoreError>>;
+
+    /// The events with `after < id <= up_to` in order, the first `rows_max` of them; `None` when one
+    /// after `after` may be gone from the log. That `after` was given out is for the caller to know.
+    fn replay(
+        &self,
+        after: StreamId,
+        up_to: StreamId,
+        rows_max: u32,
+    ) -> BoxFuture<'_, Result<Option<Vec<LogRow>>, StoreError>>;
 
     /// Rows with `from <= observed_at < to`, by time and sensor, at most `rows_max`.
     fn history<'a>(
@@ -102,6 +124,43 @@ pub struct ReadingRow {
     pub tvoc_unit_assumed: bool,
 }
 
+/// An event of the stream: a reading that was stored, or changed, as it was from then on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRow {
+    pub id: StreamId,
+    /// Older than the newest reading of its sensor at that time.
+    pub late: bool,
+    pub reading: ReadingRow,
+}
+
+impl LogRow {
+    /// The event as it is published.
+    pub(super) fn stored(self, sensor: SensorId, place: Arc<Place>, profile: Profile) -> Stored {
+        Stored {
+            id: self.id,
+            place,
+            scored: Arc::new(scored(sensor, &self.reading, profile)),
+            late: self.late,
+        }
+    }
+}
+
+/// How much of the stream is kept to be told again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayLimits {
+    /// Readings published last that are there at least. Somewhat more are, because they go in
+    /// chunks; with 0 all those go that are in the history.
+    pub readings_kept: usize,
+}
+
+impl Default for ReplayLimits {
+    fn default() -> Self {
+        Self {
+            readings_kept: 100_000,
+        }
+    }
+}
+
 /// What one transaction writes.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -113,9 +172,10 @@ pub struct Changes {
     pub sensor_rooms: Vec<(SensorKey, RoomKey)>,
     /// State of each sensor that has new readings.
     pub counters: Vec<SensorCounters>,
-    /// Readings to insert, or to put in place of the one with the same identity. At most
+    /// Readings to insert, or to put in place of the one with the same identity, by their ids. Of
+    /// several with one identity the last has everything the others had. At most
     /// [`Changes::READINGS_MAX`].
-    pub readings: Vec<ReadingRow>,
+    pub readings: Vec<LogRow>,
 }
 
 impl Changes {

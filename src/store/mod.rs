@@ -1,9 +1,10 @@
 //! [`ScoredReading`] → durable rows, and back.
 //!
 //! Writes go through one queue to one writer, which commits what has gathered as one transaction and
-//! only then answers and publishes (`writer`). What every request needs at once, the sensors and
-//! their latest readings, is kept in memory (`directory`) and is always what a restart would load.
-//! The database itself is behind [`engine::Engine`].
+//! only then answers and publishes (`writer`). What is published is numbered in one sequence, together
+//! with notices, and stored under its number, so that it can be told again (`Store::replay`). What
+//! every request needs at once, the sensors and their latest readings, is kept in memory (`directory`)
+//! and is always what a restart would load. The database itself is behind [`engine::Engine`].
 
 mod directory;
 pub mod engine;
@@ -15,7 +16,7 @@ mod stream_id;
 mod writer;
 
 pub use directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey};
-pub use engine::{Bucket, HistoryQuery, HistoryRow, RoomMeans, StoreError};
+pub use engine::{Bucket, HistoryQuery, HistoryRow, ReplayLimits, RoomMeans, StoreError};
 pub use notice::{Notice, Published};
 pub use plan::RegistryLimits;
 pub use queue::{AppendError, WriteQueue};
@@ -26,7 +27,7 @@ pub use writer::{Publish, Writer};
 use crate::domain::{Place, Quantity, Reading, Timestamp};
 use crate::score::{Assessment, Profile};
 use crate::validate::Rejection;
-use engine::{AveragingWindow, Engine};
+use engine::{AveragingWindow, Engine, LogRow};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -121,18 +122,46 @@ impl Store {
         Ok(means)
     }
 
-    pub async fn replay(
-        &self,
-        _a: StreamId,
-        _b: StreamId,
-        _c: u32,
-    ) -> Result<Option<Vec<Stored>>, StoreError> {
-        Ok(None)
-    }
-
-    /// Where the stream of stored readings is.
+    /// Where the stream is: the last message that was numbered.
     pub fn position(&self) -> StreamId {
         self.directory(Directory::position)
+    }
+
+    /// The readings published with `after < id <= up_to`, in order, at most `rows_max` of them: when
+    /// there are that many, the next call goes on after the last. `None` when some reading after
+    /// `after` is no longer there, or `after` is not yet given out.
+    ///
+    /// They are as they were published, except that they name no site and room of the sender's: the
+    /// place is the one of that time. `after` may be the id of any message or the beginning of an
+    /// epoch. Ids of earlier starts are taken as they are: nobody knows where the notices of a start
+    /// that is over ended.
+    pub async fn replay(
+        &self,
+        after: StreamId,
+        up_to: StreamId,
+        rows_max: u32,
+    ) -> Result<Option<Vec<Stored>>, StoreError> {
+        let (position, logged, profile) = self.directory(|directory| {
+            let profile = directory.profile();
+            (directory.position(), directory.logged(), profile)
+        });
+        if after > position {
+            return Ok(None);
+        }
+        // What is behind `logged` may be on the disk, but is not published yet.
+        let up_to = up_to.min(logged);
+        let Some(rows) = self.engine.replay(after, up_to, rows_max).await? else {
+            return Ok(None);
+        };
+        let origins: Vec<_> = self.directory(|directory| {
+            let origins = rows.iter().map(|row| directory.origin(&row.reading));
+            origins.collect()
+        });
+        let stored = rows.into_iter().zip(origins).map(|(row, origin)| {
+            let (sensor, place) = origin.ok_or_else(|| unknown_origin(&row))?;
+            Ok(row.stored(sensor, place, profile))
+        });
+        stored.collect::<Result<_, _>>().map(Some)
     }
 
     /// Whether the database answers.
@@ -143,6 +172,13 @@ impl Store {
     /// Closes the database; every call after it fails.
     pub async fn close(&self) {
         self.engine.close().await;
+    }
+}
+
+fn unknown_origin(row: &LogRow) -> StoreError {
+    StoreError::Corrupt {
+        table: "log",
+        detail: format!("{} is of a sensor or room that is not there", row.id),
     }
 }
 

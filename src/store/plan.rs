@@ -1,13 +1,14 @@
 //! What one transaction will change, decided in memory before anything is written.
 //!
 //! Pure: takes the directory and the stored readings that may be touched, and says for each appended
-//! reading whether it is new, changes a stored one or repeats it.
+//! reading whether it is new, changes a stored one or repeats it. What is new or changes something is
+//! an event, which gets its place in the stream here.
 
 mod places;
 
 use super::directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey, scored};
-use super::engine::{Changes, ReadingRow, SensorCounters};
-use super::{Outcome, ScoredReading, Stored};
+use super::engine::{Changes, LogRow, ReadingRow, SensorCounters};
+use super::{Outcome, ScoredReading, Stored, StreamId};
 use crate::domain::{ExtrasError, Place, Reading, SensorId, Timestamp};
 use crate::score::Profile;
 use crate::validate::{FieldError, Rejection};
@@ -32,17 +33,15 @@ pub(super) struct Plan {
     pub(super) changes: Changes,
     /// One for each appended reading, in order.
     pub(super) outcomes: Vec<Outcome>,
+    /// One for each of `changes.readings`, in order.
     events: Vec<Event>,
 }
 
-/// A reading that will be durable with this transaction.
+/// What is published of a reading besides its row.
 #[derive(Debug)]
 struct Event {
-    sensor: SensorKey,
-    room: RoomKey,
     place: Arc<Place>,
     scored: Arc<ScoredReading>,
-    late: bool,
 }
 
 /// Identities whose stored reading the plan needs: those older than the newest of their sensor. A
@@ -77,38 +76,39 @@ pub(super) fn plan(
 }
 
 impl Plan {
-    /// Takes the committed changes over into the directory and numbers them.
+    /// Takes the committed changes over into the directory.
     pub(super) fn apply(self, directory: &mut Directory) -> (Vec<Outcome>, Vec<Stored>) {
         for room in self.changes.rooms {
             directory.add_room(room);
         }
         let mut stored = Vec::with_capacity(self.events.len());
-        for event in self.events {
-            let id = directory.advance();
+        for (row, event) in self.changes.readings.into_iter().zip(self.events) {
+            let LogRow { id, late, reading } = row;
+            directory.set_logged(id);
             let latest = LatestReading {
                 id,
-                room: event.room,
+                room: reading.room,
                 place: Arc::clone(&event.place),
                 scored: Arc::clone(&event.scored),
             };
-            if directory.sensor(event.sensor).is_none() {
+            if directory.sensor(reading.sensor).is_none() {
                 let entry = SensorEntry {
-                    key: event.sensor,
-                    room: event.room,
+                    key: reading.sensor,
+                    room: reading.room,
                     rooms: SmallVec::new(),
-                    first_seen: event.scored.reading.observed_at,
+                    first_seen: reading.observed_at,
                     reading_count: 0,
                     period_ms: None,
                     latest: latest.clone(),
                 };
                 directory.add_sensor(event.scored.reading.sensor.clone(), entry);
             }
-            directory.set_reading(event.sensor, latest);
+            directory.set_reading(reading.sensor, latest);
             stored.push(Stored {
                 id,
                 place: event.place,
                 scored: event.scored,
-                late: event.late,
+                late,
             });
         }
         for (sensor, room) in self.changes.sensor_rooms {
@@ -126,9 +126,11 @@ struct Planner<'a> {
     profile: Profile,
     limits: RegistryLimits,
     plan: Plan,
+    /// Id of the last event, of this plan or before it.
+    last_id: StreamId,
     /// Stored readings that may be merged into.
     found: FxHashMap<Identity, ReadingRow>,
-    /// Position in `plan.changes.readings` of what this plan writes.
+    /// Position in `plan.changes.readings` of the last that this plan writes.
     written: FxHashMap<Identity, usize>,
     sensors: FxHashMap<SensorKey, SensorState>,
     new_sensors: FxHashMap<SensorId, SensorKey>,
@@ -158,6 +160,7 @@ impl<'a> Planner<'a> {
             profile,
             limits,
             plan: Plan::default(),
+            last_id: directory.last_id(),
             found: found
                 .into_iter()
                 .map(|row| ((row.sensor, row.observed_at), row))
@@ -213,21 +216,7 @@ impl<'a> Planner<'a> {
             tvoc_unit_assumed: reading.tvoc_unit_assumed,
         };
         let late = self.count_in(sensor, room, &place, reading.observed_at);
-        self.written.insert(
-            (sensor, reading.observed_at),
-            self.plan.changes.readings.len(),
-        );
-        self.plan.changes.readings.push(row);
-        self.note_room(sensor, room);
-        let scored = Arc::new(scored);
-        self.plan.events.push(Event {
-            sensor,
-            room,
-            place,
-            scored: Arc::clone(&scored),
-            late,
-        });
-        Outcome::Accepted(scored)
+        Outcome::Accepted(self.record(row, late, place, scored))
     }
 
     fn merge(
@@ -252,37 +241,47 @@ impl<'a> Planner<'a> {
         merged.assessment = self.profile.assess(&row.values);
 
         let (sensor, observed_at) = identity;
-        let room = row.room;
-        if let Some(position) = self.written.get(&identity) {
-            self.plan.changes.readings[*position] = row;
-        } else {
-            self.written
-                .insert(identity, self.plan.changes.readings.len());
-            self.plan.changes.readings.push(row);
-        }
-        self.note_room(sensor, room);
         let place = self
-            .place_of(room)
+            .place_of(row.room)
             .unwrap_or_else(|| Arc::clone(&self.state(sensor).place));
         let late = self
             .state(sensor)
             .newest
             .is_some_and(|newest| observed_at < newest);
-        let scored = Arc::new(merged);
+        Outcome::Updated(self.record(row, late, place, merged))
+    }
+
+    /// Adds the event that a reading is stored as it is in `row`.
+    fn record(
+        &mut self,
+        row: ReadingRow,
+        late: bool,
+        place: Arc<Place>,
+        scored: ScoredReading,
+    ) -> Arc<ScoredReading> {
+        self.note_room(row.sensor, row.room);
+        let identity = (row.sensor, row.observed_at);
+        self.written
+            .insert(identity, self.plan.changes.readings.len());
+        self.last_id = self.last_id.plus(1);
+        self.plan.changes.readings.push(LogRow {
+            id: self.last_id,
+            late,
+            reading: row,
+        });
+        let scored = Arc::new(scored);
         self.plan.events.push(Event {
-            sensor,
-            room,
             place,
             scored: Arc::clone(&scored),
-            late,
         });
-        Outcome::Updated(scored)
+        scored
     }
 
     /// What is stored, or will be by this plan, under an identity.
     fn stored(&self, identity: Identity) -> Option<ReadingRow> {
         if let Some(position) = self.written.get(&identity) {
-            return self.plan.changes.readings.get(*position).cloned();
+            let written = self.plan.changes.readings.get(*position);
+            return written.map(|row| row.reading.clone());
         }
         if let Some(row) = self.found.get(&identity) {
             return Some(row.clone());

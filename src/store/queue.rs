@@ -1,6 +1,6 @@
 //! The bounded way into the writer.
 
-use super::{Outcome, ScoredReading};
+use super::{Notice, Outcome, ScoredReading};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 /// sending them again is harmless.
 const COMMIT_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Why readings were not acknowledged. All of it may be tried again.
+/// Why readings, or a notice, were not taken. All of it may be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     #[error("the write queue is full")]
@@ -28,14 +28,22 @@ pub(super) struct Append {
     _room: OwnedSemaphorePermit,
 }
 
+/// A notice waiting to be published.
+#[derive(Debug)]
+pub(super) struct Announcement {
+    pub(super) notice: Notice,
+    _room: OwnedSemaphorePermit,
+}
+
 #[derive(Debug)]
 pub(super) enum Message {
     Append(Append),
+    Announce(Announcement),
     /// Nothing comes after this one.
     Close(oneshot::Sender<()>),
 }
 
-/// The way into the writer, bounded in readings. Cheap to clone.
+/// The way into the writer, bounded in readings and notices. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WriteQueue {
     messages: mpsc::Sender<Message>,
@@ -44,8 +52,8 @@ pub struct WriteQueue {
 
 impl WriteQueue {
     pub(super) fn new(readings_max: usize) -> (Self, mpsc::Receiver<Message>) {
-        // Every request has at least one reading, so the channel never fills before the semaphore;
-        // the place left over is for the message that closes it.
+        // Every request has at least one reading, and a notice counts as one, so the channel never
+        // fills before the semaphore; the place left over is for the message that closes it.
         let (messages, receiver) = mpsc::channel(readings_max + 1);
         (
             Self {
@@ -56,10 +64,6 @@ impl WriteQueue {
         )
     }
 
-    pub fn announce(&self, _notice: super::Notice) -> Result<(), AppendError> {
-        Ok(())
-    }
-
     /// Waits until the readings are durable and says what became of each, in order.
     ///
     /// Not waiting for the answer does not take the readings back.
@@ -67,25 +71,13 @@ impl WriteQueue {
         if readings.is_empty() {
             return Ok(Vec::new());
         }
-        let count = u32::try_from(readings.len()).map_err(|_huge| AppendError::Busy)?;
-        let room = Arc::clone(&self.room)
-            .try_acquire_many_owned(count)
-            .map_err(|error| match error {
-                tokio::sync::TryAcquireError::Closed => AppendError::Closed,
-                tokio::sync::TryAcquireError::NoPermits => AppendError::Busy,
-            })?;
+        let room = self.take_room(readings.len())?;
         let (reply, answer) = oneshot::channel();
-        let append = Append {
+        self.send(Message::Append(Append {
             readings,
             reply,
             _room: room,
-        };
-        self.messages
-            .try_send(Message::Append(append))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => AppendError::Busy,
-                mpsc::error::TrySendError::Closed(_) => AppendError::Closed,
-            })?;
+        }))?;
         match tokio::time::timeout(COMMIT_WAIT_MAX, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(AppendError::Closed),
@@ -93,7 +85,35 @@ impl WriteQueue {
         }
     }
 
-    /// Takes nothing more and waits until everything taken is written and answered.
+    /// Has a notice published behind everything that was published so far. What is taken is
+    /// published even when the database fails; only a stop at the same moment can lose it.
+    pub fn announce(&self, notice: Notice) -> Result<(), AppendError> {
+        let room = self.take_room(1)?;
+        self.send(Message::Announce(Announcement {
+            notice,
+            _room: room,
+        }))
+    }
+
+    fn take_room(&self, count: usize) -> Result<OwnedSemaphorePermit, AppendError> {
+        let count = u32::try_from(count).map_err(|_huge| AppendError::Busy)?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(count);
+        room.map_err(|error| match error {
+            tokio::sync::TryAcquireError::Closed => AppendError::Closed,
+            tokio::sync::TryAcquireError::NoPermits => AppendError::Busy,
+        })
+    }
+
+    fn send(&self, message: Message) -> Result<(), AppendError> {
+        self.messages
+            .try_send(message)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => AppendError::Busy,
+                mpsc::error::TrySendError::Closed(_) => AppendError::Closed,
+            })
+    }
+
+    /// Takes nothing more and waits until everything taken is written, published and answered.
     pub async fn close(&self) {
         self.room.close();
         let (done, drained) = oneshot::channel();

@@ -1,7 +1,7 @@
 //! What a delivery costs, and what reaches whom.
 
 use super::*;
-use crate::broadcast::ReplayLimits;
+use crate::broadcast::LogLimits;
 use crate::broadcast::encoding::Encoding;
 use crate::broadcast::filter::Filter;
 use crate::broadcast::frame::Negotiated;
@@ -12,7 +12,7 @@ use crate::clock::SystemClock;
 use crate::domain::{Timestamp, Topic};
 use crate::score::Profile;
 use crate::shutdown::Shutdown;
-use crate::store::{SqliteEngine, Store};
+use crate::store::{ReplayLimits, SqliteEngine, Store};
 use actix_web::http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
@@ -26,7 +26,7 @@ const LIMITS: HubLimits = HubLimits {
     commands_per_second: 20,
     ping_interval: Duration::from_secs(30),
     silence_max: Duration::from_secs(60),
-    replay: ReplayLimits {
+    replay: LogLimits {
         messages_max: 100,
         age_max: Duration::from_secs(60),
     },
@@ -45,7 +45,11 @@ impl Stage {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        let engine = Arc::new(SqliteEngine::open(&url).await.unwrap());
+        let engine = Arc::new(
+            SqliteEngine::open(&url, ReplayLimits::default())
+                .await
+                .unwrap(),
+        );
         let store = Store::load(engine, Profile::Iaqverse, Timestamp::from_millis(0))
             .await
             .unwrap();

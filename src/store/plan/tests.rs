@@ -70,17 +70,39 @@ fn latest_co2(directory: &Directory, sensor: &str) -> Option<f64> {
 }
 
 #[test]
-fn ids_grow_with_every_stored_reading() {
+fn every_event_is_written_and_published_under_the_next_id() {
     let mut directory = empty();
-    let (_, stored) = add(
-        &mut directory,
-        vec![
-            reading("a", OFFICE, 1, 500.0),
-            reading("b", OFFICE, 1, 500.0),
-        ],
-    );
-    let ids: Vec<_> = stored.iter().map(|stored| stored.id.to_string()).collect();
-    assert_eq!(ids, ["7-1", "7-2"]);
+    directory.reserve(2);
+    assert_eq!(directory.advance().unwrap().to_string(), "7-3");
+    let readings = vec![
+        reading("a", OFFICE, 1, 500.0),
+        reading("a", OFFICE, 1, 500.0),
+        reading("nowhere", None, 1, 500.0),
+        reading("a", OFFICE, 2, 600.0),
+        reading("a", OFFICE, 1, 501.0),
+        reading("a", OFFICE, 1, 502.0),
+    ];
+    let plan = plan(&directory, Vec::new(), readings, PROFILE, LIMITS);
+    let shown = |id: StreamId, late: bool, values: &Values| {
+        let co2 = values.get(Quantity::Co2).unwrap();
+        format!("{id} {co2} {}", if late { "late" } else { "new" })
+    };
+    let written: Vec<_> = (plan.changes.readings.iter())
+        .map(|row| shown(row.id, row.late, &row.reading.values))
+        .collect();
+    let expected = ["7-4 500 new", "7-5 600 new", "7-6 501 late", "7-7 502 late"];
+    assert_eq!(written, expected);
+
+    let (outcomes, stored) = plan.apply(&mut directory);
+    assert_eq!(outcomes.len(), 6);
+    let published: Vec<_> = stored
+        .iter()
+        .map(|stored| shown(stored.id, stored.late, &stored.scored.reading.values))
+        .collect();
+    assert_eq!(published, expected);
+    assert_eq!(directory.position().to_string(), "7-7");
+    assert_eq!(directory.logged(), directory.position());
+    assert_eq!(latest_co2(&directory, "a"), Some(600.0));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Queries.
 
-use super::write::{TVOC_UNIT_ASSUMED, json};
+use super::write::{LATE, TVOC_UNIT_ASSUMED, json};
 use crate::domain::{Extras, PlaceName, Quantity, SensorId, Timestamp, Values};
+use crate::store::StreamId;
 use crate::store::directory::{RoomKey, SensorKey};
 use crate::store::engine::{
-    AveragingWindow, HistoryQuery, ReadingRow, RoomMeans, RoomRow, SensorRow, Snapshot, StoreError,
+    AveragingWindow, HistoryQuery, LogRow, ReadingRow, RoomMeans, RoomRow, SensorRow, Snapshot,
+    StoreError,
 };
-use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeMap;
 
@@ -176,6 +178,67 @@ pub(super) async fn room_means(
         }
     }
     Ok(means)
+}
+
+pub(super) async fn replay(
+    readers: &SqlitePool,
+    after: StreamId,
+    up_to: StreamId,
+    rows_max: u32,
+) -> Result<Option<Vec<LogRow>>, StoreError> {
+    const ID: usize = FIRST_QUANTITY + Quantity::COUNT;
+    // One statement, so that nothing is trimmed between the look at the mark and that at the rows.
+    // The row that holds the mark is there also when no other is.
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "select {columns}, r.arrival, log.trimmed_to
+        from stream_log log left join arrivals r on r.arrival > $1 and r.arrival <= $2
+        where log.key = 1 order by r.arrival limit $3",
+        columns = stored_columns(),
+    )))
+    .bind(after.to_i64())
+    .bind(up_to.to_i64())
+    .bind(rows_max.max(1))
+    .fetch_all(readers)
+    .await?;
+    let mut replayed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let trimmed_to: i64 = row.try_get(ID + 1)?;
+        if after.to_i64() < trimmed_to {
+            return Ok(None);
+        }
+        if let Some(id) = row.try_get(ID)? {
+            replayed.push(log_row(row, id)?);
+        }
+    }
+    replayed.truncate(rows_max as usize);
+    Ok(Some(replayed))
+}
+
+/// The end of the log, for the connection that writes it.
+pub(super) async fn log_rows(
+    connection: &mut SqliteConnection,
+    after: StreamId,
+) -> Result<Vec<LogRow>, StoreError> {
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "select {columns}, r.arrival from arrivals r where r.arrival > $1 order by r.arrival",
+        columns = stored_columns(),
+    )))
+    .bind(after.to_i64())
+    .fetch_all(connection)
+    .await?;
+    let id = FIRST_QUANTITY + Quantity::COUNT;
+    rows.iter()
+        .map(|row| log_row(row, row.try_get(id)?))
+        .collect()
+}
+
+fn log_row(row: &SqliteRow, id: i64) -> Result<LogRow, StoreError> {
+    let flags: i64 = row.try_get(3)?;
+    Ok(LogRow {
+        id: StreamId::from_i64(id).ok_or_else(|| corrupt("arrivals", format!("arrival {id}")))?,
+        late: flags & LATE != 0,
+        reading: reading_row(row)?,
+    })
 }
 
 fn reading_row(row: &SqliteRow) -> Result<ReadingRow, StoreError> {

@@ -1,12 +1,13 @@
 //! Transactions.
 //!
-//! A commit appends to `arrivals`; [`settle`] moves what has gathered to `readings`, sorted, so that
+//! A commit appends to `arrivals`; [`settle`] copies what has gathered to `readings`, sorted, so that
 //! each page of it is written once for many readings. Each awaited statement costs a hand-off to the
 //! connection's thread, so a transaction is a single text of several statements, prepared once.
 
 use crate::domain::{Extras, Quantity};
+use crate::store::StreamId;
 use crate::store::directory::SensorKey;
-use crate::store::engine::{Changes, ReadingRow, SensorCounters, StoreError};
+use crate::store::engine::{Changes, LogRow, SensorCounters, StoreError};
 use rustc_hash::FxHashMap;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
@@ -15,11 +16,14 @@ use std::sync::Arc;
 
 /// Flag bit: the unit of TVOC was assumed.
 pub(super) const TVOC_UNIT_ASSUMED: i64 = 1;
+/// Flag bit of an arrival only: it was late.
+pub(super) const LATE: i64 = 2;
 
 /// Columns of a reading before and after its quantities.
 const KEY_COLUMNS: [&str; 4] = ["sensor_key", "observed_ms", "room_key", "flags"];
 const EXTRAS_COLUMN: &str = "extras";
-/// What `arrivals` has besides.
+/// What `arrivals` has before and after those.
+const ID_COLUMN: &str = "arrival";
 const SENSOR_COLUMNS: [&str; 3] = [
     "sensor_room_key",
     "sensor_reading_count",
@@ -44,13 +48,10 @@ enum Width {
 }
 
 impl Width {
-    fn of(readings: &[ReadingRow]) -> Self {
-        let usual = |row: &ReadingRow| {
-            row.extras.is_empty()
-                && row
-                    .values
-                    .iter()
-                    .all(|(quantity, _)| USUAL.contains(&quantity))
+    fn of(readings: &[LogRow]) -> Self {
+        let usual = |row: &LogRow| {
+            let mut values = row.reading.values.iter();
+            row.reading.extras.is_empty() && values.all(|(quantity, _)| USUAL.contains(&quantity))
         };
         if readings.iter().all(usual) {
             Self::Usual
@@ -132,8 +133,9 @@ fn reading_columns() -> Vec<&'static str> {
 }
 
 fn arrive_statement(width: Width, rows: usize) -> String {
-    let columns: Vec<_> = KEY_COLUMNS
+    let columns: Vec<_> = [ID_COLUMN]
         .into_iter()
+        .chain(KEY_COLUMNS)
         .chain(
             width
                 .quantities()
@@ -152,6 +154,10 @@ fn arrive_statement(width: Width, rows: usize) -> String {
     )
 }
 
+/// Condition for arrivals that are not in `readings` yet.
+const UNSETTLED: &str = "arrival > (select settled_to from stream_log)";
+
+/// Its parameter is the last row to trim, or null.
 fn settle_statement() -> String {
     let columns = reading_columns();
     let changed: Vec<_> = columns
@@ -161,7 +167,10 @@ fn settle_statement() -> String {
         .collect();
     let arrived: Vec<_> = columns
         .iter()
-        .map(|column| format!("arrivals.{column}"))
+        .map(|column| match *column {
+            "flags" => format!("arrivals.flags & {TVOC_UNIT_ASSUMED}"),
+            column => format!("arrivals.{column}"),
+        })
         .collect();
     // Only keys are sorted, not whole rows; the limit keeps SQLite from dropping the order. Of
     // several rows with one identity the last to arrive has everything the others had. The other
@@ -170,7 +179,8 @@ fn settle_statement() -> String {
         "begin immediate;
         insert into readings ({columns})
         select {arrived} from (
-            select arrival from arrivals order by sensor_key, observed_ms, arrival limit -1
+            select arrival from arrivals where {UNSETTLED}
+            order by sensor_key, observed_ms, arrival limit -1
         ) as sorted cross join arrivals on arrivals.arrival = sorted.arrival
         where true
         on conflict (sensor_key, observed_ms) do update set {changed};
@@ -180,10 +190,13 @@ fn settle_statement() -> String {
             period_ms = newest.sensor_period_ms
         from (
             select sensor_key, max(arrival), sensor_room_key, sensor_reading_count, sensor_period_ms
-            from arrivals group by sensor_key
+            from arrivals where {UNSETTLED} group by sensor_key
         ) as newest
         where sensors.key = newest.sensor_key;
-        delete from arrivals;
+        update stream_log set
+            settled_to = max(settled_to, coalesce((select max(arrival) from arrivals), 0)),
+            trimmed_to = max(trimmed_to, coalesce($1, trimmed_to));
+        delete from arrivals where arrival <= $1;
         commit",
         columns = columns.join(", "),
         arrived = arrived.join(", "),
@@ -207,14 +220,41 @@ pub(super) async fn commit(
     roll_back_unless_done(connection, result).await
 }
 
-/// Moves everything from `arrivals` to `readings`.
+/// Copies everything from `arrivals` that is not there yet to `readings`, and removes its rows up to
+/// `trim_to`.
 pub(super) async fn settle(
     connection: &mut SqliteConnection,
     statements: &Statements,
+    trim_to: Option<i64>,
 ) -> Result<(), StoreError> {
     let settle = AssertSqlSafe(Arc::clone(&statements.settle));
-    let result = sqlx::query(settle).execute(&mut *connection).await;
+    let result = sqlx::query(settle)
+        .bind(trim_to)
+        .execute(&mut *connection)
+        .await;
     roll_back_unless_done(connection, result.map(drop).map_err(StoreError::from)).await
+}
+
+/// Gives the arrivals after `after` the ids right behind `behind`.
+pub(super) async fn renumber(
+    connection: &mut SqliteConnection,
+    after: StreamId,
+    behind: StreamId,
+) -> Result<(), StoreError> {
+    // They count as unsettled then. That is no harm when they are not: nothing came after them.
+    sqlx::query(
+        "update arrivals set arrival = $2 + renumbered.number
+        from (
+            select arrival, row_number() over (order by arrival) as number
+            from arrivals where arrival > $1
+        ) as renumbered
+        where arrivals.arrival = renumbered.arrival",
+    )
+    .bind(after.to_i64())
+    .bind(behind.to_i64())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn roll_back_unless_done(
@@ -222,12 +262,17 @@ async fn roll_back_unless_done(
     result: Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     if result.is_err() {
-        // Fails when the database has already rolled back by itself, which is as good.
-        if let Err(error) = sqlx::query("rollback").execute(connection).await {
-            tracing::debug!(%error, "nothing to roll back");
-        }
+        roll_back(connection).await;
     }
     result
+}
+
+/// Leaves no transaction open.
+pub(super) async fn roll_back(connection: &mut SqliteConnection) {
+    // Fails when the database has already rolled back by itself, which is as good.
+    if let Err(error) = sqlx::query("rollback").execute(connection).await {
+        tracing::debug!(%error, "nothing to roll back");
+    }
 }
 
 async fn commit_with_places(
@@ -251,7 +296,7 @@ async fn write_readings(
     width: Width,
     changes: &Changes,
 ) -> Result<(), StoreError> {
-    let columns = KEY_COLUMNS.len() + Quantity::COUNT + 1 + SENSOR_COLUMNS.len();
+    let columns = 1 + KEY_COLUMNS.len() + Quantity::COUNT + 1 + SENSOR_COLUMNS.len();
     let mut arguments = SqliteArguments::default();
     arguments.reserve(changes.readings.len() * columns, 0);
     bind_all(&mut arguments, width, changes).map_err(sqlx::Error::Encode)?;
@@ -317,7 +362,7 @@ fn bind_all(
     for row in &changes.readings {
         bind(arguments, width, row)?;
         let counters = counters
-            .get(&row.sensor)
+            .get(&row.reading.sensor)
             .ok_or("a reading has no counters")?;
         arguments.add(counters.room.0)?;
         arguments.add(i64::try_from(counters.reading_count)?)?;
@@ -326,24 +371,19 @@ fn bind_all(
     Ok(())
 }
 
-fn bind(
-    arguments: &mut SqliteArguments,
-    width: Width,
-    row: &ReadingRow,
-) -> Result<(), BoxDynError> {
-    arguments.add(row.sensor.0)?;
-    arguments.add(row.observed_at.millis())?;
-    arguments.add(row.room.0)?;
-    arguments.add(if row.tvoc_unit_assumed {
-        TVOC_UNIT_ASSUMED
-    } else {
-        0
-    })?;
+fn bind(arguments: &mut SqliteArguments, width: Width, row: &LogRow) -> Result<(), BoxDynError> {
+    let LogRow { id, late, reading } = row;
+    arguments.add(id.to_i64())?;
+    arguments.add(reading.sensor.0)?;
+    arguments.add(reading.observed_at.millis())?;
+    arguments.add(reading.room.0)?;
+    let flag = |bit, set| if set { bit } else { 0 };
+    arguments.add(flag(TVOC_UNIT_ASSUMED, reading.tvoc_unit_assumed) | flag(LATE, *late))?;
     for quantity in width.quantities() {
-        arguments.add(row.values.get(*quantity))?;
+        arguments.add(reading.values.get(*quantity))?;
     }
     if width == Width::Full {
-        arguments.add(extras_json(&row.extras)?)?;
+        arguments.add(extras_json(&reading.extras)?)?;
     }
     Ok(())
 }

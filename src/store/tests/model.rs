@@ -1,0 +1,423 @@
+//! The store against a naive model: any writes, in any order and batches, with notices between them,
+//! commits that fail, and restarts.
+
+use super::*;
+use pretty_assertions::assert_eq;
+use proptest::prelude::*;
+use sqlx::Connection;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone)]
+struct Write {
+    sensor: u8,
+    second: u8,
+    room: Option<u8>,
+    co2: u16,
+    pm25: Option<u16>,
+    /// TVOC, and whether its unit was assumed.
+    tvoc: Option<(u16, bool)>,
+    battery: Option<u8>,
+}
+
+impl Write {
+    fn reading(&self) -> Reading {
+        let mut values = Values::default();
+        let tvoc = self.tvoc.map(|(tvoc, _)| tvoc);
+        for (quantity, number) in [
+            (Quantity::Co2, Some(self.co2)),
+            (Quantity::Pm25, self.pm25),
+            (Quantity::Tvoc, tvoc),
+        ] {
+            if let Some(number) = number {
+                assert!(values.set(quantity, f64::from(number) + 0.1));
+            }
+        }
+        let mut extras = Extras::default();
+        if let Some(battery) = self.battery {
+            extras.insert("battery", f64::from(battery)).unwrap();
+        }
+        Reading {
+            sensor: SensorId::parse(&format!("s{}", self.sensor)).unwrap(),
+            site: self.room.map(|_| PlaceName::parse("site").unwrap()),
+            room: self.room.map(room_name),
+            observed_at: Timestamp::from_millis(i64::from(self.second) * 1000),
+            values,
+            extras,
+            tvoc_unit_assumed: self.tvoc.is_some_and(|(_, assumed)| assumed),
+        }
+    }
+
+    fn scored(&self) -> ScoredReading {
+        let reading = self.reading();
+        ScoredReading {
+            assessment: PROFILE.assess(&reading.values),
+            reading,
+        }
+    }
+}
+
+fn room_name(room: u8) -> PlaceName {
+    PlaceName::parse(&format!("room {room}")).unwrap()
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(Vec<Write>),
+    Fail(Vec<Write>, Failure),
+    Announce,
+    Query,
+    Restart,
+}
+
+/// What is published of a reading, and how a reading is kept: its room in place of the named one.
+#[derive(Debug, Clone, PartialEq)]
+struct Event {
+    reading: Reading,
+    late: bool,
+}
+
+impl Event {
+    fn of(stored: &Stored) -> Self {
+        let reading = &stored.scored.reading;
+        assert_eq!(stored.scored.assessment, PROFILE.assess(&reading.values));
+        Self {
+            reading: Reading {
+                site: None,
+                room: Some(stored.place.room.clone()),
+                ..reading.clone()
+            },
+            late: stored.late,
+        }
+    }
+}
+
+/// What the store should hold, kept the simplest way.
+#[derive(Debug, Default, Clone)]
+struct Model {
+    readings: BTreeMap<(SensorId, i64), Reading>,
+    rooms: BTreeMap<SensorId, PlaceName>,
+    /// Everything that ever changed, in order.
+    events: Vec<Event>,
+}
+
+impl Model {
+    /// Writes and says what the store should answer.
+    fn write(&mut self, write: &Write) -> &'static str {
+        let newer = write.reading();
+        let sensor = newer.sensor.clone();
+        let newest = self.latest(&sensor).map(|latest| latest.observed_at);
+        let Some(room) = newer.room.clone().or(self.rooms.get(&sensor).cloned()) else {
+            return "refused";
+        };
+        let late = newest.is_some_and(|newest| newer.observed_at < newest);
+        let identity = (sensor.clone(), newer.observed_at.millis());
+        let (answer, reading) = match self.readings.get_mut(&identity) {
+            None => {
+                if !late {
+                    self.rooms.insert(sensor, room.clone());
+                }
+                let kept = Reading {
+                    site: None,
+                    room: Some(room),
+                    ..newer
+                };
+                ("accepted", self.readings.entry(identity).or_insert(kept))
+            }
+            Some(kept) => {
+                if !kept.merge(&newer).unwrap() {
+                    return "duplicate";
+                }
+                if newer.room.is_some() {
+                    kept.room = newer.room;
+                }
+                ("updated", kept)
+            }
+        };
+        self.events.push(Event {
+            reading: reading.clone(),
+            late,
+        });
+        answer
+    }
+
+    fn latest(&self, sensor: &SensorId) -> Option<&Reading> {
+        let mut readings = self.readings.values();
+        readings.rfind(|reading| reading.sensor == *sensor)
+    }
+}
+
+fn name_of(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted(_) => "accepted",
+        Outcome::Updated(_) => "updated",
+        Outcome::Duplicate(_) => "duplicate",
+        Outcome::Refused(_) => "refused",
+    }
+}
+
+/// A store, what it should hold, and what its listener was told.
+struct Trial<'a> {
+    folder: &'a Path,
+    readings_kept: usize,
+    running: Running,
+    model: Model,
+    /// Events published, or known from the disk after a restart.
+    told: usize,
+    last_id: StreamId,
+    /// Every id there was, and the number of events up to it.
+    marks: Vec<(StreamId, usize)>,
+    /// Marks there were before a commit that failed and yet reached the disk.
+    marks_before_doubt: Option<usize>,
+}
+
+/// Rows a chunk of the log may have: the largest batch, and what failed before it.
+const CHUNK_MAX: usize = 24;
+
+impl<'a> Trial<'a> {
+    async fn begin(folder: &'a Path, readings_kept: usize) -> Self {
+        let mut trial = Self {
+            folder,
+            readings_kept,
+            running: Running::open(folder, readings_kept, QUEUE_MAX).await,
+            model: Model::default(),
+            told: 0,
+            last_id: StreamId::default(),
+            marks: vec![(StreamId::default(), 0)],
+            marks_before_doubt: None,
+        };
+        trial.mark_epoch();
+        trial
+    }
+
+    fn mark_epoch(&mut self) {
+        let position = self.running.store.position();
+        assert!(position > self.last_id, "ids grow, across restarts too");
+        self.last_id = position;
+        self.marks.push((position, self.told));
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Write(batch) => self.write(&batch, None).await,
+            Step::Fail(batch, failure) => self.write(&batch, Some(failure)).await,
+            Step::Announce => {
+                self.running.announce().await;
+                self.listen();
+            }
+            Step::Query => drop(self.running.rows().await),
+            Step::Restart => self.restart().await,
+        }
+    }
+
+    async fn write(&mut self, batch: &[Write], failure: Option<Failure>) {
+        let before = self.model.clone();
+        let expected: Vec<_> = batch.iter().map(|write| self.model.write(write)).collect();
+        *self.running.engine.failure.lock() = failure;
+        let readings = batch.iter().map(Write::scored).collect();
+        let result = self.running.queue.append(readings).await;
+        // It is still there when nothing was to be written.
+        let failed = failure.filter(|_| self.running.engine.failure.lock().take().is_none());
+        match failed {
+            None => {
+                let outcomes = result.unwrap();
+                assert_eq!(outcomes.iter().map(name_of).collect::<Vec<_>>(), expected);
+                self.marks_before_doubt = None;
+                self.listen();
+                assert_eq!(self.told, self.model.events.len(), "all is published");
+            }
+            Some(failure) => {
+                assert_eq!(result.unwrap_err(), AppendError::Failed);
+                // What failed before is published nevertheless.
+                self.listen();
+                assert_eq!(self.told, before.events.len());
+                match failure {
+                    Failure::Lost => {
+                        self.model = before;
+                        self.marks_before_doubt = None;
+                    }
+                    Failure::Unheard => self.marks_before_doubt = Some(self.marks.len()),
+                }
+            }
+        }
+    }
+
+    /// Compares what was published since the last time.
+    fn listen(&mut self) {
+        for message in self.running.published() {
+            assert!(message.id() > self.last_id, "ids grow");
+            self.last_id = message.id();
+            if let Published::Measurement(stored) = &message {
+                assert_eq!(Event::of(stored), self.model.events[self.told]);
+                self.told += 1;
+            }
+            self.marks.push((message.id(), self.told));
+        }
+    }
+
+    async fn restart(&mut self) {
+        self.check().await;
+        self.running.close().await;
+        self.running = Running::open(self.folder, self.readings_kept, QUEUE_MAX).await;
+        // Nobody was told of what failed, but it is in the log before whatever was told since.
+        self.told = self.model.events.len();
+        if let Some(before) = self.marks_before_doubt.take() {
+            for (_, events) in &mut self.marks[before..] {
+                *events = self.told;
+            }
+        }
+        self.mark_epoch();
+        self.check().await;
+    }
+
+    async fn check(&self) {
+        self.check_replay().await;
+        // Not before there is nothing in doubt: the directory does not know of that.
+        if self.marks_before_doubt.is_none() {
+            self.check_history().await;
+            self.check_replay().await;
+        }
+    }
+
+    async fn check_history(&self) {
+        let rows = self.running.rows().await;
+        self.running.store.directory(|directory| {
+            let stored: BTreeMap<_, _> = rows
+                .into_iter()
+                .map(|row| {
+                    let (sensor, place) = directory.origin(&row).unwrap();
+                    let at = row.observed_at.millis();
+                    let reading = Reading {
+                        room: Some(place.room.clone()),
+                        ..directory::scored(sensor.clone(), &row, PROFILE).reading
+                    };
+                    ((sensor, at), reading)
+                })
+                .collect();
+            assert_eq!(stored, self.model.readings);
+            for sensor in directory.sensors() {
+                let latest = &sensor.latest.scored;
+                let id = &latest.reading.sensor;
+                let expected = self.model.latest(id).unwrap();
+                assert_eq!(latest.reading.observed_at, expected.observed_at);
+                assert_eq!(latest.reading.values, expected.values);
+                assert_eq!(latest.assessment, PROFILE.assess(&latest.reading.values));
+                let place = directory.place(sensor.room).unwrap();
+                assert_eq!(Some(&place.room), self.model.rooms.get(id));
+                let of_sensor = self.model.readings.keys().filter(|(known, _)| known == id);
+                assert_eq!(sensor.reading_count, of_sensor.count() as u64);
+            }
+        });
+    }
+
+    /// Replays from every id there was.
+    async fn check_replay(&self) {
+        let store = &self.running.store;
+        let events = &self.model.events;
+        let logged = self.rows_logged().await;
+        assert!(logged >= events.len().min(self.readings_kept));
+        let gone = events.len() - logged;
+        for (number, (after, before)) in self.marks.iter().enumerate() {
+            let told: Option<Vec<_>> = self.running.replay(*after).await.map(|stored| {
+                assert!(stored.iter().all(|stored| stored.id > *after));
+                assert!(stored.is_sorted_by(|a, b| a.id < b.id));
+                stored.iter().map(Event::of).collect()
+            });
+            if *before < gone {
+                assert_eq!(told, None, "{after}");
+                continue;
+            }
+            let told = told.unwrap_or_else(|| panic!("nothing is gone after {after}"));
+            assert_eq!(told, events[*before..self.told], "after {after}");
+            // A part of it, too.
+            let (up_to, last) = self.marks[usize::midpoint(number, self.marks.len() - 1)];
+            let part = store.replay(*after, up_to, 3).await.unwrap().unwrap();
+            let part: Vec<_> = part.iter().map(Event::of).collect();
+            let expected = &events[*before..last.min(self.told)];
+            assert_eq!(part, expected[..expected.len().min(3)]);
+        }
+        let position = store.position();
+        let next_epoch = StreamId {
+            epoch: position.epoch + 1,
+            sequence: 0,
+        };
+        for future in [position.plus(1), next_epoch] {
+            assert_eq!(
+                self.running.replay(future).await.map(|told| told.len()),
+                None
+            );
+        }
+    }
+
+    async fn rows_logged(&self) -> usize {
+        let url = url(self.folder);
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let (rows, unsettled): (i64, i64) = sqlx::query_as(
+            "select count(*), count(*) filter (where arrival > settled_to)
+            from arrivals, stream_log",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        connection.close().await.unwrap();
+        let [rows, unsettled] = [rows, unsettled].map(|count| usize::try_from(count).unwrap());
+        if self.marks_before_doubt.is_none() {
+            let rows_max = self.readings_kept + CHUNK_MAX + unsettled;
+            assert!(rows <= rows_max, "{rows} rows in the log");
+        }
+        rows
+    }
+}
+
+async fn run(folder: &Path, readings_kept: usize, steps: Vec<Step>) {
+    let mut trial = Trial::begin(folder, readings_kept).await;
+    for step in steps {
+        trial.step(step).await;
+    }
+    trial.restart().await;
+    trial.running.close().await;
+}
+
+fn any_write() -> impl Strategy<Value = Write> {
+    (
+        0..3_u8,
+        0..6_u8,
+        prop::option::of(0..3_u8),
+        0..3_u16,
+        prop::option::weighted(0.8, 0..3_u16),
+        prop::option::weighted(0.3, (0..2_u16, any::<bool>())),
+        prop::option::weighted(0.2, 0..3_u8),
+    )
+        .prop_map(|(sensor, second, room, co2, pm25, tvoc, battery)| Write {
+            sensor,
+            second,
+            room,
+            co2,
+            pm25,
+            tvoc,
+            battery,
+        })
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let batch = || prop::collection::vec(any_write(), 1..12);
+    let failure = prop_oneof![Just(Failure::Lost), Just(Failure::Unheard)];
+    prop_oneof![
+        6 => batch().prop_map(Step::Write),
+        2 => (batch(), failure).prop_map(|(batch, failure)| Step::Fail(batch, failure)),
+        2 => Just(Step::Announce),
+        1 => Just(Step::Query),
+        2 => Just(Step::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn the_store_holds_and_replays_what_a_naive_model_holds(
+        readings_kept in prop_oneof![Just(0), 1..20_usize, Just(100_000)],
+        steps in prop::collection::vec(any_step(), 1..14),
+    ) {
+        on_one_thread(async |folder| run(&folder, readings_kept, steps).await);
+    }
+}
