@@ -115,7 +115,7 @@ mod tests {
     fn log(messages_max: usize) -> ReplayLog {
         let limits = LogLimits {
             messages_max,
-            age_max: Duration::from_secs(60),
+            age_max: Duration::from_mins(1),
         };
         let mut log = ReplayLog::new(limits, id(0));
         for (sequence, topic) in [

@@ -131,7 +131,7 @@ fn a_message_asks_for_its_receivers_and_not_for_every_client() {
     };
     let mut receivers = Vec::new();
     index.each_chosen(Topic::Measurements, subject, |client| {
-        receivers.push(client)
+        receivers.push(client);
     });
     let expected: Vec<_> = (0..10).map(|n| 7 + n * 1000).collect();
     assert_eq!(receivers, expected);

@@ -25,10 +25,10 @@ const LIMITS: HubLimits = HubLimits {
     queue_bytes_max: 256 * 1024,
     commands_per_second: 20,
     ping_interval: Duration::from_secs(30),
-    silence_max: Duration::from_secs(60),
+    silence_max: Duration::from_mins(1),
     replay: LogLimits {
         messages_max: 100,
-        age_max: Duration::from_secs(60),
+        age_max: Duration::from_mins(1),
     },
 };
 
@@ -195,8 +195,8 @@ fn who_leaves_is_no_longer_looked_for() {
             .deliver(&[Arc::new(notice(id(2), Topic::Alerts))]);
         assert!(client.is_open() && !client.has_backlog());
         stage.shard.leave(stays);
-        let stats = stage.shard.hub.stats();
-        assert_eq!(stats.subscriptions.measurements, 0);
+        let counted = stage.shard.hub.stats();
+        assert_eq!(counted.subscriptions.measurements, 0);
         assert_eq!(stage.shard.position(), id(2));
     });
 }
