@@ -11,7 +11,7 @@ NODE_MODULES := frontend/node_modules/.package-lock.json
 DEMO_DB := target/demo.db
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 run: tools pages ## Build everything and serve the demo on http://127.0.0.1:8080
 	cargo build --release --locked

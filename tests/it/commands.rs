@@ -166,7 +166,7 @@ async fn the_demo_shows_rooms_with_history() {
         .split('"')
         .next()
         .unwrap();
-    let mut socket = Socket::open(&format!("ws://{address}/ws"), &[])
+    let mut socket = Socket::open(&format!("ws://{address}/ws?topics=measurements"), &[])
         .await
         .unwrap();
     assert_eq!(socket.next().await["type"], "connection");

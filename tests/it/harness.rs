@@ -51,6 +51,8 @@ impl Server {
             .env("IAQ_BIND", bind)
             .env("DATABASE_URL", database_url(folder.path()))
             .env("IAQ_PAGES_DIR", folder.path().join("pages"))
+            // Nobody expects messages that come by themselves.
+            .env("IAQ_SYSTEM_INTERVAL", "0s")
             .env("IAQ_LOG", "debug")
             .env("IAQ_LOG_FORMAT", "json")
             .envs(settings.iter().map(|(key, value)| (key, value)))
