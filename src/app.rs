@@ -149,7 +149,7 @@ impl Application {
         // Before anybody can know that we listen, and stop us.
         let mut signals = Signals::listen()?;
         let handle = server.handle();
-        let writing = hub_threads.spawn(move || writer.run());
+        let writing = actix_rt::spawn(writer.run());
         system::announce(&hub, &queue, clock, config.system_interval, &shutdown);
         let serving = actix_rt::spawn(server);
         tracing::info!("listening on http://{address}");

@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 
 /// Bounds of the hub and of each client.
@@ -280,27 +280,6 @@ impl Hub {
             }
             left.await;
         }
-    }
-}
-
-impl HubThreads {
-    /// Runs a task beside the clients of the first thread, who then have the shortest way from it.
-    /// Returns what ends when the task does.
-    pub fn spawn<T: Future<Output = ()> + 'static>(
-        &self,
-        task: impl FnOnce() -> T + Send + 'static,
-    ) -> oneshot::Receiver<()> {
-        let (done, ended) = oneshot::channel();
-        if let Some(first) = self.0.first() {
-            first.spawn_fn(move || {
-                drop(actix_rt::spawn(async move {
-                    task().await;
-                    // Whoever waited may be gone.
-                    done.send(()).unwrap_or_default();
-                }));
-            });
-        }
-        ended
     }
 }
 
