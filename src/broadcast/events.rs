@@ -85,7 +85,7 @@ pub async fn events(
 fn subscription(request: &HttpRequest) -> Result<Subscription, Problem> {
     let invalid = |name: &str, error: protocol::CommandError| {
         let error = FieldError::new(format!("/{name}"), error.code, error.detail);
-        Problem::invalid("invalid_parameters", "Invalid parameters", vec![error])
+        Problem::invalid("bad_parameter", "Bad parameter", vec![error])
     };
     let mut wanted = Subscription::default();
     let mut filter = Filter::default();
