@@ -8,7 +8,6 @@ use super::outgoing::Outgoing;
 use super::pace::Pace;
 use super::protocol;
 use super::sink::Sink;
-use crate::store::StreamId;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
@@ -29,9 +28,9 @@ pub(super) struct Client {
     pub(super) address: Option<IpAddr>,
     pub(super) encoding: Encoding,
     pub(super) interest: RefCell<Interest>,
-    /// It has got everything of this interest after this message.
-    pub(super) interest_since: Cell<StreamId>,
     pub(super) pace: RefCell<Option<Box<Pace>>>,
+    /// Measurements were left out, so it may lack any of those it subscribed to.
+    pub(super) has_gaps: Cell<bool>,
     /// When it last gave a sign of life.
     pub(super) heard: Cell<Instant>,
     /// When it was last pinged.
@@ -66,8 +65,8 @@ impl Client {
             address,
             encoding: interest.encoding,
             interest: RefCell::new(interest),
-            interest_since: Cell::default(),
             pace: RefCell::default(),
+            has_gaps: Cell::new(false),
             heard: Cell::new(now),
             pinged: Cell::new(now),
             woken: Notify::new(),
@@ -91,6 +90,11 @@ impl Client {
 
     pub(super) fn has_backlog(&self) -> bool {
         !self.outbox.borrow().is_empty()
+    }
+
+    /// Length of the next message that waits.
+    pub(super) fn next_length(&self) -> Option<usize> {
+        self.outbox.borrow().first().map(Bytes::len)
     }
 
     /// Sends bytes that are for this client only, or queues them when the connection is full.
@@ -212,6 +216,7 @@ impl Client {
         let notice = |count| encoding.encode_short(protocol::conflated(count).as_bytes());
         let replaced = self.outbox.borrow_mut().conflate(notice);
         metrics::counter!("iaqverse_broadcast_conflated_total").increment(replaced);
+        self.has_gaps.set(self.has_gaps.get() || replaced > 0);
         if self.outbox.borrow().bytes() > self.queue_bytes_max / 4 * 3 {
             metrics::counter!("iaqverse_broadcast_slow_clients_closed_total").increment(1);
             self.outbox.borrow_mut().keep_only_rest();

@@ -11,10 +11,10 @@ use super::interest::Interest;
 use super::protocol::{self, Subscription};
 use super::session::names;
 use super::shard::Shard;
-use super::sink::Sink;
+use super::sink::{self, BodySender, Part, Sink};
 use super::subscribe::subscribe;
 use crate::domain::{Topic, TopicSet};
-use crate::http::{Problem, Services};
+use crate::http::{ConnectionGuard, EndlessAnswer, Problem, Services};
 use crate::validate::FieldError;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -28,16 +28,15 @@ use tokio::sync::mpsc;
 /// A client that waits to be served by a shard.
 #[derive(Debug)]
 pub(super) struct EventStream {
-    body: mpsc::Sender<Bytes>,
+    body: BodySender,
     seat: Seat,
     wanted: Subscription,
     address: Option<IpAddr>,
     request_id: Box<str>,
 }
 
-/// Writes that may wait between a shard and the response; more wait in the client's queue, where
-/// they are bounded in bytes.
-const BODY_WRITES_MAX: usize = 2;
+/// The response gets whole events of about this much at once, for it copies what it gets.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// A browser whose stream broke comes back after a random time within these.
 const RETRY_MS: std::ops::RangeInclusive<u32> = 1000..=5000;
 /// Sent by browsers that come back.
@@ -61,7 +60,7 @@ pub async fn events(
     let seat = hub
         .admit(address)
         .ok_or_else(|| Problem::unavailable("server_full", "too many clients are connected"))?;
-    let (body, parts) = mpsc::channel(BODY_WRITES_MAX);
+    let (body, parts) = sink::body();
     let stream = EventStream {
         body,
         seat,
@@ -70,9 +69,16 @@ pub async fn events(
         request_id: services.request_ids.of(request.headers()).into(),
     };
     hub.serve_events(Box::new(stream)).await;
-    let body = stream::unfold(parts, async |mut parts| {
-        let part = parts.recv().await?;
-        Some((Ok::<_, actix_web::Error>(part), parts))
+    let body = Body {
+        parts,
+        part: None,
+        answer: request
+            .conn_data::<Rc<ConnectionGuard>>()
+            .map(|guard| EndlessAnswer::begin(Rc::clone(guard))),
+    };
+    let body = stream::unfold(body, async |mut body| {
+        let piece = body.next().await?;
+        Some((Ok::<_, actix_web::Error>(piece), body))
     });
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
@@ -80,6 +86,45 @@ pub async fn events(
         // nginx would gather events otherwise.
         .insert_header(("X-Accel-Buffering", "no"))
         .streaming(body))
+}
+
+/// What a response sends.
+struct Body {
+    parts: mpsc::Receiver<Part>,
+    /// What is left of a part, which keeps its room until all of it is sent.
+    part: Option<Part>,
+    answer: Option<EndlessAnswer>,
+}
+
+impl Body {
+    /// The next whole events; `None` when the stream has ended or nobody listens.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut part = match self.part.take() {
+            Some(part) => part,
+            None => self.next_part().await?,
+        };
+        let whole = |bytes: &[u8]| bytes.windows(2).rposition(|end| end == b"\n\n");
+        let end = part.bytes.get(..PIECE_BYTES_MAX).and_then(whole);
+        let piece = match end {
+            Some(end) => part.bytes.split_to(end + 2),
+            None => std::mem::take(&mut part.bytes),
+        };
+        self.part = (!part.bytes.is_empty()).then_some(part);
+        Some(piece)
+    }
+
+    async fn next_part(&mut self) -> Option<Part> {
+        let hung_up = async {
+            match &self.answer {
+                Some(answer) => answer.hung_up().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            part = self.parts.recv() => part,
+            () = hung_up => None,
+        }
+    }
 }
 
 fn subscription(request: &HttpRequest) -> Result<Subscription, Problem> {
@@ -128,11 +173,13 @@ pub(super) async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
         request_id,
     } = *stream;
     let hub = shard.hub.clone();
+    // What was acknowledged before somebody came is not news to him.
+    shard.deliver_published();
     let ended = body.clone();
     let client = Rc::new(Client::new(
         Sink::Body(body),
         address,
-        Interest::new(TopicSet::EMPTY, Encoding::Events),
+        Interest::new(TopicSet::EMPTY, Encoding::Events, shard.position()),
         hub.limits().queue_bytes_max,
     ));
     let topics: TopicSet = wanted.topics.iter().copied().collect();
@@ -168,19 +215,14 @@ pub(super) async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
     );
 }
 
-async fn serve(client: &Client, body: &mpsc::Sender<Bytes>) {
+async fn serve(client: &Client, body: &BodySender) {
     loop {
         if client.is_gone() || client.is_closing() && !client.has_backlog() {
             return;
         }
+        let waiting = client.next_length();
         tokio::select! {
-            room = body.reserve(), if client.has_backlog() => {
-                if room.is_err() {
-                    return;
-                }
-                drop(room);
-                client.flush_waiting();
-            }
+            () = body.ready(waiting.unwrap_or(0)), if waiting.is_some() => client.flush_waiting(),
             () = body.closed() => return,
             () = client.woken.notified() => {}
         }

@@ -136,8 +136,8 @@ impl Hub {
         let start = |orders| {
             let (arbiter, hub) = (Arbiter::new(), hub.clone());
             arbiter.spawn_fn(move || {
-                let shard = Shard::new(hub, position);
-                drop(actix_rt::spawn(shard.run(orders)));
+                let shard = Shard::new(hub, position, orders);
+                drop(actix_rt::spawn(shard.run()));
             });
             arbiter
         };

@@ -3,15 +3,19 @@
 use super::encoding::Encoding;
 use super::filter::{Filter, Subject};
 use super::index::Group;
+use super::outgoing::Outgoing;
 use crate::domain::{Topic, TopicSet};
+use crate::store::StreamId;
 
 /// Topics and filters of a client, and in which form it gets messages.
 #[derive(Debug, Clone)]
 pub(super) struct Interest {
     /// Topics of which everything is wanted.
     pub(super) topics: TopicSet,
-    /// Topics of which only what matches the filter is wanted.
-    filtered: Vec<(Topic, Filter)>,
+    /// The same topics, and after which message the client has got everything of them.
+    whole: Vec<(Topic, StreamId)>,
+    /// Topics of which only what matches the filter is wanted, and since when.
+    filtered: Vec<(Topic, Filter, StreamId)>,
     pub(super) encoding: Encoding,
     /// Measurements are thinned out for this client alone, so it shares no bytes with others.
     pub(super) paced: bool,
@@ -24,33 +28,46 @@ static OPEN: Filter = Filter {
 };
 
 impl Interest {
-    pub(super) fn new(topics: TopicSet, encoding: Encoding) -> Self {
+    /// What a client that wants everything of `topics` has subscribed to after the message `since`.
+    pub(super) fn new(topics: TopicSet, encoding: Encoding, since: StreamId) -> Self {
         Self {
             topics,
+            whole: topics.iter().map(|topic| (topic, since)).collect(),
             filtered: Vec::new(),
             encoding,
             paced: false,
         }
     }
 
-    pub(super) fn add(&mut self, topics: &[Topic], filter: &Filter) {
+    /// Adds what the client gets, or has got, after the message `since`.
+    pub(super) fn add(&mut self, topics: &[Topic], filter: &Filter, since: StreamId) {
         for topic in topics {
             if filter.is_open() {
+                self.filtered.retain(|(known, ..)| known != topic);
+                match self.whole.iter_mut().find(|(known, _)| known == topic) {
+                    Some((_, known)) => *known = since.min(*known),
+                    None => self.whole.push((*topic, since)),
+                }
                 self.topics = self.topics.with(*topic);
-                self.filtered.retain(|(known, _)| known != topic);
-            } else if !self.filtered.contains(&(*topic, filter.clone())) {
-                self.filtered.push((*topic, filter.clone()));
+                continue;
+            }
+            let same =
+                |(known, by, _): &&mut (Topic, Filter, StreamId)| known == topic && by == filter;
+            match self.filtered.iter_mut().find(same) {
+                Some((_, _, known)) => *known = since.min(*known),
+                None => self.filtered.push((*topic, filter.clone(), since)),
             }
         }
+        self.whole.shrink_to_fit();
         self.filtered.shrink_to_fit();
     }
 
     pub(super) fn remove(&mut self, topics: &[Topic]) {
         for topic in topics {
             self.topics = self.topics.without(*topic);
-            self.filtered.retain(|(known, _)| known != topic);
+            self.whole.retain(|(known, _)| known != topic);
+            self.filtered.retain(|(known, ..)| known != topic);
         }
-        self.filtered.shrink_to_fit();
     }
 
     pub(super) fn filter_count(&self) -> usize {
@@ -61,7 +78,7 @@ impl Interest {
     pub(super) fn all_topics(&self) -> TopicSet {
         self.filtered
             .iter()
-            .fold(self.topics, |topics, (topic, _)| topics.with(*topic))
+            .fold(self.topics, |topics, (topic, ..)| topics.with(*topic))
     }
 
     /// The group of clients that get the same as this one; `None` when that depends on the message.
@@ -76,14 +93,36 @@ impl Interest {
     /// Every topic and what of it is wanted.
     pub(super) fn subscriptions(&self) -> impl Iterator<Item = (Topic, &Filter)> {
         let open = self.topics.iter().map(|topic| (topic, &OPEN));
-        open.chain(self.filtered.iter().map(|(topic, filter)| (*topic, filter)))
+        open.chain(
+            self.filtered
+                .iter()
+                .map(|(topic, filter, _)| (*topic, filter)),
+        )
     }
 
     /// Whether a message of `topic` about `subject` is wanted.
+    #[cfg(test)]
     pub(super) fn wants(&self, topic: Topic, subject: Subject<'_>) -> bool {
-        self.topics.wants(topic)
-            || self.filtered.iter().any(|(wanted, filter)| {
-                (*wanted == topic || *wanted == Topic::All) && filter.matches(subject)
-            })
+        self.since(topic, subject).is_some()
+    }
+
+    /// Whether the client has got a message already.
+    pub(super) fn has_got(&self, message: &Outgoing) -> bool {
+        self.since(message.topic, message.subject())
+            .is_some_and(|since| message.id > since)
+    }
+
+    /// After which message the client has got everything like this; `None` when it does not want it.
+    fn since(&self, topic: Topic, subject: Subject<'_>) -> Option<StreamId> {
+        let is = |wanted: &Topic| *wanted == topic || *wanted == Topic::All;
+        let whole = self.whole.iter().filter(|(wanted, _)| is(wanted));
+        let filtered = self
+            .filtered
+            .iter()
+            .filter(|(wanted, filter, _)| is(wanted) && filter.matches(subject));
+        whole
+            .map(|(_, since)| *since)
+            .chain(filtered.map(|(_, _, since)| *since))
+            .min()
     }
 }

@@ -65,6 +65,12 @@ impl Pace {
         }
     }
 
+    /// Holds these no longer.
+    pub(super) fn forget(&mut self, messages: &[Arc<Outgoing>]) {
+        let known = |id| messages.binary_search_by_key(&id, |message| message.id);
+        self.held.retain(|_, held| known(held.id).is_err());
+    }
+
     /// When what is held goes out; `None` when nothing is.
     pub(super) fn due(&self) -> Option<Instant> {
         (!self.held.is_empty()).then_some(self.due)

@@ -107,10 +107,12 @@ fn begin(shard: &Rc<Shard>, newcomer: Newcomer) -> Option<(Session, Seat)> {
     } else {
         (hub.limits().queue_bytes_max, MESSAGE_BYTES_MAX)
     };
+    // What was acknowledged before somebody came is not news to him.
+    shard.deliver_published();
     let client = Rc::new(Client::new(
         Sink::Socket(stream),
         newcomer.address,
-        Interest::new(topics, newcomer.encoding),
+        Interest::new(topics, newcomer.encoding, shard.position()),
         queue_bytes_max,
     ));
     let key = shard.join(Rc::clone(&client));
@@ -303,7 +305,7 @@ impl Session {
             return self.refuse(&self.budget.exceeded());
         }
         // An answer comes behind everything that was acknowledged before the question.
-        self.shard.deliver_gathered();
+        self.shard.deliver_published();
         let hub = self.shard.hub.clone();
         let now = hub.clock().now();
         match protocol::parse(text) {
@@ -333,7 +335,7 @@ impl Session {
     /// Begins a subscription; until it has, the client is not heard.
     fn subscribe(&mut self, wanted: Subscription) -> Result<(), CommandError> {
         let mut interest = self.client.interest.borrow().clone();
-        interest.add(&wanted.topics, &wanted.filter);
+        interest.add(&wanted.topics, &wanted.filter, self.shard.position());
         if interest.filter_count() > FILTERS_MAX {
             return Err(CommandError {
                 code: "too_many_filters",

@@ -19,7 +19,8 @@ use crate::store::StreamId;
 use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -56,6 +57,9 @@ const SCRATCH_BYTES: usize = 16 * 1024;
 /// See the module.
 pub(super) struct Shard {
     pub(super) hub: Hub,
+    /// Itself, for the tasks it starts.
+    itself: Weak<Self>,
+    orders: RefCell<mpsc::Receiver<Order>>,
     /// Where the bytes of whichever client is read land first.
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) deflater: RefCell<Deflater>,
@@ -79,10 +83,12 @@ pub(super) struct Shard {
 type Action = Box<dyn FnOnce()>;
 
 impl Shard {
-    pub(super) fn new(hub: Hub, position: StreamId) -> Rc<Self> {
+    pub(super) fn new(hub: Hub, position: StreamId, orders: mpsc::Receiver<Order>) -> Rc<Self> {
         let log = ReplayLog::new(hub.limits().replay, position);
-        Rc::new(Self {
+        Rc::new_cyclic(|itself| Self {
             hub,
+            itself: Weak::clone(itself),
+            orders: RefCell::new(orders),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             deflater: RefCell::default(),
             inflater: RefCell::default(),
@@ -102,12 +108,10 @@ impl Shard {
         self.position.get()
     }
 
+    /// Takes in a client, which gets what is published from now on.
     pub(super) fn join(&self, client: Rc<Client>) -> ClientKey {
         let interest = client.interest.borrow().clone();
         self.hub.recount(TopicSet::EMPTY, interest.all_topics());
-        // What was acknowledged before somebody came is not news to him.
-        self.deliver_gathered();
-        client.interest_since.set(self.position());
         let key = self.clients.borrow_mut().insert(client);
         self.index.borrow_mut().add(key, &interest);
         key
@@ -127,18 +131,30 @@ impl Shard {
         client: &Client,
         change: impl FnOnce(&mut Interest),
     ) {
-        self.deliver_gathered();
         let mut index = self.index.borrow_mut();
         let mut interest = client.interest.borrow_mut();
-        if !self.clients.borrow().contains(key) {
+        let clients = self.clients.borrow();
+        if !clients
+            .get(key)
+            .is_some_and(|it| std::ptr::eq(&raw const **it, client))
+        {
+            // It has left, and another may have its place.
             return;
         }
         let before = interest.all_topics();
         index.remove(key, &interest);
         change(&mut interest);
-        client.interest_since.set(self.position());
         index.add(key, &interest);
         self.hub.recount(before, interest.all_topics());
+    }
+
+    /// Sends what is held back for a client now, so that nothing newer overtakes it, except what it
+    /// gets in another way.
+    pub(super) fn send_held(&self, client: &Client, except: &[Arc<Outgoing>]) {
+        if let Some(pace) = &mut *client.pace.borrow_mut() {
+            pace.forget(except);
+            self.send_released(client, pace, Instant::now());
+        }
     }
 
     /// Sets the shortest time between two measurements of a sensor for a client; zero takes it away.
@@ -155,6 +171,7 @@ impl Shard {
             }
         }
         let paced = pace.is_some();
+        client.has_gaps.set(client.has_gaps.get() || paced);
         if let Some(due) = pace.as_ref().and_then(|pace| pace.due()) {
             self.turns.borrow_mut().push(due, key);
         }
@@ -165,14 +182,11 @@ impl Shard {
     /// Does `action` right behind the message `id`, before the next one; at once when that one is
     /// delivered already.
     pub(super) fn after(&self, id: StreamId, action: Action) {
-        if self.position() < id {
-            self.deliver_gathered();
-        }
         if self.position() >= id {
-            action();
-        } else {
-            self.awaited.borrow_mut().push((id, action));
+            return action();
         }
+        self.awaited.borrow_mut().push((id, action));
+        self.deliver_published();
     }
 
     fn do_awaited(&self) {
@@ -192,21 +206,16 @@ impl Shard {
     }
 
     /// Follows orders until the hub is gone.
-    pub(super) async fn run(self: Rc<Self>, mut orders: mpsc::Receiver<Order>) {
+    pub(super) async fn run(self: Rc<Self>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let wake_at = self.next_wake();
             tokio::select! {
-                order = orders.recv() => {
+                order = poll_fn(|context| self.orders.borrow_mut().poll_recv(context)) => {
                     let Some(order) = order else { return };
                     self.follow(order);
-                    while let Ok(order) = orders.try_recv() {
-                        self.follow(order);
-                        if self.gathered.borrow().len() >= GATHERED_MAX {
-                            break;
-                        }
-                    }
+                    self.follow_orders();
                 }
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
                 now = ticks.tick() => self.tick(now),
@@ -238,7 +247,20 @@ impl Shard {
         gathered > 0 && (spaced || awaited || gathered >= GATHERED_MAX)
     }
 
-    fn follow(self: &Rc<Self>, order: Order) {
+    /// Follows the orders that are there, as many as make a delivery.
+    fn follow_orders(&self) {
+        while self.gathered.borrow().len() < GATHERED_MAX {
+            let Ok(order) = self.orders.borrow_mut().try_recv() else {
+                return;
+            };
+            self.follow(order);
+        }
+    }
+
+    fn follow(&self, order: Order) {
+        let Some(itself) = self.itself.upgrade() else {
+            return;
+        };
         let shutdown = self.hub.shutdown();
         match order {
             Order::Publish(messages) => {
@@ -246,17 +268,22 @@ impl Shard {
                 let new = messages.iter().filter(|it| it.id > self.position());
                 self.gathered.borrow_mut().extend(new.map(Arc::clone));
             }
-            Order::Serve(newcomer) => shutdown.spawn(session::run(Rc::clone(self), newcomer)),
-            Order::Stream(stream) => shutdown.spawn(events::run(Rc::clone(self), stream)),
+            Order::Serve(newcomer) => shutdown.spawn(session::run(itself, newcomer)),
+            Order::Stream(stream) => shutdown.spawn(events::run(itself, stream)),
             Order::Close => {
                 self.deliver_gathered();
-                shutdown.spawn(Rc::clone(self).close_all());
+                shutdown.spawn(itself.close_all());
             }
         }
     }
 
-    /// Sends what waits for the next delivery now.
-    pub(super) fn deliver_gathered(&self) {
+    /// Sends now what has been published so far, whether or not this thread has come to it yet.
+    pub(super) fn deliver_published(&self) {
+        self.follow_orders();
+        self.deliver_gathered();
+    }
+
+    fn deliver_gathered(&self) {
         let messages = self.gathered.take();
         if messages.is_empty() {
             return;
@@ -403,7 +430,7 @@ impl Shard {
             .map(|(_, client)| Rc::downgrade(client))
             .collect();
         for batch in clients.chunks(CLOSE_BATCH) {
-            for client in batch.iter().filter_map(std::rc::Weak::upgrade) {
+            for client in batch.iter().filter_map(Weak::upgrade) {
                 client.close(close::GOING_AWAY, "the server is stopping");
             }
             sleep(CLOSE_PAUSE).await;

@@ -4,9 +4,10 @@ use super::outbox::Outbox;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// A connection's way out. Both kinds say `WouldBlock` when they are full.
 #[derive(Debug)]
@@ -14,14 +15,14 @@ pub(super) enum Sink {
     /// The raw socket of a WebSocket.
     Socket(TcpStream),
     /// The body of an HTTP response.
-    Body(mpsc::Sender<Bytes>),
+    Body(BodySender),
 }
 
 impl Sink {
     pub(super) fn try_write(&self, bytes: &Bytes) -> io::Result<usize> {
         match self {
             Self::Socket(stream) => stream.try_write(bytes),
-            Self::Body(body) => try_send(body, bytes.clone()),
+            Self::Body(body) => body.try_send(bytes),
         }
     }
 
@@ -34,8 +35,16 @@ impl Sink {
                 stream.try_write_vectored(&slices)
             }
             (Self::Body(body), parts) => {
-                let parts: Vec<&[u8]> = parts.iter().map(|part| &***part).collect();
-                try_send(body, parts.concat().into())
+                let mut written = 0;
+                for part in parts {
+                    match body.try_send(part) {
+                        Ok(length) => written += length,
+                        // What does not go waits in the queue, where it is counted.
+                        Err(_) if written > 0 => break,
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(written)
             }
         }
     }
@@ -43,18 +52,70 @@ impl Sink {
     pub(super) fn try_write_waiting(&self, outbox: &Outbox) -> io::Result<usize> {
         match self {
             Self::Socket(stream) => stream.try_write_vectored(&outbox.slices()),
-            Self::Body(body) => outbox
-                .first()
-                .map_or(Ok(0), |bytes| try_send(body, bytes.clone())),
+            Self::Body(body) => outbox.first().map_or(Ok(0), |bytes| body.try_send(bytes)),
         }
     }
 }
 
-fn try_send(body: &mpsc::Sender<Bytes>, bytes: Bytes) -> io::Result<usize> {
-    let length = bytes.len();
-    match body.try_send(bytes) {
-        Ok(()) => Ok(length),
-        Err(TrySendError::Full(_)) => Err(io::ErrorKind::WouldBlock.into()),
-        Err(TrySendError::Closed(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+/// The way into the body of a response, bounded in bytes.
+#[derive(Debug, Clone)]
+pub(super) struct BodySender {
+    parts: mpsc::Sender<Part>,
+    room: Arc<Semaphore>,
+}
+
+/// Bytes on their way into a response; their room is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Bytes that may wait for a response besides those in the client's queue; a socket's buffer in the
+/// kernel holds more.
+const BODY_BYTES_MAX: u32 = 256 * 1024;
+/// Writes that may wait for a response, however short they are.
+const BODY_PARTS_MAX: usize = 1024;
+
+/// A body that takes what its sender is given.
+pub(super) fn body() -> (BodySender, mpsc::Receiver<Part>) {
+    let (parts, received) = mpsc::channel(BODY_PARTS_MAX);
+    let room = Arc::new(Semaphore::new(BODY_BYTES_MAX as usize));
+    (BodySender { parts, room }, received)
+}
+
+impl BodySender {
+    fn try_send(&self, bytes: &Bytes) -> io::Result<usize> {
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(room_of(bytes.len()))
+            .map_err(|_full| io::ErrorKind::WouldBlock)?;
+        let part = Part {
+            bytes: bytes.clone(),
+            _room: room,
+        };
+        match self.parts.try_send(part) {
+            Ok(()) => Ok(bytes.len()),
+            Err(TrySendError::Full(_)) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TrySendError::Closed(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
+
+    /// Ends when there is room for so many bytes.
+    pub(super) async fn ready(&self, length: usize) {
+        // Nobody closes the room, and who closes the channel is noticed elsewhere.
+        drop(self.room.acquire_many(room_of(length)).await);
+        drop(self.parts.reserve().await);
+    }
+
+    /// Ends when nobody takes anything any more.
+    pub(super) async fn closed(&self) {
+        self.parts.closed().await;
+    }
+}
+
+/// What is larger than all there is goes alone.
+fn room_of(length: usize) -> u32 {
+    u32::try_from(length)
+        .unwrap_or(u32::MAX)
+        .min(BODY_BYTES_MAX)
 }

@@ -40,7 +40,12 @@ struct Beginning {
 enum Catchup {
     Nothing,
     Snapshot(Bytes),
-    Replay(Vec<Arc<Outgoing>>, Option<Arc<OwnedSemaphorePermit>>),
+    /// Messages after the one named.
+    Replay(
+        Vec<Arc<Outgoing>>,
+        StreamId,
+        Option<Arc<OwnedSemaphorePermit>>,
+    ),
 }
 
 /// Begins a subscription, at once or as soon as the stream has come to where it starts.
@@ -101,7 +106,7 @@ impl Beginning {
         let topics = self.topics();
         if self.shard.log.borrow().is_complete(topics, since) {
             let missed = self.missed(since);
-            return self.begin(true, Catchup::Replay(missed, None));
+            return self.begin(true, Catchup::Replay(missed, since, None));
         }
         // Only measurements are stored.
         if topics != TopicSet::EMPTY.with(Topic::Measurements) {
@@ -120,7 +125,10 @@ impl Beginning {
             return self.start_new();
         }
         messages.extend(self.missed(until));
-        self.begin(true, Catchup::Replay(messages, Some(Arc::new(permit))));
+        self.begin(
+            true,
+            Catchup::Replay(messages, since, Some(Arc::new(permit))),
+        );
     }
 
     /// What the log has after `since`, as far as it is wanted.
@@ -169,14 +177,18 @@ impl Beginning {
 
     /// The moment live begins.
     fn begin(self, recovered: bool, mut catchup: Catchup) {
-        if let Catchup::Replay(messages, _) = &mut catchup {
+        let mut since = self.shard.position();
+        let mut replayed: &[Arc<Outgoing>] = &[];
+        if let Catchup::Replay(messages, after, _) = &mut catchup {
             // What the client has got already, because it had subscribed to it before, is not missed.
             let interest = self.client.interest.borrow();
-            let since = self.client.interest_since.get();
-            messages.retain(|message| {
-                message.id <= since || !interest.wants(message.topic, message.subject())
-            });
+            let has_gaps = self.client.has_gaps.get();
+            messages.retain(|message| has_gaps || !interest.has_got(message));
+            since = *after;
+            replayed = messages;
         }
+        self.shard.send_held(&self.client, replayed);
+        let count = replayed.len();
         let Self {
             shard,
             key,
@@ -188,18 +200,14 @@ impl Beginning {
             shard.set_pace(key, &client, interval);
         }
         shard.change_interest(key, &client, |interest| {
-            interest.add(&wanted.topics, &wanted.filter);
+            interest.add(&wanted.topics, &wanted.filter, since);
         });
-        let replayed = match &catchup {
-            Catchup::Replay(messages, _) => messages.len(),
-            Catchup::Nothing | Catchup::Snapshot(_) => 0,
-        };
-        let answer = protocol::subscribed(&wanted.topics, recovered, replayed);
+        let answer = protocol::subscribed(&wanted.topics, recovered, count);
         client.send(client.encoding.encode_short(answer.as_bytes()));
         match catchup {
             Catchup::Nothing => {}
             Catchup::Snapshot(bytes) => client.catch_up(bytes, None),
-            Catchup::Replay(messages, permit) => {
+            Catchup::Replay(messages, _, permit) => {
                 for message in messages {
                     let bytes = message.encoded(client.encoding, &shard.deflater);
                     client.catch_up(bytes.clone(), permit.clone());

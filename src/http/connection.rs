@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 /// What a connection waits for, shared between the stream and the requests on it.
 #[derive(Debug)]
@@ -28,6 +29,30 @@ pub struct ConnectionGuard {
     answered: Cell<Instant>,
     /// When the connection ends, once it has been answered for the last time.
     end: Cell<Option<Instant>>,
+    /// The peer sends nothing any more.
+    hung_up: CancellationToken,
+}
+
+/// An answer whose end nobody knows: as long as this lives, the connection is not idle.
+#[derive(Debug)]
+pub(crate) struct EndlessAnswer(Rc<ConnectionGuard>);
+
+impl EndlessAnswer {
+    pub(crate) fn begin(guard: Rc<ConnectionGuard>) -> Self {
+        guard.request_begun();
+        Self(guard)
+    }
+
+    /// Ends when the peer has closed its side: nobody waits for more.
+    pub(crate) async fn hung_up(&self) {
+        self.0.hung_up.cancelled().await;
+    }
+}
+
+impl Drop for EndlessAnswer {
+    fn drop(&mut self) {
+        self.0.request_ended();
+    }
 }
 
 /// How long an idle connection is kept for its next request: longer than our nginx keeps it.
@@ -90,6 +115,7 @@ impl GuardedStream {
             head_since: Cell::new(None),
             answered: Cell::new(Instant::now()),
             end: Cell::new(None),
+            hung_up: CancellationToken::new(),
         };
         Self {
             stream,
@@ -160,6 +186,9 @@ impl AsyncRead for GuardedStream {
             Poll::Pending => self.poll_deadline(context),
             Poll::Ready(Ok(())) => {
                 let read = buffer.filled().len() > before;
+                if !read && buffer.remaining() > 0 {
+                    self.guard.hung_up.cancel();
+                }
                 let guard = &self.guard;
                 // While a request is served these bytes are its body, which has its own deadline.
                 if read && guard.requests.get() == 0 && guard.head_since.get().is_none() {

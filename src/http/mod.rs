@@ -12,6 +12,7 @@ mod routes;
 mod unreadable;
 
 pub use client_address::TrustedProxies;
+pub(crate) use connection::EndlessAnswer;
 pub use connection::{ConnectionGuard, GuardedStream, KEEP_ALIVE, LINGER};
 pub use origin::AllowedOrigins;
 pub use problem::Problem;

@@ -1,21 +1,15 @@
 //! What a hostile or broken client cannot do to the server and to the others.
 
 use crate::harness::{
-    CLOSE, PATIENCE, PING, Server, Socket, TEXT, Wire, client, handshake, masked, reading,
+    CLOSE, GROWTH_KIB_MAX, PATIENCE, PING, Server, Socket, TEXT, Wire, handshake, long_readings,
+    masked, post_much, reading,
 };
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 use serde_json::{Value, json};
-use std::io::Write;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{interval, timeout};
-
-/// Memory that a server may take for whatever one client does, in KiB: a fraction of what is sent.
-const GROWTH_KIB_MAX: u64 = 32 * 1024;
 
 const ALIVE: &str = "GET /health/live HTTP/1.1\r\nHost: server\r\n\r\n";
 const INGEST: &str =
@@ -29,13 +23,6 @@ async fn flood(wire: &mut Wire, chunk: &[u8], bytes: usize) {
             return;
         }
     }
-}
-
-/// A connection whose peer cannot send much before it reads.
-async fn narrow(server: &Server) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(server.address).await.unwrap()
 }
 
 #[rstest]
@@ -77,7 +64,7 @@ fn attentive() -> Server {
 #[tokio::test]
 async fn a_client_that_pings_and_never_reads_costs_little_and_is_cut_off() {
     let server = attentive();
-    let mut wire = Wire::upgraded(narrow(&server).await).await;
+    let mut wire = Wire::upgraded(server.narrow().await).await;
     let before = server.resident_kib();
     flood(&mut wire, &masked(PING, &[b'x'; 125]), 64 << 20).await;
     server.logged("client disconnected");
@@ -95,7 +82,7 @@ async fn a_client_that_asks_for_snapshots_and_never_reads_costs_little_and_is_cu
         })
         .collect();
     server.accept(&sensors).await;
-    let mut wire = Wire::upgraded(narrow(&server).await).await;
+    let mut wire = Wire::upgraded(server.narrow().await).await;
     let before = server.peak_kib();
     let wanted = json!({"type": "subscribe", "topics": ["measurements"], "snapshot": true,
         "filter": {"enseigne": "Maison"}});
@@ -108,22 +95,6 @@ async fn a_client_that_asks_for_snapshots_and_never_reads_costs_little_and_is_cu
     server.logged("client disconnected");
     let growth = server.peak_kib() - before;
     assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
-}
-
-/// A batch of readings that make long messages, numbered from `first` on.
-fn long_readings(first: u32, count: u32) -> Value {
-    let mut values: Value = (0..30)
-        .map(|key| (format!("{key:064}"), json!(0.125)))
-        .collect();
-    let readings = (first..first + count).map(|each| {
-        values["CO2"] = each.into();
-        let mut reading = reading(values.clone());
-        let (minutes, seconds) = (each / 60 % 60, each % 60);
-        let timestamp = format!("2025-01-01T{:02}:{minutes:02}:{seconds:02}Z", each / 3600);
-        reading["timestamp"] = timestamp.into();
-        reading
-    });
-    readings.collect()
 }
 
 /// Posts long readings and checks that `reader` receives each of them.
@@ -151,7 +122,7 @@ async fn a_client_that_never_reads_is_dropped_and_holds_up_nobody() {
     while number < 5000 {
         pass_on(&server, &mut reader, &mut number).await;
     }
-    let _stuck = Wire::upgraded(narrow(&server).await).await;
+    let _stuck = Wire::upgraded(server.narrow().await).await;
     let before = server.peak_kib();
     while !server
         .log_so_far()
@@ -165,26 +136,10 @@ async fn a_client_that_never_reads_is_dropped_and_holds_up_nobody() {
     assert!(server.peak_kib() < before + GROWTH_KIB_MAX);
 }
 
-/// A batch whose messages are larger than all buffers between server and client.
-async fn post_much(server: &Server, sensor: impl Fn(u32) -> String) {
-    let mut batch = long_readings(0, 5000);
-    for (number, reading) in (0..).zip(batch.as_array_mut().unwrap()) {
-        reading["sensor_id"] = sensor(number).into();
-    }
-    let mut body = GzEncoder::new(Vec::new(), Compression::fast());
-    body.write_all(batch.to_string().as_bytes()).unwrap();
-    let post = client()
-        .post(server.url("/api/ingest"))
-        .header("content-type", "application/json")
-        .header("content-encoding", "gzip")
-        .body(body.finish().unwrap());
-    assert_eq!(post.send().await.unwrap().status(), 200);
-}
-
 #[tokio::test]
 async fn a_slow_client_gets_the_latest_of_each_sensor_and_is_told_how_many_were_left_out() {
     let server = Server::with(&[("IAQ_WS_QUEUE_BYTES_MAX", "65536")]);
-    let mut late = Wire::upgraded(narrow(&server).await).await;
+    let mut late = Wire::upgraded(server.narrow().await).await;
     post_much(&server, |number| format!("s{}", number % 3)).await;
     let (mut seen, mut left_out, mut previous) = (0, 0, None);
     while previous != Some(4999) {
@@ -210,7 +165,7 @@ async fn a_slow_client_gets_the_latest_of_each_sensor_and_is_told_how_many_were_
 #[tokio::test]
 async fn a_client_whose_queue_stays_full_is_closed_with_1013() {
     let server = Server::with(&[("IAQ_WS_QUEUE_BYTES_MAX", "65536")]);
-    let mut late = Wire::upgraded(narrow(&server).await).await;
+    let mut late = Wire::upgraded(server.narrow().await).await;
     // No two of one sensor, so none can take another's place.
     post_much(&server, |number| format!("s{number}")).await;
     for number in 0..5000 {

@@ -1,15 +1,17 @@
 //! Starts the real binary on a free port and talks to it like devices and browsers do.
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{interval, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -51,10 +53,10 @@ impl Server {
             .env("IAQ_BIND", bind)
             .env("DATABASE_URL", database_url(folder.path()))
             .env("IAQ_PAGES_DIR", folder.path().join("pages"))
-            // Nobody expects messages that come by themselves.
-            .env("IAQ_SYSTEM_INTERVAL", "0s")
             .env("IAQ_LOG", "debug")
             .env("IAQ_LOG_FORMAT", "json")
+            // What nobody posted would come in between.
+            .env("IAQ_SYSTEM_INTERVAL", "0s")
             .envs(settings.iter().map(|(key, value)| (key, value)))
             .stderr(Stdio::piped())
             .spawn()
@@ -776,6 +778,19 @@ impl Wire {
         (first, payload)
     }
 
+    /// The next line, without its end.
+    pub async fn line(&mut self) -> String {
+        let length = loop {
+            match self.received.iter().position(|byte| *byte == b'\n') {
+                Some(position) => break position + 1,
+                None => self.need(self.received.len() + 1).await,
+            }
+        };
+        let line: Vec<u8> = self.received.drain(..length).collect();
+        let line = String::from_utf8(line).unwrap();
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    }
+
     /// The code of the close frame that comes next.
     pub async fn close_code(&mut self) -> u16 {
         let (first, payload) = self.frame().await;
@@ -789,5 +804,256 @@ impl Wire {
             .await
             .expect("the end in time");
         String::from_utf8_lossy(&std::mem::take(&mut self.received)).into_owned()
+    }
+}
+
+/// One shard delivers to all its clients before it does anything else, so what one client has
+/// received every other one has been sent.
+pub const ONE_SHARD: (&str, &str) = ("IAQ_WS_THREADS", "1");
+/// Any number of commands.
+pub const TALKATIVE: (&str, &str) = ("IAQ_WS_COMMANDS_PER_SECOND", "0");
+/// Any number of connections from this machine.
+pub const CROWDED: (&str, &str) = ("IAQ_WS_MAX_PER_IP", "0");
+
+/// Memory that a server may take for whatever one client does, in KiB: a fraction of what is sent.
+pub const GROWTH_KIB_MAX: u64 = 32 * 1024;
+
+/// A reading of `sensor` with a number in it, later than those with lower numbers.
+pub fn numbered(sensor: &str, number: u32) -> Value {
+    let timestamp = format!(
+        "2025-01-01T{:02}:{:02}:{:02}Z",
+        number / 3600,
+        number / 60 % 60,
+        number % 60
+    );
+    json!({"sensor_id": sensor, "enseigne": "Maison", "salle": "Bureau", "timestamp": timestamp,
+        "values": {"CO2": number}})
+}
+
+/// The number in a measurement.
+pub fn number(measurement: &Value) -> u32 {
+    let number = measurement["co2"].as_u64();
+    u32::try_from(number.unwrap_or_else(|| panic!("no measurement: {measurement}"))).unwrap()
+}
+
+/// Sensor and number of each measurement.
+pub fn seen(measurements: &[Value]) -> Vec<(&str, u32)> {
+    measurements
+        .iter()
+        .map(|each| (each["sensor_id"].as_str().unwrap(), number(each)))
+        .collect()
+}
+
+/// Where in the stream a message is.
+pub fn position(message: &Value) -> (u64, u64) {
+    let id = message["id"].as_str();
+    let id = id.unwrap_or_else(|| panic!("no id: {message}"));
+    let (epoch, sequence) = id.split_once('-').unwrap();
+    (epoch.parse().unwrap(), sequence.parse().unwrap())
+}
+
+/// Readings of two sites with rooms of the same name; their numbers are what filters choose.
+pub fn readings_of_two_sites() -> Value {
+    let places = [
+        ("s1", "Maison", "Bureau"),
+        ("s2", "Maison", "Salon"),
+        ("s3", "École", "Bureau"),
+        ("s4", "École", "Salle \"1\""),
+    ];
+    let readings = (1..).zip(places).map(|(each, (sensor, site, room))| {
+        let mut reading = numbered(sensor, each);
+        reading["enseigne"] = site.into();
+        reading["salle"] = room.into();
+        reading
+    });
+    readings.collect()
+}
+
+/// A batch of readings that make long messages, numbered from `first` on.
+pub fn long_readings(first: u32, count: u32) -> Value {
+    let mut values: Value = (0..30)
+        .map(|key| (format!("{key:064}"), json!(0.125)))
+        .collect();
+    let readings = (first..first + count).map(|each| {
+        values["CO2"] = each.into();
+        let mut reading = reading(values.clone());
+        let (minutes, seconds) = (each / 60 % 60, each % 60);
+        let timestamp = format!("2025-01-01T{:02}:{minutes:02}:{seconds:02}Z", each / 3600);
+        reading["timestamp"] = timestamp.into();
+        reading
+    });
+    readings.collect()
+}
+
+/// A batch whose messages are larger than all buffers between server and client.
+pub async fn post_much(server: &Server, sensor: impl Fn(u32) -> String) {
+    let mut batch = long_readings(0, 5000);
+    for (number, reading) in (0..).zip(batch.as_array_mut().unwrap()) {
+        reading["sensor_id"] = sensor(number).into();
+    }
+    let mut body = GzEncoder::new(Vec::new(), Compression::fast());
+    body.write_all(batch.to_string().as_bytes()).unwrap();
+    let post = client()
+        .post(server.url("/api/ingest"))
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip")
+        .body(body.finish().unwrap());
+    assert_eq!(post.send().await.unwrap().status(), 200);
+}
+
+pub fn subscribe(topics: &[&str]) -> Value {
+    json!({"type": "subscribe", "topics": topics})
+}
+
+/// The command of a client that comes back and has seen everything up to `since`.
+pub fn resume(topics: &[&str], since: &Value) -> Value {
+    json!({"type": "subscribe", "topics": topics, "since": since})
+}
+
+/// Sends a command and gives its answer back.
+pub async fn ask(socket: &mut Socket, command: &Value) -> Value {
+    socket.send(command).await;
+    socket.next().await
+}
+
+impl Socket {
+    /// The next `count` messages.
+    pub async fn take(&mut self, count: usize) -> Vec<Value> {
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            messages.push(self.next().await);
+        }
+        messages
+    }
+}
+
+impl Server {
+    /// A connection whose peer cannot send much before it reads.
+    pub async fn narrow(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(self.address).await.unwrap()
+    }
+
+    /// What a counter of `/metrics` stands at.
+    pub async fn counter(&self, name: &str) -> u64 {
+        let page = self.get("/metrics").await.text().await.unwrap();
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("{name} is not in {page}"));
+        value.parse().unwrap()
+    }
+
+    /// Looks at `/ws/stats` until so many are connected.
+    pub async fn connected(&self, count: usize) {
+        self.stats_become(|stats| stats["active_connections"] == count)
+            .await;
+    }
+
+    /// Looks at `/ws/stats` until they are as they must be.
+    pub async fn stats_become(&self, wanted: impl Fn(&Value) -> bool) {
+        let mut looks = interval(Duration::from_millis(20));
+        let mut last = Value::Null;
+        let found = async {
+            while !wanted(&last) {
+                looks.tick().await;
+                last = self.get_json("/ws/stats").await;
+            }
+        };
+        let found = timeout(PATIENCE, found).await;
+        assert!(found.is_ok(), "they stay {last}");
+    }
+
+    /// A stream of server-sent events of which nothing is read yet.
+    pub async fn stream(&self, query: &str) -> Events {
+        Events::open(&self.url(&format!("/api/events{query}")), &[]).await
+    }
+
+    /// A stream of server-sent events past the answer to its subscription.
+    pub async fn follow(&self, query: &str) -> Events {
+        let mut events = self.stream(query).await;
+        assert!(events.block().await.unwrap().starts_with("retry: "));
+        assert_eq!(events.next().await.data["type"], "connection");
+        assert_eq!(events.next().await.data["type"], "subscribed");
+        events
+    }
+}
+
+/// A stream of server-sent events.
+pub struct Events {
+    pub response: reqwest::Response,
+    received: Vec<u8>,
+}
+
+/// One event, of which only these fields are ever used.
+#[derive(Debug, PartialEq)]
+pub struct Event {
+    pub id: Option<String>,
+    pub data: Value,
+}
+
+impl Events {
+    pub async fn open(url: &str, headers: &[(&str, &str)]) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = client.get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = timeout(PATIENCE, request.send()).await.unwrap().unwrap();
+        assert_eq!(response.status(), 200);
+        Self {
+            response,
+            received: Vec::new(),
+        }
+    }
+
+    /// The lines up to the next empty one; `None` when the stream has come to its proper end.
+    pub async fn block(&mut self) -> Option<String> {
+        loop {
+            let end = self.received.windows(2).position(|two| two == b"\n\n");
+            if let Some(end) = end {
+                let block: Vec<u8> = self.received.drain(..end + 2).take(end).collect();
+                return Some(String::from_utf8(block).unwrap());
+            }
+            let chunk = timeout(PATIENCE, self.response.chunk()).await;
+            let Some(chunk) = chunk.expect("an event in time").unwrap() else {
+                assert_eq!(self.received, b"", "half an event");
+                return None;
+            };
+            self.received.extend_from_slice(&chunk);
+        }
+    }
+
+    /// The next event; comments in between are skipped, as browsers do.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            let block = self.block().await.expect("an open stream");
+            if block == ":" {
+                continue;
+            }
+            let (id, data) = match block
+                .strip_prefix("id: ")
+                .and_then(|it| it.split_once('\n'))
+            {
+                Some((id, data)) => (Some(id.to_owned()), data),
+                None => (None, &*block),
+            };
+            let data = data.strip_prefix("data: ");
+            let data = data.unwrap_or_else(|| panic!("no event: {block:?}"));
+            return Event {
+                id,
+                data: serde_json::from_str(data).unwrap(),
+            };
+        }
+    }
+
+    /// The data of the next `count` events.
+    pub async fn take(&mut self, count: usize) -> Vec<Value> {
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            messages.push(self.next().await.data);
+        }
+        messages
     }
 }

@@ -1,8 +1,9 @@
 //! From a posted reading to the browsers that watch.
 
 use crate::harness::{
-    BINARY, CLOSE, PING, PONG, Server, Socket, TEXT, Wire, example, handshake, masked, millis_of,
-    reading,
+    BINARY, CLOSE, ONE_SHARD, PING, PONG, Server, Socket, TALKATIVE, TEXT, Wire, ask, example,
+    handshake, masked, millis_of, number, numbered, position, reading, readings_of_two_sites,
+    subscribe,
 };
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
@@ -12,43 +13,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-
-/// One worker delivers to all its clients before it does anything else, so what one client has
-/// received every other one has been sent.
-const TALKATIVE: (&str, &str) = ("IAQ_WS_COMMANDS_PER_SECOND", "0");
-const ONE_SHARD: (&str, &str) = ("IAQ_WS_THREADS", "1");
-
-/// A reading of `sensor` with a number in it, later than those with lower numbers.
-fn numbered(sensor: &str, number: u32) -> Value {
-    let timestamp = format!(
-        "2025-01-01T{:02}:{:02}:{:02}Z",
-        number / 3600,
-        number / 60 % 60,
-        number % 60
-    );
-    json!({"sensor_id": sensor, "enseigne": "Maison", "salle": "Bureau", "timestamp": timestamp,
-        "values": {"CO2": number}})
-}
-
-fn number(measurement: &Value) -> u32 {
-    u32::try_from(measurement["co2"].as_u64().unwrap()).unwrap()
-}
-
-/// Where in the stream a message is.
-fn position(message: &Value) -> (u64, u64) {
-    let (epoch, sequence) = message["id"].as_str().unwrap().split_once('-').unwrap();
-    (epoch.parse().unwrap(), sequence.parse().unwrap())
-}
-
-fn subscribe(topics: &[&str]) -> Value {
-    json!({"type": "subscribe", "topics": topics})
-}
-
-/// Sends a command and gives its answer back.
-async fn ask(socket: &mut Socket, command: &Value) -> Value {
-    socket.send(command).await;
-    socket.next().await
-}
 
 #[tokio::test]
 async fn the_welcome_says_what_is_subscribed_where_the_stream_is_and_which_node_it_is() {
@@ -270,23 +234,6 @@ async fn measurements_do_not_reach_who_wants_something_else() {
     assert_eq!(socket.drain().await, [] as [Value; 0]);
 }
 
-/// Readings of two sites with rooms of the same name; their numbers are what filters choose.
-fn readings_of_two_sites() -> Value {
-    let places = [
-        ("s1", "Maison", "Bureau"),
-        ("s2", "Maison", "Salon"),
-        ("s3", "École", "Bureau"),
-        ("s4", "École", "Salle \"1\""),
-    ];
-    let readings = (1..).zip(places).map(|(each, (sensor, site, room))| {
-        let mut reading = numbered(sensor, each);
-        reading["enseigne"] = site.into();
-        reading["salle"] = room.into();
-        reading
-    });
-    readings.collect()
-}
-
 #[rstest]
 #[case::open(json!({}), &[1, 2, 3, 4])]
 #[case::site(json!({"enseigne": "Maison"}), &[1, 2])]
@@ -479,8 +426,8 @@ async fn a_snapshot_and_the_live_messages_after_it_have_no_gap_and_no_repeat() {
 #[tokio::test]
 async fn asking_for_a_snapshot_takes_nothing_from_what_was_subscribed_before() {
     let server = Server::with(&[TALKATIVE]);
-    let watchers = (0..8).map(|_| async {
-        let mut socket = server.watch("?topics=measurements").await;
+    let sockets = join_all((0..8).map(|_| server.watch("?topics=measurements"))).await;
+    let watchers = sockets.into_iter().map(async |mut socket| {
         let other = json!({"type": "subscribe", "topics": ["measurements"],
             "filter": {"sensor_id": "other"}, "snapshot": true});
         let mut seen = 0;

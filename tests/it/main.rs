@@ -6,13 +6,19 @@
 )]
 #![expect(unreachable_pub, reason = "nothing outside of the tests uses them")]
 
+mod churn;
 mod commands;
+mod compression;
 mod durability;
+mod events;
 mod guards;
 mod harness;
 mod ingest;
 mod live;
 mod nginx;
+mod pace;
 mod query;
+mod resume;
 mod settings;
 mod shutdown;
+mod talk;

@@ -1,6 +1,8 @@
 //! The server behind nginx, with the configuration that is delivered.
 
-use crate::harness::{Answer, PATIENCE, Server, TEXT, Wire, handshake, reading};
+use crate::harness::{
+    Answer, Events, PATIENCE, Server, TEXT, Wire, handshake, number, numbered, reading,
+};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -543,6 +545,79 @@ async fn a_stopping_server_ends_its_websockets_through_nginx_with_1001() {
     assert_eq!(wire.frame().await.0, TEXT);
     server.terminate();
     assert_eq!(wire.close_code().await, 1001);
+}
+
+/// A stream of events through nginx, as a browser opens it.
+async fn stream_through(nginx: &Nginx, query: &str, last_event_id: Option<&str>) -> Events {
+    let mut headers = vec![
+        ("accept", "text/event-stream"),
+        ("accept-encoding", "gzip, br"),
+    ];
+    headers.extend(last_event_id.map(|id| ("last-event-id", id)));
+    let url = format!("http://{}/api/events{query}", nginx.address);
+    Events::open(&url, &headers).await
+}
+
+#[tokio::test]
+async fn events_come_through_nginx_one_by_one_as_they_happen() {
+    let (server, nginx) = pair_with(&[("IAQ_WS_PING_INTERVAL", "1s")]).await;
+    let mut events = stream_through(&nginx, "?topics=measurements", None).await;
+    let headers = events.response.headers();
+    assert_eq!(headers["content-type"], "text/event-stream");
+    assert_eq!(headers.get("content-encoding"), None);
+    for name in ["cache-control", "x-request-id", "content-security-policy"] {
+        assert_eq!(headers.get_all(name).iter().count(), 1, "{name}");
+    }
+    assert_eq!(headers["cache-control"], "no-cache");
+    assert!(events.block().await.unwrap().starts_with("retry: "));
+    assert_eq!(events.next().await.data["type"], "connection");
+    assert_eq!(events.next().await.data["type"], "subscribed");
+    let mut last = None;
+    for each in 1..=5 {
+        assert_eq!(nginx.post(&numbered("a", each)).await.status, 200);
+        // The next is not posted before this one is here: nothing is gathered on the way.
+        let event = events.next().await;
+        assert_eq!(number(&event.data), each);
+        last = event.id;
+    }
+    // The stream lives, and so does what is between.
+    for _ in 0..2 {
+        assert_eq!(events.block().await.as_deref(), Some(":"));
+    }
+    drop(events);
+    server.connected(0).await;
+
+    server.accept(&numbered("a", 6)).await;
+    let mut back = stream_through(&nginx, "", last.as_deref()).await;
+    back.block().await;
+    assert_eq!(back.next().await.data["type"], "connection");
+    let answer = back.next().await.data;
+    assert_eq!(
+        (&answer["recovered"], &answer["replayed"]),
+        (&json!(true), &json!(1))
+    );
+    assert_eq!(number(&back.next().await.data), 6);
+}
+
+#[tokio::test]
+async fn a_stopping_server_ends_its_streams_through_nginx_properly() {
+    let (server, nginx) = pair().await;
+    let mut events = stream_through(&nginx, "", None).await;
+    for _ in 0..3 {
+        events.block().await;
+    }
+    server.terminate();
+    assert_eq!(events.block().await, None);
+    assert!(server.ended_well().await);
+}
+
+#[tokio::test]
+async fn too_many_streams_are_told_so_through_nginx() {
+    let (_server, nginx) = pair_with(&[("IAQ_WS_MAX", "1")]).await;
+    let _events = stream_through(&nginx, "", None).await;
+    let answer = nginx.get("/api/events").await;
+    answer.problem(503, "server_full");
+    assert_eq!(answer.all("retry-after").len(), 1);
 }
 
 #[tokio::test]

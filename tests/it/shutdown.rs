@@ -6,7 +6,7 @@ use pretty_assertions::assert_eq;
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const ALIVE: &str = "GET /health/live HTTP/1.1\r\nHost: server\r\n\r\n";
@@ -23,13 +23,6 @@ fn numbered(sensor: &str, number: u32) -> Value {
 /// its time.
 async fn unanswering(server: &Server) -> Wire {
     Wire::upgraded(server.connect().await).await
-}
-
-/// A connection that never takes more than a few kilobytes.
-async fn narrow(server: &Server) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(server.address).await.unwrap()
 }
 
 /// Fills the database with more than fits between server and client in one answer.
@@ -94,7 +87,7 @@ async fn an_answer_that_has_begun_is_finished() {
     assert!(whole_head.starts_with("HTTP/1.0 200 ") || whole_head.starts_with("HTTP/1.1 200 "));
     assert!(whole_body.len() > 5_000_000, "{}", whole_body.len());
 
-    let mut slow = Wire::over(narrow(&server).await);
+    let mut slow = Wire::over(server.narrow().await);
     slow.send(&request).await;
     slow.stream.readable().await.unwrap();
     server.terminate();
@@ -163,9 +156,9 @@ async fn clients_that_never_read_do_not_hold_the_stop_beyond_its_timeout() {
         ("IAQ_WS_QUEUE_BYTES_MAX", "100000000"),
     ]);
     // Two whose socket buffers are full: one of a WebSocket, one of an answer.
-    let _socket = Wire::upgraded(narrow(&server).await).await;
+    let _socket = Wire::upgraded(server.narrow().await).await;
     fill(&server).await;
-    let mut answer = Wire::over(narrow(&server).await);
+    let mut answer = Wire::over(server.narrow().await);
     answer
         .send(format!("GET {EVERYTHING} HTTP/1.1\r\nHost: server\r\n\r\n"))
         .await;

@@ -1,6 +1,7 @@
 //! The index against asking every client.
 
 use super::*;
+use crate::store::StreamId;
 use proptest::prelude::*;
 
 fn topic() -> impl Strategy<Value = Topic> {
@@ -83,9 +84,9 @@ proptest! {
                 continue;
             }
             let interest = naive[client]
-                .get_or_insert_with(|| Interest::new(TopicSet::EMPTY, Encoding::Frames));
+                .get_or_insert_with(|| Interest::new(TopicSet::EMPTY, Encoding::Frames, StreamId::default()));
             match step {
-                Step::Subscribe(_, topic, filter) => interest.add(&[topic], &filter),
+                Step::Subscribe(_, topic, filter) => interest.add(&[topic], &filter, StreamId::default()),
                 Step::Unsubscribe(_, topic) => interest.remove(&[topic]),
                 Step::Pace(_, paced) => interest.paced = paced,
                 Step::Leave(_) => {}
@@ -116,12 +117,12 @@ proptest! {
 fn a_message_asks_for_its_receivers_and_not_for_every_client() {
     let mut index = Index::default();
     for client in 0..10_000_usize {
-        let mut interest = Interest::new(TopicSet::EMPTY, Encoding::Frames);
+        let mut interest = Interest::new(TopicSet::EMPTY, Encoding::Frames, StreamId::default());
         let filter = Filter {
             salle: Some(format!("room {}", client % 1000).into()),
             ..Filter::default()
         };
-        interest.add(&[Topic::Measurements], &filter);
+        interest.add(&[Topic::Measurements], &filter, StreamId::default());
         index.add(client, &interest);
     }
     let subject = Subject {

@@ -56,7 +56,7 @@ impl Stage {
         let clock = Arc::new(SystemClock);
         let (hub, threads) = Hub::start(store, clock, Shutdown::default(), LIMITS, 1);
         Self {
-            shard: Shard::new(hub, id(0)),
+            shard: Shard::new(hub, id(0), mpsc::channel(1).1),
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             peers: Vec::new(),
             _folder: folder,
@@ -86,16 +86,16 @@ fn compressed() -> Encoding {
 }
 
 fn whole(encoding: Encoding) -> Interest {
-    Interest::new(TopicSet::EMPTY.with(Topic::Measurements), encoding)
+    Interest::new(TopicSet::EMPTY.with(Topic::Measurements), encoding, id(0))
 }
 
 fn one_room() -> Interest {
-    let mut interest = Interest::new(TopicSet::EMPTY, Encoding::Frames);
+    let mut interest = Interest::new(TopicSet::EMPTY, Encoding::Frames, id(0));
     let filter = Filter {
         salle: Some("room".into()),
         ..Filter::default()
     };
-    interest.add(&[Topic::Measurements], &filter);
+    interest.add(&[Topic::Measurements], &filter, id(0));
     interest
 }
 
@@ -170,6 +170,7 @@ fn nobody_listening_costs_no_encoding() {
             .join(Interest::new(
                 TopicSet::EMPTY.with(Topic::Alerts),
                 Encoding::Frames,
+                id(0),
             ))
             .await;
         metrics::with_local_recorder(&recorder, || {
