@@ -101,7 +101,12 @@ fn begin(shard: &Rc<Shard>, newcomer: Newcomer) -> Option<(Session, Seat)> {
             return None;
         }
     };
-    let topics = newcomer.topics;
+    // Nothing may come between what is sent and its echo.
+    let topics = if newcomer.echo {
+        TopicSet::EMPTY
+    } else {
+        newcomer.topics
+    };
     let (queue_bytes_max, message_bytes_max) = if newcomer.echo {
         (ECHO_BYTES_MAX, ECHO_BYTES_MAX)
     } else {
