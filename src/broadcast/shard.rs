@@ -180,13 +180,13 @@ impl Shard {
     }
 
     /// Does `action` right behind the message `id`, before the next one; at once when that one is
-    /// delivered already.
+    /// delivered already. It starts no delivery, because it may itself be called in the middle of one.
     pub(super) fn after(&self, id: StreamId, action: Action) {
         if self.position() >= id {
-            return action();
+            action();
+        } else {
+            self.awaited.borrow_mut().push((id, action));
         }
-        self.awaited.borrow_mut().push((id, action));
-        self.deliver_published();
     }
 
     fn do_awaited(&self) {

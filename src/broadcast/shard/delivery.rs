@@ -28,13 +28,13 @@ impl Shard {
                 .filter(|message| group.topics.wants(message.topic))
                 .map(Arc::clone)
                 .collect();
+            if wanted.is_empty() {
+                continue;
+            }
             let parts = wanted
                 .iter()
                 .map(|message| message.encoded(group.encoding, &self.deflater));
-            let joined = match wanted.len() {
-                0 => continue,
-                _ => join(parts),
-            };
+            let joined = join(parts);
             for key in members {
                 if let Some(client) = clients.get(*key) {
                     client.deliver_joined(&wanted, &joined, &self.deflater);

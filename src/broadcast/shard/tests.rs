@@ -35,6 +35,7 @@ const LIMITS: HubLimits = HubLimits {
 /// A shard on this thread, and its clients' ends of the connections.
 struct Stage {
     shard: Rc<Shard>,
+    orders: mpsc::Sender<Order>,
     listener: TcpListener,
     peers: Vec<std::net::TcpStream>,
     _folder: tempfile::TempDir,
@@ -55,8 +56,10 @@ impl Stage {
             .unwrap();
         let clock = Arc::new(SystemClock);
         let (hub, threads) = Hub::start(store, clock, Shutdown::default(), LIMITS, 1);
+        let (orders, received) = mpsc::channel(4);
         Self {
-            shard: Shard::new(hub, id(0), mpsc::channel(1).1),
+            shard: Shard::new(hub, id(0), received),
+            orders,
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             peers: Vec::new(),
             _folder: folder,
@@ -199,5 +202,33 @@ fn who_leaves_is_no_longer_looked_for() {
         let counted = stage.shard.hub.stats();
         assert_eq!(counted.subscriptions.measurements, 0);
         assert_eq!(stage.shard.position(), id(2));
+    });
+}
+
+#[test]
+fn what_is_awaited_between_two_messages_never_lets_a_later_one_overtake() {
+    actix_rt::System::new().block_on(async {
+        let stage = Stage::new().await;
+        let message = |sequence| measurement(sequence, ["site", "room", "sensor"], 1);
+        let publish = |messages: Vec<Arc<Outgoing>>| Order::Publish(messages.into());
+        let seen: Rc<RefCell<Vec<StreamId>>> = Rc::default();
+        let order = publish(vec![message(1), message(2)]);
+        stage.orders.try_send(order).unwrap();
+        let (shard, orders) = (Rc::clone(&stage.shard), stage.orders.clone());
+        let (third, at) = (publish(vec![message(3)]), Rc::clone(&seen));
+        stage.shard.after(
+            id(1),
+            Box::new(move || {
+                at.borrow_mut().push(shard.position());
+                orders.try_send(third).unwrap();
+                let inner = Rc::clone(&shard);
+                let act = move || at.borrow_mut().push(inner.position());
+                shard.after(id(2), Box::new(act));
+            }),
+        );
+        stage.shard.deliver_published();
+        stage.shard.deliver_published();
+        assert_eq!(*seen.borrow(), [id(1), id(2)]);
+        assert_eq!(stage.shard.position(), id(3));
     });
 }
