@@ -3,10 +3,13 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use iaqverse::broadcast::{Decoder, Inflater, measurement};
-use iaqverse::domain::{Place, PlaceName, Timestamp};
+use iaqverse::domain::{Place, PlaceName, SensorId, Timestamp};
 use iaqverse::ingest::{parse_array, parse_lines, parse_one};
+use iaqverse::query::{Format, Line, Names};
 use iaqverse::score::Profile;
-use iaqverse::store::{ScoredReading, Stored, StreamId};
+use iaqverse::store::{
+    BucketRow, HistoryRow, Measure, RoomKey, ScoredReading, SensorKey, Statistics, Stored, StreamId,
+};
 use iaqverse::validate::{self, Rules, TvocUnit};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -85,6 +88,66 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Rows of a history as they are written, the score of each included.
+fn history(criterion: &mut Criterion) {
+    let raw = parse_one(READING.as_bytes()).unwrap();
+    let reading = validate::item(&raw, &rules()).unwrap();
+    let (sensor, room) = (SensorKey(1), RoomKey(1));
+    let mut names = Names::default();
+    names
+        .sensors
+        .insert(sensor, SensorId::parse("bureau1").unwrap());
+    let place = Place {
+        site: PlaceName::parse("Maison").unwrap(),
+        room: PlaceName::parse("Bureau").unwrap(),
+    };
+    names.rooms.insert(room, Arc::new(place));
+    let values = reading.values;
+    let statistics = values.iter().map(|(quantity, number)| {
+        let mut statistics = Statistics::of(number);
+        statistics.add(&Statistics::of(number * 1.01));
+        (Measure::Quantity(quantity), statistics)
+    });
+    let bucket = BucketRow {
+        sensor,
+        start: reading.observed_at,
+        room,
+        readings: 60,
+        statistics: statistics.collect(),
+    };
+    let row = HistoryRow {
+        sensor,
+        observed_at: reading.observed_at,
+        room,
+        values,
+        extras: reading.extras,
+        tvoc_unit_assumed: false,
+    };
+    let mut group = criterion.benchmark_group("history");
+    group.throughput(Throughput::Elements(1));
+    for format in Format::ALL {
+        for minmax in [false, true] {
+            let mut writer = format.writer(&names, minmax);
+            let mut out = Vec::with_capacity(1 << 20);
+            let kind = if minmax { "bucket" } else { "reading" };
+            group.bench_function(format!("{} {kind}", format.as_str()), |bench| {
+                bench.iter(|| {
+                    if out.len() > 1 << 19 {
+                        out.clear();
+                    }
+                    let line = if minmax {
+                        Line::of_bucket(black_box(&bucket), Profile::Iaqverse)
+                    } else {
+                        Line::of_reading(black_box(&row), Profile::Iaqverse)
+                    };
+                    writer.row(&line, &mut out)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 fn frames(criterion: &mut Criterion) {
     // A masked ping as every browser sends it.
     let ping = [0x81, 0x8f, 0, 0, 0, 0];
@@ -106,5 +169,5 @@ fn frames(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(road, parse, score, encode, frames);
+criterion_group!(road, parse, score, encode, history, frames);
 criterion_main!(road);

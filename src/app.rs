@@ -10,7 +10,8 @@ use crate::ingest::body::BodyReader;
 use crate::pipeline::Pipeline;
 use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
-use crate::store::{SqliteEngine, Store, WriteQueue, Writer};
+use crate::store::database::{self, Access};
+use crate::store::{Keeper, Store, WriteQueue, Writer};
 use crate::{metrics, system};
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerHandle};
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// A server that listens but does not serve yet.
 #[expect(
@@ -38,6 +40,7 @@ pub struct Application {
     address: SocketAddr,
     server: Server,
     writer: Writer,
+    keeper: Keeper,
     queue: WriteQueue,
     hub: Hub,
     hub_threads: HubThreads,
@@ -57,12 +60,8 @@ impl Application {
         config.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shutdown = Shutdown::default();
-        let engine = SqliteEngine::open(&config.database_url, config.replay_limits())
-            .await
-            .with_context(|| format!("DATABASE_URL: {} cannot be opened", config.database_url))?;
-        let store = Store::load(Arc::new(engine), config.score_profile, clock.now())
-            .await
-            .context("DATABASE_URL: the database cannot be read")?;
+        let store = open_store(&config, clock.as_ref()).await?;
+        let keeper = Keeper::new(&store, config.store.retention(), Arc::clone(&clock));
         let (hub, hub_threads) = Hub::start(
             store.clone(),
             Arc::clone(&clock),
@@ -74,8 +73,8 @@ impl Application {
             &store,
             Arc::new(hub.clone()),
             config.score_profile,
-            config.registry_limits(),
-            config.queue_readings_max,
+            config.store.registry_limits(),
+            config.store.queue_readings_max,
         );
         let listener = listen(config.bind)
             .with_context(|| format!("IAQ_BIND: cannot listen on {}", config.bind))?;
@@ -113,6 +112,7 @@ impl Application {
             address,
             server,
             writer,
+            keeper,
             queue,
             hub,
             hub_threads,
@@ -139,6 +139,7 @@ impl Application {
             address,
             server,
             writer,
+            keeper,
             queue,
             hub,
             hub_threads,
@@ -150,6 +151,8 @@ impl Application {
         let mut signals = Signals::listen()?;
         let handle = server.handle();
         let writing = actix_rt::spawn(writer.run());
+        let written = CancellationToken::new();
+        let keeping = actix_rt::spawn(keeper.run(written.clone()));
         system::announce(&hub, &queue, clock, config.system_interval, &shutdown);
         let serving = actix_rt::spawn(server);
         tracing::info!("listening on http://{address}");
@@ -164,12 +167,24 @@ impl Application {
         shutdown.begin();
         stop(&config, &queue, &hub, &handle, &shutdown).await;
         writing.await.context("the writer")?;
+        written.cancel();
+        keeping.await.context("the keeper of the store")?;
         serving.await.context("the server")??;
         drop(hub_threads);
         store.close().await;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+async fn open_store(config: &ServeConfig, clock: &dyn Clock) -> anyhow::Result<Store> {
+    let database = database::open(&config.store.database.database_url, Access::Owner)
+        .await
+        .context("DATABASE_URL: the database cannot be opened")?;
+    let (profile, limits) = (config.score_profile, config.store.replay_limits());
+    Store::open(database, profile, clock.now(), limits)
+        .await
+        .context("DATABASE_URL: the database cannot be read")
 }
 
 fn pipeline(config: &ServeConfig, clock: &Arc<dyn Clock>, queue: &WriteQueue) -> Pipeline {

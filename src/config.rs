@@ -7,9 +7,12 @@
     reason = "these comments are the help text"
 )]
 
+mod store;
+
+pub use store::{DatabaseConfig, StoreConfig};
+
 use crate::broadcast::{HubLimits, LogLimits};
 use crate::score::Profile;
-use crate::store::{RegistryLimits, ReplayLimits};
 use crate::validate::TvocUnit;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
@@ -62,6 +65,12 @@ pub enum Command {
     Simulate(crate::simulate::SimulateArgs),
     /// Show what a server sends over its WebSocket, one message a line
     Watch(crate::watch::WatchArgs),
+    /// Write readings of the past to a file or standard output
+    Export(crate::transfer::export::ExportArgs),
+    /// Store the readings of files
+    Import(Box<crate::transfer::import::ImportArgs>),
+    /// Copy the database, also while the server runs
+    Backup(crate::transfer::backup::BackupArgs),
     /// Ask a server whether it is ready; the exit code says so
     Healthcheck(crate::healthcheck::HealthcheckArgs),
 }
@@ -93,14 +102,8 @@ pub struct ServeConfig {
     )]
     pub workers: usize,
 
-    /// Database; a missing SQLite file is created
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        value_name = "DATABASE_URL",
-        default_value = "sqlite://iaqverse.db"
-    )]
-    pub database_url: String,
+    #[command(flatten)]
+    pub store: StoreConfig,
 
     /// Folder of the built pages
     #[arg(
@@ -177,33 +180,6 @@ pub struct ServeConfig {
         value_parser = humantime::parse_duration)]
     pub body_timeout: Duration,
 
-    /// Readings that may wait to be written; more are answered 503
-    #[arg(
-        long,
-        env = "IAQ_QUEUE_READINGS_MAX",
-        value_name = "IAQ_QUEUE_READINGS_MAX",
-        default_value_t = 65_536
-    )]
-    pub queue_readings_max: usize,
-
-    /// Most sensors the registry takes
-    #[arg(
-        long,
-        env = "IAQ_SENSORS_MAX",
-        value_name = "IAQ_SENSORS_MAX",
-        default_value_t = 100_000
-    )]
-    pub sensors_max: usize,
-
-    /// Most rooms the registry takes
-    #[arg(
-        long,
-        env = "IAQ_ROOMS_MAX",
-        value_name = "IAQ_ROOMS_MAX",
-        default_value_t = 20_000
-    )]
-    pub rooms_max: usize,
-
     /// Most WebSocket connections; 0 for no limit
     #[arg(
         long,
@@ -269,16 +245,6 @@ pub struct ServeConfig {
         default_value = "10m", value_parser = humantime::parse_duration)]
     pub replay_age: Duration,
 
-    /// Measurements kept in the database, in the order they came, for clients that come back later
-    /// or after a restart
-    #[arg(
-        long,
-        env = "IAQ_REPLAY_READINGS",
-        value_name = "IAQ_REPLAY_READINGS",
-        default_value_t = 100_000
-    )]
-    pub replay_readings: usize,
-
     /// Time between two broadcasts of host metrics; 0s for none
     #[arg(long, env = "IAQ_SYSTEM_INTERVAL", value_name = "IAQ_SYSTEM_INTERVAL",
         default_value = "2s", value_parser = humantime::parse_duration)]
@@ -342,30 +308,20 @@ impl ServeConfig {
                 ),
             );
         }
-        if !self.database_url.starts_with("sqlite:") {
-            return refuse(
-                "DATABASE_URL",
-                "this version stores in SQLite only: sqlite://<file>".to_owned(),
-            );
-        }
+        self.store.check()?;
         for (setting, number) in [
             ("IAQ_BODY_BYTES_MAX", self.body_bytes_max),
             ("IAQ_BODY_EXPANDED_BYTES_MAX", self.body_expanded_bytes_max),
             ("IAQ_BATCH_READINGS_MAX", self.batch_readings_max),
-            ("IAQ_SENSORS_MAX", self.sensors_max),
-            ("IAQ_ROOMS_MAX", self.rooms_max),
         ] {
             if number == 0 {
                 return refuse(setting, "must be at least 1".to_owned());
             }
         }
-        if !(self.batch_readings_max..=QUEUE_READINGS_LIMIT).contains(&self.queue_readings_max) {
+        if self.store.queue_readings_max < self.batch_readings_max {
             return refuse(
                 "IAQ_QUEUE_READINGS_MAX",
-                format!(
-                    "must hold a whole batch of {} and be at most {QUEUE_READINGS_LIMIT}",
-                    self.batch_readings_max
-                ),
+                format!("must hold a whole batch of {}", self.batch_readings_max),
             );
         }
         if self.ws_queue_bytes_max < WS_QUEUE_BYTES_MIN {
@@ -409,19 +365,6 @@ impl ServeConfig {
         Ok(())
     }
 
-    pub fn registry_limits(&self) -> RegistryLimits {
-        RegistryLimits {
-            sensors_max: self.sensors_max,
-            rooms_max: self.rooms_max,
-        }
-    }
-
-    pub fn replay_limits(&self) -> ReplayLimits {
-        ReplayLimits {
-            readings_kept: self.replay_readings,
-        }
-    }
-
     /// Bounds of the hub.
     pub fn hub_limits(&self) -> HubLimits {
         HubLimits {
@@ -453,8 +396,6 @@ impl ServeConfig {
     }
 }
 
-/// Bound of the write queue: what fits in memory without a thought.
-const QUEUE_READINGS_LIMIT: usize = 1_000_000;
 /// The HTTP library reads its clock twice a second.
 const HEAD_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// Below this not even the frames of one snapshot page would fit.

@@ -31,4 +31,5 @@ pub mod telemetry;
 
 pub mod healthcheck;
 pub mod simulate;
+pub mod transfer;
 pub mod watch;

@@ -2,7 +2,7 @@
 
 use iaqverse::app::Application;
 use iaqverse::config::{Command, ServeConfig};
-use iaqverse::{healthcheck, simulate, telemetry, watch};
+use iaqverse::{healthcheck, simulate, telemetry, transfer, watch};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -12,6 +12,9 @@ fn main() -> ExitCode {
             Command::Serve(config) => serve(*config).await,
             Command::Simulate(arguments) => simulate::command(arguments).await,
             Command::Watch(arguments) => watch::command(arguments).await,
+            Command::Export(arguments) => transfer::export::command(arguments).await,
+            Command::Import(arguments) => transfer::import::command(*arguments).await,
+            Command::Backup(arguments) => transfer::backup::command(arguments).await,
             Command::Healthcheck(arguments) => healthcheck::command(arguments).await,
         }
     });

@@ -81,7 +81,7 @@ impl Serialize for WireValues<'_> {
 }
 
 /// Quantities whose flat key is always there, `null` when not measured, as pages expect.
-const ALWAYS: [Quantity; 5] = [
+pub(crate) const FLAT_ALWAYS: [Quantity; 5] = [
     Quantity::Co2,
     Quantity::Pm25,
     Quantity::Tvoc,
@@ -94,13 +94,13 @@ pub(crate) fn flat_values<M: SerializeMap>(
     map: &mut M,
     values: &crate::domain::Values,
 ) -> Result<(), M::Error> {
-    for quantity in ALWAYS {
+    for quantity in FLAT_ALWAYS {
         map.serialize_entry(quantity.flat_key(), &values.get(quantity).map(Number))?;
     }
     let occupants = values.get(Quantity::Occupants).unwrap_or(0.0);
     map.serialize_entry(Quantity::Occupants.flat_key(), &Number(occupants))?;
     for (quantity, number) in values.iter() {
-        if !ALWAYS.contains(&quantity) && quantity != Quantity::Occupants {
+        if !FLAT_ALWAYS.contains(&quantity) && quantity != Quantity::Occupants {
             map.serialize_entry(quantity.flat_key(), &Number(number))?;
         }
     }

@@ -39,4 +39,4 @@ pub use handshake::{Upgrade, upgrade_required};
 pub use hub::{Hub, HubLimits, HubThreads, Stats};
 pub use log::LogLimits;
 pub use message::measurement;
-pub(crate) use message::{Number, Shown, flat_values};
+pub(crate) use message::{FLAT_ALWAYS, Number, Shown, flat_values};

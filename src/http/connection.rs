@@ -6,8 +6,9 @@
 
 use super::request_id::RequestIds;
 use super::unreadable::complete_answer;
+use crate::store::{Poster, WriteQueue};
 use bytes::{Buf, Bytes};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -31,6 +32,8 @@ pub struct ConnectionGuard {
     end: Cell<Option<Instant>>,
     /// The peer sends nothing any more.
     hung_up: CancellationToken,
+    /// There since readings came over it.
+    poster: OnceCell<Poster>,
 }
 
 /// An answer whose end nobody knows: as long as this lives, the connection is not idle.
@@ -71,6 +74,11 @@ impl ConnectionGuard {
     pub(crate) fn request_ended(&self) {
         self.requests.set(self.requests.get().saturating_sub(1));
         self.answered.set(Instant::now());
+    }
+
+    /// Readings come over this connection.
+    pub(crate) fn posts_to(&self, queue: &WriteQueue) {
+        self.poster.get_or_init(|| queue.poster());
     }
 
     /// What was answered is the last: a body that was refused is not read to its end.
@@ -116,6 +124,7 @@ impl GuardedStream {
             answered: Cell::new(Instant::now()),
             end: Cell::new(None),
             hung_up: CancellationToken::new(),
+            poster: OnceCell::new(),
         };
         Self {
             stream,

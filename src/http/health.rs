@@ -1,10 +1,8 @@
 //! Whether the server lives, and whether it can do its work.
 
+use super::Problem;
 use super::routes::Services;
-use actix_web::http::StatusCode;
-use actix_web::{
-    FromRequest, Handler, HttpResponse, HttpResponseBuilder, Resource, Responder, web,
-};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
 use serde_json::json;
 
 /// A path that answers GET and HEAD, as probes use both.
@@ -24,40 +22,67 @@ pub(super) async fn live() -> impl Responder {
     web::Json(json!({"status": "ok"}))
 }
 
-/// The server takes readings: the store answers and nobody asked it to stop.
-pub(super) async fn ready(services: web::Data<Services>) -> HttpResponse {
-    answer(&services).await.1
+/// The server takes readings: the store answers and nobody asked it to stop. Else the problem that
+/// keeps it from it.
+pub(super) async fn ready(services: web::Data<Services>) -> Result<HttpResponse, Problem> {
+    let condition = Condition::of(&services).await;
+    if condition.is_stopping {
+        return Err(Problem::unavailable("stopping", "the server is stopping"));
+    }
+    if let Some(reason) = condition.fault {
+        return Err(Problem::unavailable("store_unavailable", reason));
+    }
+    Ok(HttpResponse::Ok().json(condition.body(&services)))
 }
 
 /// The same in more words, always 200 so that a broken store does not hide the rest.
 pub(super) async fn health(services: web::Data<Services>) -> HttpResponse {
-    let (body, _) = answer(&services).await;
-    HttpResponse::Ok().json(body)
+    let condition = Condition::of(&services).await;
+    HttpResponse::Ok().json(condition.body(&services))
 }
 
-async fn answer(services: &Services) -> (serde_json::Value, HttpResponse) {
-    let store = match services.store.check().await {
-        Ok(()) => "ok",
-        Err(error) => {
-            tracing::warn!(%error, "the store does not answer");
-            "unavailable"
+/// How the server is.
+struct Condition {
+    /// Why the store takes no readings.
+    fault: Option<&'static str>,
+    is_stopping: bool,
+}
+
+impl Condition {
+    async fn of(services: &Services) -> Self {
+        let fault = services.store.check().await.err().map(|error| {
+            tracing::debug!(%error, "the store does not work");
+            error.reason()
+        });
+        Self {
+            fault,
+            is_stopping: services.shutdown.has_begun(),
         }
-    };
-    let stopping = services.shutdown.has_begun();
-    let ready = store == "ok" && !stopping;
-    let clients = services.hub.stats().active_connections;
-    let body = json!({
-        "status": if ready { "ok" } else if stopping { "stopping" } else { "degraded" },
-        "timestamp": services.clock.now().to_string(),
-        "services": {"api": "ok", "store": store, "websocket": "ok"},
-        "websocket_clients": clients,
-        "version": env!("CARGO_PKG_VERSION"),
-    });
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    let response = HttpResponseBuilder::new(status).json(&body);
-    (body, response)
+    }
+
+    fn body(&self, services: &Services) -> serde_json::Value {
+        let status = match self {
+            Self {
+                is_stopping: true, ..
+            } => "stopping",
+            Self { fault: Some(_), .. } => "degraded",
+            Self { fault: None, .. } => "ok",
+        };
+        let store = if self.fault.is_some() {
+            "unavailable"
+        } else {
+            "ok"
+        };
+        let mut body = json!({
+            "status": status,
+            "timestamp": services.clock.now().to_string(),
+            "services": {"api": "ok", "store": store, "websocket": "ok"},
+            "websocket_clients": services.hub.stats().active_connections,
+            "version": env!("CARGO_PKG_VERSION"),
+        });
+        if let Some(reason) = self.fault {
+            body["reason"] = reason.into();
+        }
+        body
+    }
 }

@@ -1,6 +1,6 @@
 //! `POST /api/ingest`.
 
-use crate::http::{Problem, Services};
+use crate::http::{ConnectionGuard, Problem, Services};
 use crate::ingest::BatchError;
 use crate::pipeline::{Layout, PipelineError};
 use crate::store::{AppendError, Outcome, ScoredReading};
@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use std::rc::Rc;
 
 /// Takes one reading, an array or lines of them. A 2xx means they are durable.
 pub async fn ingest(
@@ -19,6 +20,9 @@ pub async fn ingest(
     // A page of another site must not be able to post through its visitor's browser.
     if !services.origins.allow(request.headers()) {
         return Err(Problem::forbidden_origin().closing());
+    }
+    if let Some(connection) = request.conn_data::<Rc<ConnectionGuard>>() {
+        connection.posts_to(&services.pipeline.queue);
     }
     let lines = is_lines(request.headers())?;
     if services.shutdown.has_begun() {

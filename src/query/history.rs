@@ -1,19 +1,21 @@
-//! `GET /api/iaq/data`: readings of the past, as they were or as means.
+//! `GET /api/iaq/data`: readings of the past, as they were, as means or as points to draw.
 
+use super::accept::accepted;
+use super::body::Body;
 use super::parameters::Parameters;
-use super::record::Record;
+use super::rows::Rows;
+use super::sampling::{POINTS_MAX, POINTS_MIN, POINTS_TOTAL_MAX, Sampling};
+use super::scope::{Filter, Scope};
 use super::slices::Slices;
+use super::step::{Step, step};
 use super::unavailable;
-use crate::domain::{Place, SensorId, Timestamp};
+use super::write::Format;
+use crate::domain::Timestamp;
 use crate::http::{Problem, Services};
 use crate::score::Profile;
-use crate::store::{Bucket, Directory, HistoryQuery, HistoryRow, RoomKey, SensorKey, StoreError};
+use crate::store::{Bucket, Store};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
-use futures_util::stream;
-use rustc_hash::FxHashMap;
-use std::sync::Arc;
 use std::time::Duration;
 use validator::Validate;
 
@@ -22,9 +24,7 @@ const HOURS_DEFAULT: f64 = 24.0;
 
 #[derive(Debug, Validate)]
 struct Wanted {
-    site: Option<String>,
-    room: Option<String>,
-    sensor: Option<String>,
+    filter: Filter,
     start: Option<Timestamp>,
     end: Option<Timestamp>,
     #[validate(range(min = 0.001, max = 1_000_000.0, message = "must be 0.001 to 1000000"))]
@@ -32,61 +32,121 @@ struct Wanted {
     #[validate(range(min = 1, message = "must be at least 1"))]
     limit: Option<u64>,
     bucket: Option<Bucket>,
+    #[validate(range(min = POINTS_MIN, max = POINTS_MAX, message = "must be 2 to 100000"))]
+    points: Option<u32>,
+    minmax: bool,
+    format: Format,
     profile: Profile,
 }
 
-/// A bare array, ascending by time. It is written as it is read, so its length has no bound.
+/// Records ascending by time. They are written as they are read, so their number has no bound; only
+/// those of `points` are all in memory.
 pub async fn history(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = wanted(&request, services.profile)?;
-    let end = wanted.end.unwrap_or_else(|| {
-        // What came this very millisecond, or from a clock a little ahead, is history too.
-        services.clock.now().plus(crate::validate::CLOCK_AHEAD_MAX)
-    });
-    let start = wanted.start.unwrap_or_else(|| {
-        let hours = wanted.hours.unwrap_or(HOURS_DEFAULT);
-        let until = wanted.end.unwrap_or_else(|| services.clock.now());
-        until.minus(Duration::from_secs_f64(hours * 3600.0))
-    });
-    let found = services
-        .store
-        .directory(|directory| find(directory, &wanted));
-    let mut slices = Slices::new(
-        services.store.clone(),
-        found.query,
-        start,
-        end,
-        found.rows_per_ms,
-    );
+    let store = &services.store;
+    let scope = store.directory(|directory| Scope::find(directory, &wanted.filter));
+    let (from, to) = wanted.time(services.clock.now());
     // Fetched before the answer begins, so that a store that fails is told by the status.
-    let first = slices.next().await.map_err(|error| unavailable(&error))?;
-    let writer = ArrayWriter {
-        names: found.names,
-        profile: wanted.profile,
-        rows_left: wanted.limit.unwrap_or(u64::MAX),
-        begun: false,
+    let (rows, further) = match wanted.points {
+        Some(points) => (wanted.sampled(store, &scope, points, from, to).await?, None),
+        None => wanted.first_of_all(store, &scope, from, to).await?,
     };
-    let body = stream::unfold(
-        Stage::Rows {
-            slices,
-            writer,
-            rows: first,
-        },
-        Stage::next,
-    );
-    Ok(HttpResponse::Ok()
-        .content_type("application/json")
+    let body = Body {
+        rows,
+        further,
+        writer: wanted.format.writer(&scope.names, wanted.minmax),
+        profile: wanted.profile,
+        lines_left: wanted.limit.unwrap_or(u64::MAX),
+    };
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type(wanted.format.content_type())
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .streaming(body))
+        .insert_header((header::VARY, "Accept"));
+    if wanted.format == Format::Csv {
+        let name = "attachment; filename=\"iaqverse.csv\"";
+        response.insert_header((header::CONTENT_DISPOSITION, name));
+    }
+    Ok(response.streaming(body.stream()))
+}
+
+impl Wanted {
+    /// From when to when.
+    fn time(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+        let end = self.end.unwrap_or_else(|| {
+            // What came this very millisecond, or from a clock a little ahead, is history too.
+            now.plus(crate::validate::CLOCK_AHEAD_MAX)
+        });
+        let start = self.start.unwrap_or_else(|| {
+            let hours = self.hours.unwrap_or(HOURS_DEFAULT);
+            let until = self.end.unwrap_or(now);
+            until.minus(Duration::from_secs_f64(hours * 3600.0))
+        });
+        (start, end)
+    }
+
+    /// The points to draw.
+    async fn sampled(
+        &self,
+        store: &Store,
+        scope: &Scope,
+        points: u32,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Rows, Problem> {
+        let sensors = scope.query.sensors.len();
+        if sensors.saturating_mul(points as usize) > POINTS_TOTAL_MAX {
+            let detail = format!(
+                "{points} points of {sensors} sensors are more than {POINTS_TOTAL_MAX}: ask for \
+                fewer points or fewer sensors"
+            );
+            return Err(Parameters::problem("points", "too_many_points", detail));
+        }
+        let (from, to) = scope.within(from, to);
+        let sampling = Sampling {
+            store,
+            query: &scope.query,
+            from,
+            to,
+            points,
+            step: self.bucket,
+        };
+        let rows = sampling.rows().await.map_err(|error| unavailable(&error))?;
+        rows.ok_or_else(|| {
+            let detail = "gives too many means to choose points from: take a longer step, or none";
+            Parameters::problem("step", "step_too_short", detail)
+        })
+    }
+
+    /// The first rows of a history that is written as it is read, and what gives the others.
+    async fn first_of_all(
+        &self,
+        store: &Store,
+        scope: &Scope,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<(Rows, Option<Slices>), Problem> {
+        let step_ms = self.bucket.map_or(1, |bucket| bucket.width_ms);
+        // Readings may still come behind the newest there is, but none is older than the oldest.
+        let (from, _) = scope.within(from, to);
+        let mut slices = Slices::new(
+            store.clone(),
+            scope.query.clone(),
+            self.bucket,
+            (from, to),
+            scope.rows_per_ms(step_ms),
+            self.limit.unwrap_or(u64::MAX),
+        );
+        let first = slices.next().await.map_err(|error| unavailable(&error))?;
+        Ok((first.unwrap_or(Rows::none(self.bucket)), Some(slices)))
+    }
 }
 
 fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
     let mut parameters = Parameters::of(request);
-    parameters.refuse("format", &["json"]);
-    parameters.refuse("points", &[]);
-    parameters.refuse("minmax", &["false"]);
     let raw = matches!(parameters.text("raw"), Some("true" | "1"));
     let step = parameters.text("step").and_then(step);
     if parameters.text("step").is_some() && step.is_none() {
@@ -97,9 +157,11 @@ fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
         );
     }
     let wanted = Wanted {
-        site: parameters.text("enseigne").map(str::to_owned),
-        room: parameters.text("salle").map(str::to_owned),
-        sensor: parameters.text("sensor_id").map(str::to_owned),
+        filter: Filter {
+            site: parameters.text("enseigne").map(str::to_owned),
+            room: parameters.text("salle").map(str::to_owned),
+            sensor: parameters.text("sensor_id").map(str::to_owned),
+        },
         start: parameters.timestamp("start"),
         end: parameters.timestamp("end"),
         hours: parameters.number("hours"),
@@ -108,262 +170,13 @@ fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
             Some(Step::Mean(bucket)) if !raw => Some(bucket),
             _ => None,
         },
+        points: parameters.number("points"),
+        minmax: parameters.flag("minmax"),
+        format: parameters.format().unwrap_or_else(|| {
+            let accept = request.headers().get_all(header::ACCEPT);
+            accepted(accept.filter_map(|value| value.to_str().ok()))
+        }),
         profile: parameters.profile(profile),
     };
     parameters.finish(wanted)
-}
-
-/// How readings are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Not at all.
-    Raw,
-    Mean(Bucket),
-}
-
-/// Monday 1970-01-05T00:00:00Z: weeks begin here, everything else at the epoch.
-const FIRST_MONDAY_MS: i64 = 4 * DAY_MS;
-const DAY_MS: i64 = 24 * HOUR_MS;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
-const MINUTE_MS: i64 = 60 * SECOND_MS;
-const SECOND_MS: i64 = 1000;
-/// Longest step, ten years: beyond it a bucket has no meaning.
-const STEP_MS_MAX: i64 = 3660 * DAY_MS;
-
-/// What a step asks for; `None` when it is no step.
-fn step(text: &str) -> Option<Step> {
-    let of = |width_ms, origin_ms| {
-        Some(Step::Mean(Bucket {
-            width_ms,
-            origin_ms,
-        }))
-    };
-    match text {
-        // Deployed pages mean single readings by it.
-        "1min" => return Some(Step::Raw),
-        "daily" => return of(DAY_MS, 0),
-        "weekly" => return of(7 * DAY_MS, FIRST_MONDAY_MS),
-        _ => {}
-    }
-    let digits = text.find(|character: char| !character.is_ascii_digit())?;
-    let (count, unit) = text.split_at_checked(digits)?;
-    let unit_ms = match unit {
-        "s" => SECOND_MS,
-        "min" => MINUTE_MS,
-        "h" => HOUR_MS,
-        "d" => DAY_MS,
-        _ => return None,
-    };
-    let width_ms = count.parse::<i64>().ok()?.checked_mul(unit_ms)?;
-    (1..=STEP_MS_MAX)
-        .contains(&width_ms)
-        .then(|| of(width_ms, 0))
-        .flatten()
-}
-
-/// What the directory says about a query.
-struct Found {
-    query: HistoryQuery,
-    names: Names,
-    rows_per_ms: f64,
-}
-
-/// Names of the sensors and rooms that rows can refer to.
-#[derive(Default)]
-struct Names {
-    sensors: FxHashMap<SensorKey, SensorId>,
-    rooms: FxHashMap<RoomKey, Arc<Place>>,
-}
-
-/// Rows a millisecond of a sensor that has shown no rhythm yet.
-const RATE_UNKNOWN: f64 = 1.0 / 60_000.0;
-
-fn find(directory: &Directory, wanted: &Wanted) -> Found {
-    let is =
-        |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
-    let mut names = Names::default();
-    for (key, place) in directory.rooms() {
-        if is(&wanted.site, place.site.as_str()) && is(&wanted.room, place.room.as_str()) {
-            names.rooms.insert(key, Arc::clone(place));
-        }
-    }
-    let mut query = HistoryQuery {
-        bucket: wanted.bucket,
-        ..HistoryQuery::default()
-    };
-    let mut rows_per_ms = 0.0;
-    let only = wanted.sensor.as_deref().map(|id| directory.sensor_key(id));
-    for sensor in directory.sensors() {
-        let asked_for = only.is_none_or(|key| key == Some(sensor.key));
-        if asked_for
-            && sensor
-                .rooms
-                .iter()
-                .any(|room| names.rooms.contains_key(room))
-        {
-            query.sensors.push(sensor.key);
-            names
-                .sensors
-                .insert(sensor.key, sensor.latest.scored.reading.sensor.clone());
-            rows_per_ms += match (wanted.bucket, sensor.period_ms) {
-                #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-                (Some(bucket), _) => 1.0 / bucket.width_ms as f64,
-                (None, Some(period_ms)) => 1.0 / period_ms.max(1.0),
-                (None, None) => RATE_UNKNOWN,
-            };
-        }
-    }
-    query.sensors.sort();
-    if wanted.site.is_some() || wanted.room.is_some() {
-        query.rooms = Some(names.rooms.keys().copied().collect());
-    }
-    Found {
-        query,
-        names,
-        rows_per_ms,
-    }
-}
-
-/// Where the writing of an answer is.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, and it is moved rarely"
-)]
-enum Stage {
-    Rows {
-        slices: Slices,
-        writer: ArrayWriter,
-        rows: Option<Vec<HistoryRow>>,
-    },
-    End,
-}
-
-impl Stage {
-    async fn next(self) -> Option<(Result<Bytes, StoreError>, Self)> {
-        let Self::Rows {
-            mut slices,
-            mut writer,
-            rows,
-        } = self
-        else {
-            return None;
-        };
-        let rows = match rows {
-            Some(rows) => Ok(Some(rows)),
-            None => slices.next().await,
-        };
-        match rows {
-            Ok(Some(rows)) if writer.rows_left > 0 => {
-                let piece = writer.write(&rows);
-                Some((
-                    Ok(piece),
-                    Self::Rows {
-                        slices,
-                        writer,
-                        rows: None,
-                    },
-                ))
-            }
-            Ok(_) => Some((Ok(writer.end()), Self::End)),
-            Err(error) => {
-                // The status is sent; only breaking off can tell the client that rows are missing.
-                tracing::error!(%error, "a history broke off");
-                Some((Err(error), Self::End))
-            }
-        }
-    }
-}
-
-/// Writes rows as the elements of one JSON array.
-struct ArrayWriter {
-    names: Names,
-    profile: Profile,
-    rows_left: u64,
-    begun: bool,
-}
-
-impl ArrayWriter {
-    fn write(&mut self, rows: &[HistoryRow]) -> Bytes {
-        let mut json = Vec::with_capacity(rows.len() * 256);
-        for row in rows {
-            let (Some(sensor), Some(place)) = (
-                self.names.sensors.get(&row.sensor),
-                self.names.rooms.get(&row.room),
-            ) else {
-                // The sensor came to this room after the question was asked.
-                continue;
-            };
-            if self.rows_left == 0 {
-                break;
-            }
-            self.rows_left -= 1;
-            json.push(if self.begun { b',' } else { b'[' });
-            self.begun = true;
-            let record = Record {
-                timestamp: row.observed_at,
-                sensor,
-                place,
-                values: &row.values,
-                extras: &row.extras,
-                assessment: self.profile.assess(&row.values),
-            };
-            // Serialising texts and finite numbers into memory cannot fail.
-            serde_json::to_writer(&mut json, &record).unwrap_or_default();
-        }
-        json.into()
-    }
-
-    fn end(&mut self) -> Bytes {
-        Bytes::from_static(if self.begun { b"]" } else { b"[]" })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("5min", Some((5 * MINUTE_MS, 0)))]
-    #[case("90s", Some((90 * SECOND_MS, 0)))]
-    #[case("2d", Some((2 * DAY_MS, 0)))]
-    #[case("daily", Some((DAY_MS, 0)))]
-    #[case("weekly", Some((7 * DAY_MS, FIRST_MONDAY_MS)))]
-    #[case("1min", None)]
-    fn steps_are_buckets(#[case] text: &str, #[case] bucket: Option<(i64, i64)>) {
-        let expected = bucket.map_or(Step::Raw, |(width_ms, origin_ms)| {
-            Step::Mean(Bucket {
-                width_ms,
-                origin_ms,
-            })
-        });
-        assert_eq!(step(text), Some(expected));
-    }
-
-    #[rstest]
-    fn other_texts_are_no_steps(
-        #[values(
-            "",
-            "min",
-            "0s",
-            "5",
-            "5 min",
-            "-1h",
-            "5weeks",
-            "99999d",
-            "99999999999999999h"
-        )]
-        text: &str,
-    ) {
-        assert_eq!(step(text), None);
-    }
-
-    #[test]
-    fn weeks_begin_on_monday() {
-        let Some(Step::Mean(bucket)) = step("weekly") else {
-            panic!("not a mean")
-        };
-        let start = bucket.start(Timestamp::parse("2025-11-19T10:05:00Z").unwrap());
-        assert_eq!(start.to_string(), "2025-11-17T00:00:00Z");
-    }
 }

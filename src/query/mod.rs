@@ -1,17 +1,30 @@
 //! Reading back: history, latest readings, sensors, rooms.
 
+mod accept;
+mod body;
+mod export;
 mod history;
 mod latest;
+mod lttb;
 mod parameters;
 mod record;
 mod rooms;
+mod rows;
+mod sampling;
+mod scope;
 mod sensors;
 mod slices;
+mod step;
+mod write;
 
+pub use export::Export;
 pub use history::history;
 pub use latest::latest;
 pub use rooms::rooms;
+pub use scope::Filter;
 pub use sensors::{sensor, sensors};
+pub(crate) use write::GUARDED_BEGINS;
+pub use write::{Format, Line, Names, RowWriter};
 
 use crate::http::Problem;
 use crate::store::StoreError;

@@ -1,10 +1,12 @@
 //! Query parameters, each fault with a pointer to its name.
 
+use super::write::Format;
 use crate::domain::Timestamp;
 use crate::http::Problem;
 use crate::score::Profile;
 use crate::validate::FieldError;
 use actix_web::HttpRequest;
+use std::borrow::Cow;
 use std::str::FromStr;
 use validator::Validate;
 
@@ -63,13 +65,21 @@ impl Parameters {
         .unwrap_or(default)
     }
 
-    /// Refuses parameters that mean something this version cannot do.
-    pub(super) fn refuse(&mut self, name: &'static str, unless: &[&str]) {
-        if let Some(text) = self.text(name)
-            && !unless.contains(&text)
-        {
-            self.fault(name, "unsupported", "is not available in this version");
-        }
+    /// Whether something is switched on; absent means no.
+    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+        let switched = match self.text(name) {
+            None | Some("false" | "0") => Some(false),
+            Some("true" | "1") => Some(true),
+            Some(_) => None,
+        };
+        self.keep(name, switched, "not_a_flag", "must be true or false")
+            .unwrap_or(false)
+    }
+
+    pub(super) fn format(&mut self) -> Option<Format> {
+        let format = Format::from_name(self.text("format")?);
+        let detail = "must be json, csv or ndjson";
+        self.keep("format", format, "unknown_format", detail)
     }
 
     pub(super) fn fault(&mut self, name: &str, code: &'static str, detail: &'static str) {
@@ -93,11 +103,16 @@ impl Parameters {
             return Ok(values);
         }
         self.errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
-        Err(Problem::invalid(
-            "bad_parameter",
-            "Bad parameter",
-            self.errors,
-        ))
+        Err(bad(self.errors))
+    }
+
+    /// The problem of one parameter that is wrong only in view of what there is.
+    pub(super) fn problem(
+        name: &str,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Problem {
+        bad(vec![FieldError::new(format!("/{name}"), code, detail)])
     }
 
     fn keep<T>(
@@ -112,4 +127,8 @@ impl Parameters {
         }
         value
     }
+}
+
+fn bad(errors: Vec<FieldError>) -> Problem {
+    Problem::invalid("bad_parameter", "Bad parameter", errors)
 }

@@ -2,7 +2,7 @@
 //!
 //! A mirror of what is durable: the writer changes it after each commit, everybody else reads it.
 
-use super::engine::{LogRow, ReadingRow, RoomRow, SensorCounters, SensorRow, Snapshot};
+use super::rows::{ReadingRow, RoomRow, SensorCounters};
 use super::{ScoredReading, Stored, StreamId};
 use crate::domain::{Place, Reading, SensorId, Timestamp};
 use crate::score::Profile;
@@ -42,7 +42,32 @@ pub struct LatestReading {
     pub scored: Arc<ScoredReading>,
 }
 
+/// A sensor as it is in the database.
+#[derive(Debug)]
+pub(super) struct KnownSensor {
+    pub(super) key: SensorKey,
+    pub(super) id: SensorId,
+    pub(super) room: RoomKey,
+    pub(super) reading_count: u64,
+    pub(super) period_ms: Option<f64>,
+    pub(super) first_seen: Option<Timestamp>,
+    pub(super) latest: Option<ReadingRow>,
+}
+
 impl LatestReading {
+    /// The reading as it is stored, of the sensor `key`.
+    pub(super) fn row(&self, sensor: SensorKey) -> ReadingRow {
+        let reading = &self.scored.reading;
+        ReadingRow {
+            sensor,
+            observed_at: reading.observed_at,
+            room: self.room,
+            values: reading.values,
+            extras: reading.extras.clone(),
+            tvoc_unit_assumed: reading.tvoc_unit_assumed,
+        }
+    }
+
     /// The reading as it was, or would have been, published.
     pub fn stored(&self) -> Stored {
         Stored {
@@ -66,13 +91,15 @@ pub struct Directory {
     logged: StreamId,
     /// Ids up to here are never given out, whether anything was published under them or not.
     reserved: StreamId,
+    removed_to: Timestamp,
     latest_version: u64,
 }
 
 impl Directory {
-    pub(super) fn new(snapshot: Snapshot, profile: Profile, epoch: u64) -> Self {
+    /// Without sensors and rooms, at the beginning of an epoch.
+    pub(super) fn new(profile: Profile, epoch: u64, removed_to: Timestamp) -> Self {
         let beginning = StreamId { epoch, sequence: 0 };
-        let mut directory = Self {
+        Self {
             profile,
             rooms: FxHashMap::default(),
             room_keys: FxHashMap::default(),
@@ -81,28 +108,9 @@ impl Directory {
             position: beginning,
             logged: beginning,
             reserved: beginning,
-            latest_version: 0,
-        };
-        directory.reload(snapshot);
-        directory
-    }
-
-    /// Starts again from what is in the database; positions and versions go on growing.
-    pub(super) fn reload(&mut self, snapshot: Snapshot) {
-        self.rooms.clear();
-        self.room_keys.clear();
-        self.sensors.clear();
-        self.sensor_keys.clear();
-        for room in snapshot.rooms {
-            self.add_room(room);
+            removed_to,
+            latest_version: 1,
         }
-        for sensor in snapshot.sensors {
-            self.add_loaded_sensor(sensor);
-        }
-        for (sensor, room) in snapshot.sensor_rooms {
-            self.add_sensor_room(sensor, room);
-        }
-        self.latest_version += 1;
     }
 
     pub(super) fn profile(&self) -> Profile {
@@ -159,17 +167,14 @@ impl Directory {
         Some((sensor.clone(), Arc::clone(place)))
     }
 
-    /// Takes over events that turned out to be stored, after a reload; returns them as they are to
-    /// be published.
-    pub(super) fn take_over(&mut self, rows: Vec<LogRow>) -> Vec<Stored> {
-        if let Some(last) = rows.last() {
-            self.set_logged(last.id);
-        }
-        let stored = rows.into_iter().filter_map(|row| {
-            let (sensor, place) = self.origin(&row.reading)?;
-            Some(row.stored(sensor, place, self.profile))
-        });
-        stored.collect()
+    /// Readings before this time may be gone.
+    pub(super) fn removed_to(&self) -> Timestamp {
+        self.removed_to
+    }
+
+    /// Takes over that readings before `limit` may go.
+    pub(super) fn remove_to(&mut self, limit: Timestamp) {
+        self.removed_to = self.removed_to.max(limit);
     }
 
     /// Changes whenever a latest reading does.
@@ -233,19 +238,24 @@ impl Directory {
         self.rooms.insert(room.key, place);
     }
 
-    fn add_loaded_sensor(&mut self, row: SensorRow) {
-        let Some(latest) = self.latest_of(&row.id, &row.latest) else {
+    /// Takes over a sensor out of the database. One without a reading is as good as unknown, but its
+    /// key is taken.
+    pub(super) fn add_known(&mut self, sensor: KnownSensor) {
+        let (Some(row), Some(first_seen)) = (sensor.latest, sensor.first_seen) else {
+            return;
+        };
+        let Some(latest) = self.latest_of(&sensor.id, &row) else {
             return;
         };
         self.add_sensor(
-            row.id,
+            sensor.id,
             SensorEntry {
-                key: row.key,
-                room: row.room,
+                key: sensor.key,
+                room: sensor.room,
                 rooms: SmallVec::new(),
-                first_seen: row.first_seen,
-                reading_count: row.reading_count,
-                period_ms: row.period_ms,
+                first_seen,
+                reading_count: sensor.reading_count,
+                period_ms: sensor.period_ms,
                 latest,
             },
         );

@@ -1,36 +1,63 @@
 //! [`ScoredReading`] → durable rows, and back.
 //!
-//! Writes go through one queue to one writer, which commits what has gathered as one transaction and
-//! only then answers and publishes (`writer`). What is published is numbered in one sequence, together
-//! with notices, and stored under its number, so that it can be told again (`Store::replay`). What
-//! every request needs at once, the sensors and their latest readings, is kept in memory (`directory`)
-//! and is always what a restart would load. The database itself is behind [`engine::Engine`].
+//! Writes go through one queue to one writer, which commits what has gathered as one row of a log and
+//! only then answers and publishes (`writer`, `plan`). What is published is numbered in one sequence,
+//! together with notices, so that it can be told again ([`Store::replay`]).
+//!
+//! From the log readings go to chunks, packed by sensor and time, and to roll-ups of them (`keeper`,
+//! `settle`, `fold`, `pack`). Until then they are in memory (`recent`), where queries look as well
+//! (`history`). What every request needs at once, the sensors and their latest readings, is kept in
+//! memory too (`directory`). All of it is what a restart would load (`opening`). The database behind it
+//! keeps bytes and knows nothing of readings ([`database::Database`]).
 
+mod aggregate;
+pub mod database;
 mod directory;
-pub mod engine;
+mod fold;
+mod history;
+mod keeper;
+mod log_extent;
 mod notice;
+mod opening;
+mod pace;
+mod pack;
 mod plan;
 mod queue;
-mod sqlite;
+mod recent;
+mod retention;
+mod room_means;
+mod rows;
+mod series;
+mod settle;
 mod stream_id;
 mod writer;
 
+pub use database::StoreError;
 pub use directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey};
-pub use engine::{Bucket, HistoryQuery, HistoryRow, ReplayLimits, RoomMeans, StoreError};
+pub use history::{Bucket, HistoryQuery, HistoryRow};
+pub use keeper::Keeper;
+pub use log_extent::ReplayLimits;
 pub use notice::{Notice, Published};
+pub use pace::Poster;
 pub use plan::RegistryLimits;
 pub use queue::{AppendError, WriteQueue};
-pub use sqlite::SqliteEngine;
+pub use retention::{KeptTooShort, Retention};
+pub use room_means::RoomMeans;
+pub use rows::{BucketRow, Measure, ReadingRow, Statistics};
+pub use series::Series;
 pub use stream_id::{StreamId, StreamIdError};
 pub use writer::{Publish, Writer};
 
-use crate::domain::{Place, Quantity, Reading, Timestamp};
-use crate::score::{Assessment, Profile};
+use crate::domain::{Place, Reading, Timestamp};
+use crate::score::Assessment;
 use crate::validate::Rejection;
-use engine::{AveragingWindow, Engine, LogRow};
-use parking_lot::RwLock;
+use database::{Batch, Database};
+use log_extent::LogExtent;
+use parking_lot::{Mutex, RwLock};
+use recent::Recent;
+use room_means::TimedMeans;
+use rows::LogRow;
 use std::sync::Arc;
-use tokio::sync::Mutex;
 
 /// A valid reading with its score: what is stored and broadcast.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,64 +89,22 @@ pub struct Stored {
     pub late: bool,
 }
 
-/// How far room averages may lag behind, so that many pages asking at once cost one query.
-const ROOM_MEANS_AGE_MS_MAX: i64 = 1000;
-
-/// Room averages and when they were taken.
-type TimedMeans = (Timestamp, Arc<RoomMeans>);
-
 /// The reading side of the store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    engine: Arc<dyn Engine>,
+    database: Arc<dyn Database>,
     directory: Arc<RwLock<Directory>>,
-    room_means: Arc<Mutex<Option<TimedMeans>>>,
+    recent: Arc<Recent>,
+    log: Arc<Mutex<LogExtent>>,
+    room_means: Arc<tokio::sync::Mutex<Option<TimedMeans>>>,
+    /// Why the last write failed; `None` when it did not.
+    fault: Arc<RwLock<Option<&'static str>>>,
 }
 
 impl Store {
-    /// Loads the directory of an opened database and starts a new epoch of ids.
-    pub async fn load(
-        engine: Arc<dyn Engine>,
-        profile: Profile,
-        started_at: Timestamp,
-    ) -> Result<Self, StoreError> {
-        let epoch = engine.begin_epoch(started_at).await?;
-        let directory = Directory::new(engine.load().await?, profile, epoch);
-        Ok(Self {
-            engine,
-            directory: Arc::new(RwLock::new(directory)),
-            room_means: Arc::default(),
-        })
-    }
-
     /// Looks something up in the directory; `look` must be short, writers wait for it.
     pub fn directory<T>(&self, look: impl FnOnce(&Directory) -> T) -> T {
         look(&self.directory.read())
-    }
-
-    /// Rows of the history between two moments, at most `rows_max`, by time and sensor.
-    pub async fn history(
-        &self,
-        query: &HistoryQuery,
-        from: Timestamp,
-        to: Timestamp,
-        rows_max: u32,
-    ) -> Result<Vec<HistoryRow>, StoreError> {
-        self.engine.history(query, from, to, rows_max).await
-    }
-
-    /// Averages of every room over the windows of the score, at most a second old.
-    pub async fn room_means(&self, now: Timestamp) -> Result<Arc<RoomMeans>, StoreError> {
-        let mut kept = self.room_means.lock().await;
-        if let Some((at, means)) = &*kept
-            && (now.millis() - at.millis()).abs() < ROOM_MEANS_AGE_MS_MAX
-        {
-            return Ok(Arc::clone(means));
-        }
-        let windows = self.directory(|directory| averaging_windows(directory, now));
-        let means = Arc::new(self.engine.room_means(&windows, now).await?);
-        *kept = Some((now, Arc::clone(&means)));
-        Ok(means)
     }
 
     /// Where the stream is: the last message that was numbered.
@@ -150,9 +135,27 @@ impl Store {
         }
         // What is behind `logged` may be on the disk, but is not published yet.
         let up_to = up_to.min(logged);
-        let Some(rows) = self.engine.replay(after, up_to, rows_max).await? else {
-            return Ok(None);
-        };
+        let mut rows = Vec::new();
+        let mut from = after;
+        while from < up_to && rows.len() < rows_max as usize {
+            let part = self.database.log(from, up_to, rows_max).await?;
+            if from < part.trimmed_to {
+                return Ok(None);
+            }
+            let Some(last) = part.batches.last() else {
+                break;
+            };
+            from = last.last;
+            for batch in &part.batches {
+                let (unpacked, _) = unpacked(batch)?;
+                // The first and the last may have others before and behind.
+                let wanted = unpacked
+                    .into_iter()
+                    .filter(|row| after < row.id && row.id <= up_to);
+                rows.extend(wanted);
+            }
+        }
+        rows.truncate(rows_max as usize);
         let origins: Vec<_> = self.directory(|directory| {
             let origins = rows.iter().map(|row| directory.origin(&row.reading));
             origins.collect()
@@ -164,40 +167,43 @@ impl Store {
         stored.collect::<Result<_, _>>().map(Some)
     }
 
-    /// Whether the database answers.
+    /// Readings before this may be gone, so none is shown and none is taken.
+    fn removed_to(&self) -> Timestamp {
+        self.directory(Directory::removed_to)
+    }
+
+    /// From now on readings from before `limit` are neither taken nor shown; returns the limit.
+    fn refuse_before(&self, limit: Option<Timestamp>) -> Option<Timestamp> {
+        if let Some(limit) = limit {
+            self.directory.write().remove_to(limit);
+        }
+        limit
+    }
+
+    /// Whether the database answers and takes writes.
     pub async fn check(&self) -> Result<(), StoreError> {
-        self.engine.check().await
+        if let Some(fault) = *self.fault.read() {
+            return Err(StoreError::Failing(fault));
+        }
+        self.database.check().await
     }
 
     /// Closes the database; every call after it fails.
     pub async fn close(&self) {
-        self.engine.close().await;
+        self.database.close().await;
     }
+}
+
+fn unpacked(batch: &Batch) -> Result<(Vec<LogRow>, Vec<rows::SensorCounters>), StoreError> {
+    pack::unpack_batch(batch.last, &batch.payload)
+        .map_err(|error| StoreError::corrupt("log", format!("{}: {error}", batch.last)))
 }
 
 fn unknown_origin(row: &LogRow) -> StoreError {
-    StoreError::Corrupt {
-        table: "log",
-        detail: format!("{} is of a sensor or room that is not there", row.id),
-    }
-}
-
-/// The windows worth asking for: a sensor is asked only for what its latest reading has, and only
-/// when that reading lies in the window.
-fn averaging_windows(directory: &Directory, now: Timestamp) -> Vec<AveragingWindow> {
-    let mut windows = AveragingWindow::all();
-    for window in &mut windows {
-        let start = window.start(now);
-        for sensor in directory.sensors() {
-            let latest = &sensor.latest.scored.reading;
-            let measures = |quantity: &Quantity| latest.values.has(*quantity);
-            if latest.observed_at >= start && window.quantities.iter().any(measures) {
-                window.sensors.push(sensor.key);
-            }
-        }
-    }
-    windows.retain(|window| !window.sensors.is_empty());
-    windows
+    StoreError::corrupt(
+        "log",
+        format!("{} is of a sensor or room that is not there", row.id),
+    )
 }
 
 #[cfg(test)]

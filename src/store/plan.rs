@@ -6,8 +6,11 @@
 
 mod places;
 
+use super::database::{Batch, Commit};
 use super::directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey, scored};
-use super::engine::{Changes, LogRow, ReadingRow, SensorCounters};
+use super::pack;
+use super::recent::Recent;
+use super::rows::{LogRow, ReadingRow, RoomRow, SensorCounters};
 use super::{Outcome, ScoredReading, Stored, StreamId};
 use crate::domain::{ExtrasError, Place, Reading, SensorId, Timestamp};
 use crate::score::Profile;
@@ -27,13 +30,26 @@ pub struct RegistryLimits {
     pub rooms_max: usize,
 }
 
+/// Most readings in one transaction, so that nobody waits long for it.
+pub(super) const READINGS_MAX: usize = 1024;
+
 /// A decided transaction.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) changes: Changes,
+    /// Rooms seen for the first time, with their sites.
+    rooms: Vec<RoomRow>,
+    /// Sensors seen for the first time.
+    sensors: Vec<(SensorKey, SensorId, RoomKey)>,
+    /// Sensors seen in a room for the first time.
+    sensor_rooms: Vec<(SensorKey, RoomKey)>,
+    /// State of each sensor that has new readings.
+    counters: Vec<SensorCounters>,
+    /// Readings to insert, or to put in place of the one with the same identity, by their ids. Of
+    /// several with one identity the last has everything the others had.
+    readings: Vec<LogRow>,
     /// One for each appended reading, in order.
-    pub(super) outcomes: Vec<Outcome>,
-    /// One for each of `changes.readings`, in order.
+    outcomes: Vec<Outcome>,
+    /// One for each of `readings`, in order.
     events: Vec<Event>,
 }
 
@@ -76,14 +92,57 @@ pub(super) fn plan(
 }
 
 impl Plan {
-    /// Takes the committed changes over into the directory.
-    pub(super) fn apply(self, directory: &mut Directory) -> (Vec<Outcome>, Vec<Stored>) {
-        for room in self.changes.rooms {
+    /// Id of the last event, when there is any.
+    pub(super) fn last_id(&self) -> Option<StreamId> {
+        self.readings.last().map(|row| row.id)
+    }
+
+    /// Number of events.
+    pub(super) fn event_count(&self) -> usize {
+        self.readings.len()
+    }
+
+    /// What makes the plan durable; `None` when it changes nothing. Places that only a refused
+    /// reading named are no change.
+    pub(super) fn commit(&self) -> Option<Commit> {
+        let batch = Batch {
+            last: self.last_id()?,
+            readings: u32::try_from(self.readings.len()).unwrap_or(u32::MAX),
+            payload: pack::pack_batch(&self.readings, &self.counters),
+        };
+        Some(Commit {
+            rooms: self.rooms.clone(),
+            sensors: self.sensors.clone(),
+            sensor_rooms: self.sensor_rooms.clone(),
+            batch: Some(batch),
+        })
+    }
+
+    /// Gives the events the ids right behind `behind`.
+    pub(super) fn renumber(&mut self, behind: StreamId) {
+        let mut id = behind;
+        for row in &mut self.readings {
+            id = id.plus(1);
+            row.id = id;
+        }
+    }
+
+    /// Takes the committed plan over into memory.
+    pub(super) fn apply(
+        self,
+        directory: &mut Directory,
+        recent: &Recent,
+    ) -> (Vec<Outcome>, Vec<Stored>) {
+        if self.readings.is_empty() {
+            return (self.outcomes, Vec::new());
+        }
+        for room in self.rooms {
             directory.add_room(room);
         }
         let mut stored = Vec::with_capacity(self.events.len());
-        for (row, event) in self.changes.readings.into_iter().zip(self.events) {
+        for (row, event) in self.readings.iter().zip(self.events) {
             let LogRow { id, late, reading } = row;
+            let (id, late) = (*id, *late);
             directory.set_logged(id);
             let latest = LatestReading {
                 id,
@@ -111,12 +170,14 @@ impl Plan {
                 late,
             });
         }
-        for (sensor, room) in self.changes.sensor_rooms {
+        for (sensor, room) in self.sensor_rooms {
             directory.add_sensor_room(sensor, room);
         }
-        for counters in &self.changes.counters {
+        for counters in &self.counters {
             directory.set_counters(counters);
         }
+        let rows = self.readings.into_iter().map(|row| (row.id, row.reading));
+        recent.insert(rows, directory.sensor_count());
         (self.outcomes, stored)
     }
 }
@@ -175,6 +236,9 @@ impl<'a> Planner<'a> {
     }
 
     fn add(&mut self, scored: ScoredReading) -> Outcome {
+        if scored.reading.observed_at < self.directory.removed_to() {
+            return Outcome::Refused(too_old(&scored.reading, self.directory.removed_to()));
+        }
         let (sensor, room, place) = match self.locate(&scored.reading) {
             Ok(located) => located,
             Err(error) => {
@@ -261,10 +325,9 @@ impl<'a> Planner<'a> {
     ) -> Arc<ScoredReading> {
         self.note_room(row.sensor, row.room);
         let identity = (row.sensor, row.observed_at);
-        self.written
-            .insert(identity, self.plan.changes.readings.len());
+        self.written.insert(identity, self.plan.readings.len());
         self.last_id = self.last_id.plus(1);
-        self.plan.changes.readings.push(LogRow {
+        self.plan.readings.push(LogRow {
             id: self.last_id,
             late,
             reading: row,
@@ -280,22 +343,15 @@ impl<'a> Planner<'a> {
     /// What is stored, or will be by this plan, under an identity.
     fn stored(&self, identity: Identity) -> Option<ReadingRow> {
         if let Some(position) = self.written.get(&identity) {
-            let written = self.plan.changes.readings.get(*position);
+            let written = self.plan.readings.get(*position);
             return written.map(|row| row.reading.clone());
         }
         if let Some(row) = self.found.get(&identity) {
             return Some(row.clone());
         }
         let latest = &self.directory.sensor(identity.0)?.latest;
-        let reading = &latest.scored.reading;
-        (reading.observed_at == identity.1).then(|| ReadingRow {
-            sensor: identity.0,
-            observed_at: reading.observed_at,
-            room: latest.room,
-            values: reading.values,
-            extras: reading.extras.clone(),
-            tvoc_unit_assumed: reading.tvoc_unit_assumed,
-        })
+        let is_latest = latest.scored.reading.observed_at == identity.1;
+        is_latest.then(|| latest.row(identity.0))
     }
 
     /// Counts a new reading in; says whether it is late. Only one that is not late moves the sensor
@@ -326,8 +382,8 @@ impl<'a> Planner<'a> {
             .directory
             .sensor(sensor)
             .is_some_and(|entry| entry.rooms.contains(&room));
-        if !known && !self.plan.changes.sensor_rooms.contains(&(sensor, room)) {
-            self.plan.changes.sensor_rooms.push((sensor, room));
+        if !known && !self.plan.sensor_rooms.contains(&(sensor, room)) {
+            self.plan.sensor_rooms.push((sensor, room));
         }
     }
 
@@ -361,8 +417,19 @@ impl<'a> Planner<'a> {
                 reading_count: state.reading_count,
                 period_ms: state.period_ms,
             });
-        self.plan.changes.counters = counters.collect();
+        self.plan.counters = counters.collect();
         self.plan
+    }
+}
+
+fn too_old(reading: &Reading, limit: Timestamp) -> Rejection {
+    Rejection {
+        sensor_id: Some(reading.sensor.as_str().to_owned()),
+        errors: vec![FieldError::new(
+            "/timestamp",
+            "timestamp_too_old",
+            format!("readings from before {limit} are not kept"),
+        )],
     }
 }
 

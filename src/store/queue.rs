@@ -1,5 +1,6 @@
 //! The bounded way into the writer.
 
+use super::pace::{Pace, Poster};
 use super::{Notice, Outcome, ScoredReading};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Longest an append waits for its commit. When it passes, the readings may or may not be stored;
 /// sending them again is harmless.
-const COMMIT_WAIT_MAX: Duration = Duration::from_secs(10);
+const COMMIT_WAIT_MAX: Duration = Duration::from_millis(1800);
 
 /// Why readings, or a notice, were not taken. All of it may be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,10 +49,11 @@ pub(super) enum Message {
 pub struct WriteQueue {
     messages: mpsc::Sender<Message>,
     room: Arc<Semaphore>,
+    pace: Arc<Pace>,
 }
 
 impl WriteQueue {
-    pub(super) fn new(readings_max: usize) -> (Self, mpsc::Receiver<Message>) {
+    pub(super) fn new(readings_max: usize, pace: Arc<Pace>) -> (Self, mpsc::Receiver<Message>) {
         // Every request has at least one reading, and a notice counts as one, so the channel never
         // fills before the semaphore; the place left over is for the message that closes it.
         let (messages, receiver) = mpsc::channel(readings_max + 1);
@@ -59,9 +61,16 @@ impl WriteQueue {
             Self {
                 messages,
                 room: Arc::new(Semaphore::new(readings_max)),
+                pace,
             },
             receiver,
         )
+    }
+
+    /// Makes it known that a connection posts readings, for as long as it lives: commits begin when
+    /// enough of those wait.
+    pub fn poster(&self) -> Poster {
+        Poster::new(Arc::clone(&self.pace))
     }
 
     /// Waits until the readings are durable and says what became of each, in order.
@@ -73,11 +82,17 @@ impl WriteQueue {
         }
         let room = self.take_room(readings.len())?;
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Append(Append {
+        // Counted first: once it is sent, it may be taken at any moment.
+        self.pace.came();
+        let sent = self.send(Message::Append(Append {
             readings,
             reply,
             _room: room,
-        }))?;
+        }));
+        if let Err(error) = sent {
+            self.pace.taken(1);
+            return Err(error);
+        }
         match tokio::time::timeout(COMMIT_WAIT_MAX, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(AppendError::Closed),

@@ -54,6 +54,14 @@ impl StreamId {
             ..self
         }
     }
+
+    /// The id `count` messages back in the same epoch; `None` when it has not as many.
+    pub(super) fn minus(self, count: u64) -> Option<Self> {
+        Some(Self {
+            sequence: self.sequence.checked_sub(count)?,
+            ..self
+        })
+    }
 }
 
 impl fmt::Display for StreamId {
@@ -133,6 +141,14 @@ mod tests {
         let end = id(StreamId::EPOCH_MAX, StreamId::SEQUENCE_MAX).to_i64();
         assert_eq!((end, id(u64::MAX, 0).to_i64()), (i64::MAX, i64::MAX));
         assert_eq!(StreamId::from_i64(-1), None);
+    }
+
+    #[test]
+    fn going_back_stays_in_the_epoch() {
+        let id = |sequence| StreamId { epoch: 3, sequence };
+        assert_eq!(id(17).minus(17), Some(id(0)));
+        assert_eq!(id(17).minus(18), None);
+        assert_eq!(id(17).minus(5).map(|id| id.plus(5)), Some(id(17)));
     }
 
     #[test]

@@ -3,9 +3,13 @@
 mod model;
 mod stream;
 
-use super::engine::{Changes, HistoryQuery, Snapshot};
+use super::database::{
+    self, Access, Chunk, ChunkHead, Commit, Loaded, LogPart, Rewrite, Span,
+    test_database::TestDatabase,
+};
 use super::*;
 use crate::domain::{Extras, PlaceName, Quantity, SensorId, Topic, Values};
+use crate::score::Profile;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex as SyncMutex;
 use std::path::Path;
@@ -37,105 +41,132 @@ enum Failure {
     Unheard,
 }
 
-/// A database whose next commit can be made to fail.
+/// A database whose next commit, or some rewrite, can be made to fail.
 #[derive(Debug)]
 struct Fallible {
-    engine: SqliteEngine,
+    database: Arc<dyn Database>,
     failure: SyncMutex<Option<Failure>>,
+    /// Rewrites that still succeed before one fails.
+    rewrites_left: SyncMutex<Option<u32>>,
 }
 
-impl Engine for Fallible {
-    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), StoreError>> {
+impl Database for Fallible {
+    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<(), StoreError>> {
         let failure = self.failure.lock().take();
         Box::pin(async move {
             match failure {
-                None => return self.engine.commit(changes).await,
-                Some(Failure::Unheard) => self.engine.commit_unheard(changes).await,
+                None => return self.database.commit(commit).await,
+                Some(Failure::Unheard) => self.database.commit(commit).await?,
                 Some(Failure::Lost) => {}
             }
             Err(StoreError::Unusable(format!("{failure:?}")))
         })
     }
 
+    fn rewrite<'a>(&'a self, rewrite: &'a Rewrite) -> BoxFuture<'a, Result<(), StoreError>> {
+        let fails = {
+            let mut left = self.rewrites_left.lock();
+            let fails = *left == Some(0);
+            *left = if fails {
+                None
+            } else {
+                left.map(|left| left - 1)
+            };
+            fails
+        };
+        Box::pin(async move {
+            if fails {
+                return Err(StoreError::Unusable("rewrite".to_owned()));
+            }
+            self.database.rewrite(rewrite).await
+        })
+    }
+
     fn begin_epoch(&self, started_at: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.engine.begin_epoch(started_at)
+        self.database.begin_epoch(started_at)
     }
 
-    fn load(&self) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
-        self.engine.load()
+    fn load(&self) -> BoxFuture<'_, Result<Loaded, StoreError>> {
+        self.database.load()
     }
 
-    fn find<'a>(
-        &'a self,
-        identities: &'a [(SensorKey, Timestamp)],
-    ) -> BoxFuture<'a, Result<Vec<HistoryRow>, StoreError>> {
-        self.engine.find(identities)
+    fn renumber(&self, after: StreamId, to: StreamId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.database.renumber(after, to)
     }
 
-    fn renumber(
-        &self,
-        after: StreamId,
-        behind: StreamId,
-    ) -> BoxFuture<'_, Result<Vec<LogRow>, StoreError>> {
-        self.engine.renumber(after, behind)
-    }
-
-    fn replay(
+    fn log(
         &self,
         after: StreamId,
         up_to: StreamId,
-        rows_max: u32,
-    ) -> BoxFuture<'_, Result<Option<Vec<LogRow>>, StoreError>> {
-        self.engine.replay(after, up_to, rows_max)
+        readings_max: u32,
+    ) -> BoxFuture<'_, Result<LogPart, StoreError>> {
+        self.database.log(after, up_to, readings_max)
     }
 
-    fn history<'a>(
-        &'a self,
-        query: &'a HistoryQuery,
-        from: Timestamp,
-        to: Timestamp,
-        rows_max: u32,
-    ) -> BoxFuture<'a, Result<Vec<HistoryRow>, StoreError>> {
-        self.engine.history(query, from, to, rows_max)
+    fn log_sizes(&self) -> BoxFuture<'_, Result<Vec<(StreamId, u32)>, StoreError>> {
+        self.database.log_sizes()
     }
 
-    fn room_means<'a>(
+    fn trim_log(&self, to: StreamId) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.database.trim_log(to)
+    }
+
+    fn chunk_heads<'a>(
         &'a self,
-        windows: &'a [AveragingWindow],
-        now: Timestamp,
-    ) -> BoxFuture<'a, Result<RoomMeans, StoreError>> {
-        self.engine.room_means(windows, now)
+        series: Series,
+        spans: &'a [Span],
+    ) -> BoxFuture<'a, Result<Vec<ChunkHead>, StoreError>> {
+        self.database.chunk_heads(series, spans)
+    }
+
+    fn chunks<'a>(
+        &'a self,
+        series: Series,
+        spans: &'a [Span],
+    ) -> BoxFuture<'a, Result<Vec<Chunk>, StoreError>> {
+        self.database.chunks(series, spans)
+    }
+
+    fn remove_chunks(
+        &self,
+        series: Series,
+        before: Timestamp,
+        chunks_max: u32,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.database.remove_chunks(series, before, chunks_max)
+    }
+
+    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.database.back_up(to)
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.engine.check()
+        self.database.check()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        self.engine.close()
+        self.database.close()
     }
-}
-
-fn url(folder: &Path) -> String {
-    format!("sqlite://{}", folder.join("test.db").display())
 }
 
 struct Running {
     store: Store,
-    engine: Arc<Fallible>,
+    database: Arc<Fallible>,
     queue: WriteQueue,
     listener: Arc<Listener>,
     writing: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
-    async fn open(folder: &Path, readings_kept: usize, queue_max: usize) -> Self {
+    async fn open(url: &str, readings_kept: usize, queue_max: usize) -> Self {
         let limits = ReplayLimits { readings_kept };
-        let engine = Arc::new(Fallible {
-            engine: SqliteEngine::open(&url(folder), limits).await.unwrap(),
+        let database = Arc::new(Fallible {
+            database: database::open(url, Access::Owner).await.unwrap(),
             failure: SyncMutex::default(),
+            rewrites_left: SyncMutex::default(),
         });
-        let store = Store::load(Arc::clone(&engine) as _, PROFILE, Timestamp::from_millis(0))
+        let started_at = Timestamp::from_millis(0);
+        let store = Store::open(Arc::clone(&database) as _, PROFILE, started_at, limits)
             .await
             .unwrap();
         let listener = Arc::new(Listener::default());
@@ -144,7 +175,7 @@ impl Running {
         let writing = tokio::task::spawn_local(writer.run());
         Self {
             store,
-            engine,
+            database,
             queue,
             listener,
             writing,
@@ -179,13 +210,18 @@ impl Running {
             .directory(|directory| directory.sensors().map(|s| s.key).collect());
         let query = HistoryQuery {
             sensors,
-            ..HistoryQuery::default()
+            rooms: None,
         };
         let (from, to) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
         self.store
             .history(&query, from, to, u32::MAX)
             .await
             .unwrap()
+    }
+
+    /// Brings everything into chunks, as the keeper does from time to time.
+    async fn settle(&self) {
+        settle::settle(&self.store).await.unwrap();
     }
 
     async fn replay(&self, after: StreamId) -> Option<Vec<Stored>> {
@@ -223,21 +259,38 @@ fn notice() -> Notice {
     }
 }
 
-/// Runs a test with a folder of its own on one thread.
-fn on_one_thread<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf) -> F) {
-    let folder = tempfile::tempdir().unwrap();
+/// Runs a test on each database, with one of its own, on one thread.
+fn on_each_database(test: &impl AsyncFn(&str)) {
+    on_sqlite(test);
+    on_postgres(test);
+}
+
+fn on_postgres(test: &impl AsyncFn(&str)) {
+    on_one_thread(async {
+        let database = TestDatabase::postgres().await;
+        test(database.url()).await;
+    });
+}
+
+fn on_sqlite(test: &impl AsyncFn(&str)) {
+    on_one_thread(async {
+        let database = TestDatabase::sqlite();
+        test(database.url()).await;
+    });
+}
+
+fn on_one_thread(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let test = test(folder.path().to_owned());
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
 
 #[test]
 fn a_large_request_is_stored_whole_and_answered_in_order() {
-    on_one_thread(async |folder| {
-        let mut running = Running::open(&folder, 100_000, QUEUE_MAX).await;
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, 100_000, QUEUE_MAX).await;
         let readings = (0..5000)
             .map(|second| reading("a", second, 500.0))
             .collect();
@@ -257,8 +310,8 @@ fn a_large_request_is_stored_whole_and_answered_in_order() {
 
 #[test]
 fn a_full_queue_says_so_and_a_closed_one_takes_nothing() {
-    on_one_thread(async |folder| {
-        let mut running = Running::open(&folder, 0, QUEUE_MAX).await;
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, 0, QUEUE_MAX).await;
         let many = vec![reading("a", 0, 500.0); QUEUE_MAX + 1];
         assert_eq!(
             running.queue.append(many).await.unwrap_err(),

@@ -1,18 +1,18 @@
 //! Group commit: one task writes what has gathered, then answers everybody.
 //!
 //! While a transaction is on its way to the disk the next readings gather in the queue, so under
-//! load the transactions grow by themselves, and an idle server commits a lone reading at once.
+//! load the transactions grow by themselves, and an idle server commits a lone reading at once
+//! (`pace`).
 //! Notices that gathered with readings are published behind them, so that they cost no transaction.
 
-use super::directory::Directory;
-use super::engine::{Changes, Engine};
-use super::plan::{self, RegistryLimits};
+use super::pace::Pace;
+use super::plan::{self, Plan, READINGS_MAX, RegistryLimits};
 use super::queue::{Announcement, Append, AppendError, Message, WriteQueue};
 use super::{Outcome, Published, ScoredReading, Store, StoreError, Stored};
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
-use parking_lot::RwLock;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Told of every message in the order of the ids, of a reading after it is durable. While it waits, so
@@ -22,7 +22,11 @@ pub trait Publish: std::fmt::Debug + Send + Sync {
 }
 
 /// Ids one transaction may need: its own, and those of one that failed before it.
-const TRANSACTION_IDS_MAX: u64 = 2 * Changes::READINGS_MAX as u64;
+const TRANSACTION_IDS_MAX: u64 = 2 * READINGS_MAX as u64;
+/// Longest a commit waits for the store to be put in order: see [`super::keeper`].
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often a database that failed is asked whether it takes writes again, when nobody writes.
+const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Messages that are handled together.
 #[derive(Debug, Default)]
@@ -36,13 +40,13 @@ struct Batch {
 #[derive(Debug)]
 pub struct Writer {
     messages: mpsc::Receiver<Message>,
-    engine: Arc<dyn Engine>,
-    directory: Arc<RwLock<Directory>>,
+    pace: Arc<Pace>,
+    store: Store,
     publisher: Arc<dyn Publish>,
     profile: Profile,
     limits: RegistryLimits,
-    /// The last commit failed, so the directory may not be what is stored.
-    doubtful: bool,
+    /// The last commit failed; this is what may be stored all the same.
+    doubtful: Option<Plan>,
 }
 
 impl Writer {
@@ -54,27 +58,32 @@ impl Writer {
         limits: RegistryLimits,
         queue_readings_max: usize,
     ) -> (Self, WriteQueue) {
-        let (queue, messages) = WriteQueue::new(queue_readings_max);
+        let pace = Arc::new(Pace::new());
+        let (queue, messages) = WriteQueue::new(queue_readings_max, Arc::clone(&pace));
         let writer = Self {
             messages,
-            engine: Arc::clone(&store.engine),
-            directory: Arc::clone(&store.directory),
+            pace,
+            store: store.clone(),
             publisher,
             profile,
             limits,
-            doubtful: false,
+            doubtful: None,
         };
         (writer, queue)
     }
 
     /// Runs until the queue is closed and drained. Any thread can run it.
     pub async fn run(mut self) {
-        while let Some(first) = self.messages.recv().await {
+        while let Some(first) = self.next().await {
+            if matches!(first, Message::Append(_)) {
+                self.pace.begin().await;
+            }
             let Batch {
                 appends,
                 announcements,
                 closing,
             } = self.gather(first);
+            self.pace.taken(appends.len());
             self.write(appends).await;
             self.announce(announcements).await;
             if let Some(done) = closing {
@@ -83,6 +92,20 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// The next message. Until it comes, a database that failed is asked from time to time.
+    async fn next(&mut self) -> Option<Message> {
+        while self.doubtful.is_some() {
+            if let Ok(message) = tokio::time::timeout(RECOVERY_INTERVAL, self.messages.recv()).await
+            {
+                return message;
+            }
+            if let Err(error) = self.recover().await {
+                tracing::debug!(%error, "the store still takes no readings");
+            }
+        }
+        self.messages.recv().await
     }
 
     /// `message` and what has gathered behind it, enough for one transaction.
@@ -105,7 +128,7 @@ impl Writer {
                     break;
                 }
             }
-            if size >= Changes::READINGS_MAX {
+            if size >= READINGS_MAX {
                 break;
             }
             next = self.messages.try_recv().ok();
@@ -126,7 +149,7 @@ impl Writer {
             readings.append(&mut append.readings);
         }
         let mut readings = readings.into_iter();
-        for positions in positions.chunks(Changes::READINGS_MAX) {
+        for positions in positions.chunks(READINGS_MAX) {
             let chunk = readings.by_ref().take(positions.len()).collect();
             match self.commit(chunk).await {
                 Ok((outcomes, stored)) => {
@@ -138,10 +161,12 @@ impl Writer {
                     }
                 }
                 Err(error) => {
-                    if !self.doubtful {
+                    let mut fault = self.store.fault.write();
+                    if fault.is_none() {
                         tracing::error!(%error, "readings could not be stored");
                     }
-                    self.doubtful = true;
+                    *fault = Some(error.reason());
+                    drop(fault);
                     for position in positions {
                         results[*position] = Err(AppendError::Failed);
                     }
@@ -158,55 +183,75 @@ impl Writer {
         &mut self,
         readings: Vec<ScoredReading>,
     ) -> Result<(Vec<Outcome>, Vec<Stored>), StoreError> {
-        if self.directory.read().ids_left() < TRANSACTION_IDS_MAX {
+        let (ids_left, sensor_count) = self
+            .store
+            .directory(|directory| (directory.ids_left(), directory.sensor_count()));
+        if ids_left < TRANSACTION_IDS_MAX {
             return Err(StoreError::Unusable(
                 "every id of this start is given out, the server must be started again".to_owned(),
             ));
         }
-        if self.doubtful {
-            self.recover().await?;
+        self.recover().await?;
+        let room = self.store.recent.has_room(sensor_count);
+        if tokio::time::timeout(ROOM_WAIT_MAX, room).await.is_err() {
+            return Err(StoreError::Failing("readings cannot be put in order"));
         }
-        let identities = plan::identities_to_find(&self.directory.read(), &readings);
+        let identities = plan::identities_to_find(&self.store.directory.read(), &readings);
         let found = if identities.is_empty() {
             Vec::new()
         } else {
-            self.engine.find(&identities).await?
+            self.store.find(&identities).await?
         };
         let plan = plan::plan(
-            &self.directory.read(),
+            &self.store.directory.read(),
             found,
             readings,
             self.profile,
             self.limits,
         );
-        if !plan.changes.is_empty()
-            && let Err(error) = self.engine.commit(&plan.changes).await
+        if let Some(commit) = plan.commit()
+            && let Err(error) = self.store.database.commit(&commit).await
         {
             // If it reached the disk all the same, its ids are in the log; notices need others.
-            let ids = plan.changes.readings.len();
-            self.directory.write().reserve(ids);
+            self.store.directory.write().reserve(plan.event_count());
+            self.doubtful = Some(plan);
             return Err(error);
         }
-        Ok(plan.apply(&mut self.directory.write()))
+        self.store.fault.write().take();
+        Ok(self.apply(plan))
+    }
+
+    fn apply(&self, plan: Plan) -> (Vec<Outcome>, Vec<Stored>) {
+        if let Some(last) = plan.last_id() {
+            self.store.log.lock().append(last, plan.event_count());
+        }
+        plan.apply(&mut self.store.directory.write(), &self.store.recent)
     }
 
     /// Asks the database whether the failed commit reached the disk, and publishes what did: under
     /// new ids, because notices may have been published under greater ones than it had.
     async fn recover(&mut self) -> Result<(), StoreError> {
+        let Some(plan) = &mut self.doubtful else {
+            return Ok(());
+        };
+        let count = plan.event_count();
         let (logged, behind) = {
-            let mut directory = self.directory.write();
-            (directory.logged(), directory.reserve(Changes::READINGS_MAX))
+            let mut directory = self.store.directory.write();
+            (directory.logged(), directory.reserve(count))
         };
-        let rows = self.engine.renumber(logged, behind).await?;
-        let snapshot = self.engine.load().await?;
-        let stored = {
-            let mut directory = self.directory.write();
-            directory.reload(snapshot);
-            directory.take_over(rows)
-        };
-        self.doubtful = false;
-        tracing::info!(recovered = stored.len(), "the store takes readings again");
-        self.publish(stored).await;
+        let to = behind.plus(count as u64);
+        let is_stored = self.store.database.renumber(logged, to).await?;
+        plan.renumber(behind);
+        let recovered = self.doubtful.take().filter(|_| is_stored);
+        self.store.fault.write().take();
+        tracing::info!(
+            recovered = recovered.as_ref().map_or(0, Plan::event_count),
+            "the store takes readings again"
+        );
+        if let Some(plan) = recovered {
+            let (_, stored) = self.apply(plan);
+            self.publish(stored).await;
+        }
         Ok(())
     }
 
@@ -223,7 +268,7 @@ impl Writer {
         }
         let mut published = Vec::with_capacity(announcements.len());
         {
-            let mut directory = self.directory.write();
+            let mut directory = self.store.directory.write();
             for announcement in announcements {
                 let Some(id) = directory.advance() else {
                     tracing::error!(

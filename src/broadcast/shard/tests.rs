@@ -12,7 +12,8 @@ use crate::clock::SystemClock;
 use crate::domain::{Timestamp, Topic};
 use crate::score::Profile;
 use crate::shutdown::Shutdown;
-use crate::store::{ReplayLimits, SqliteEngine, Store};
+use crate::store::database::{self, Access};
+use crate::store::{ReplayLimits, Store};
 use actix_web::http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
@@ -46,12 +47,9 @@ impl Stage {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        let engine = Arc::new(
-            SqliteEngine::open(&url, ReplayLimits::default())
-                .await
-                .unwrap(),
-        );
-        let store = Store::load(engine, Profile::Iaqverse, Timestamp::from_millis(0))
+        let database = database::open(&url, Access::Owner).await.unwrap();
+        let (profile, now) = (Profile::Iaqverse, Timestamp::from_millis(0));
+        let store = Store::open(database, profile, now, ReplayLimits::default())
             .await
             .unwrap();
         let clock = Arc::new(SystemClock);

@@ -3,7 +3,7 @@
 use super::{Planner, SensorState};
 use crate::domain::{Place, Reading, SensorId};
 use crate::store::directory::{RoomKey, SensorKey};
-use crate::store::engine::RoomRow;
+use crate::store::rows::RoomRow;
 use crate::validate::FieldError;
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl Planner<'_> {
             .unwrap_or_else(|| self.directory.next_sensor_key());
         self.next_sensor = Some(SensorKey(key.0 + 1));
         self.new_sensors.insert(id.clone(), key);
-        self.plan.changes.sensors.push((key, id.clone(), room));
+        self.plan.sensors.push((key, id.clone(), room));
         self.sensors.insert(
             key,
             SensorState {
@@ -103,7 +103,7 @@ impl Planner<'_> {
             .next_room
             .unwrap_or_else(|| self.directory.next_room_key());
         self.next_room = Some(RoomKey(key.0 + 1));
-        self.plan.changes.rooms.push(RoomRow {
+        self.plan.rooms.push(RoomRow {
             key,
             site: place.site.clone(),
             room: place.room.clone(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{PlaceName, Quantity, Values};
-use crate::store::engine::Snapshot;
+use crate::store::recent::Rows;
 use pretty_assertions::assert_eq;
 
 const PROFILE: Profile = Profile::Iaqverse;
@@ -12,7 +12,7 @@ const LIMITS: RegistryLimits = RegistryLimits {
 };
 
 fn empty() -> Directory {
-    Directory::new(Snapshot::default(), PROFILE, 7)
+    Directory::new(PROFILE, 7, Timestamp::from_millis(i64::MIN))
 }
 
 fn reading(sensor: &str, place: Option<(&str, &str)>, at_s: i64, co2: f64) -> ScoredReading {
@@ -50,7 +50,7 @@ fn add_found(
     readings: Vec<ScoredReading>,
 ) -> (Vec<&'static str>, Vec<Stored>) {
     let plan = plan(directory, found, readings, PROFILE, LIMITS);
-    let (outcomes, stored) = plan.apply(directory);
+    let (outcomes, stored) = plan.apply(directory, &Recent::new(Rows::default()));
     let names = outcomes
         .iter()
         .map(|outcome| match outcome {
@@ -87,13 +87,13 @@ fn every_event_is_written_and_published_under_the_next_id() {
         let co2 = values.get(Quantity::Co2).unwrap();
         format!("{id} {co2} {}", if late { "late" } else { "new" })
     };
-    let written: Vec<_> = (plan.changes.readings.iter())
+    let written: Vec<_> = (plan.readings.iter())
         .map(|row| shown(row.id, row.late, &row.reading.values))
         .collect();
     let expected = ["7-4 500 new", "7-5 600 new", "7-6 501 late", "7-7 502 late"];
     assert_eq!(written, expected);
 
-    let (outcomes, stored) = plan.apply(&mut directory);
+    let (outcomes, stored) = plan.apply(&mut directory, &Recent::new(Rows::default()));
     assert_eq!(outcomes.len(), 6);
     let published: Vec<_> = stored
         .iter()

@@ -32,8 +32,8 @@ fn the_writer_is_send(writer: Writer) -> impl Send {
 
 #[test]
 fn notices_and_readings_share_one_sequence_and_only_readings_are_replayed() {
-    on_one_thread(async |folder| {
-        let mut running = Running::open(&folder, 100, QUEUE_MAX).await;
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, 100, QUEUE_MAX).await;
         running.queue.append(readings(0..2)).await.unwrap();
         running.announce().await;
         running.queue.append(readings(2..3)).await.unwrap();
@@ -55,7 +55,7 @@ fn notices_and_readings_share_one_sequence_and_only_readings_are_replayed() {
         assert!(running.replay(id(1, 6)).await.is_none());
         running.close().await;
 
-        let mut running = Running::open(&folder, 100, QUEUE_MAX).await;
+        let mut running = Running::open(url, 100, QUEUE_MAX).await;
         running.announce().await;
         running.queue.append(readings(3..4)).await.unwrap();
         for after in [id(1, 4), id(1, 5), id(2, 0), id(2, 1)] {
@@ -72,8 +72,8 @@ fn notices_and_readings_share_one_sequence_and_only_readings_are_replayed() {
 
 #[test]
 fn notices_that_gathered_with_readings_come_behind_them() {
-    on_one_thread(async |folder| {
-        let mut running = Running::open(&folder, 100, QUEUE_MAX).await;
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, 100, QUEUE_MAX).await;
         // The writer has had no turn yet.
         running.queue.announce(notice()).unwrap();
         let (first, second) = tokio::join!(
@@ -90,8 +90,8 @@ fn notices_that_gathered_with_readings_come_behind_them() {
 
 #[test]
 fn a_notice_takes_the_room_of_a_reading_until_it_is_published() {
-    on_one_thread(async |folder| {
-        let mut running = Running::open(&folder, 0, 2).await;
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, 0, 2).await;
         running.queue.announce(notice()).unwrap();
         running.queue.announce(notice()).unwrap();
         assert_eq!(running.queue.announce(notice()), Err(AppendError::Busy));
@@ -107,10 +107,10 @@ fn a_notice_takes_the_room_of_a_reading_until_it_is_published() {
 
 #[test]
 fn a_notice_is_published_while_the_database_fails_and_never_under_the_id_of_a_reading() {
-    on_one_thread(async |folder| {
-        let mut running = Running::open(&folder, 100, QUEUE_MAX).await;
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, 100, QUEUE_MAX).await;
         running.queue.append(readings(0..1)).await.unwrap();
-        *running.engine.failure.lock() = Some(Failure::Unheard);
+        *running.database.failure.lock() = Some(Failure::Unheard);
         let result = running.queue.append(readings(1..3)).await;
         assert_eq!(result.unwrap_err(), AppendError::Failed);
         running.announce().await;
@@ -139,8 +139,8 @@ fn a_notice_is_published_while_the_database_fails_and_never_under_the_id_of_a_re
 fn a_long_replay_comes_in_parts_and_from_what_is_kept_only() {
     const READINGS: i64 = 5000;
     const KEPT: usize = 640;
-    on_one_thread(async |folder| {
-        let mut running = Running::open(&folder, KEPT, QUEUE_MAX).await;
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, KEPT, QUEUE_MAX).await;
         for start in (0..READINGS).step_by(8) {
             running
                 .queue
@@ -148,7 +148,7 @@ fn a_long_replay_comes_in_parts_and_from_what_is_kept_only() {
                 .await
                 .unwrap();
         }
-        // Settled and trimmed on the way, and once more before a query.
+        running.settle().await;
         assert!(running.replay(id(1, 0)).await.is_none());
         assert_eq!(running.rows().await.len(), 5000);
         for _start in 0..2 {
@@ -174,11 +174,12 @@ fn a_long_replay_comes_in_parts_and_from_what_is_kept_only() {
                     .is_none()
             );
             running.close().await;
-            running = Running::open(&folder, KEPT, QUEUE_MAX).await;
+            running = Running::open(url, KEPT, QUEUE_MAX).await;
         }
         // What was there before counts.
         let later = READINGS..READINGS + i64::try_from(KEPT).unwrap();
         running.queue.append(readings(later)).await.unwrap();
+        running.settle().await;
         assert_eq!(running.rows().await.len(), 5000 + KEPT);
         assert!(running.replay(id(1, 4999)).await.is_none());
         assert_eq!(running.replay(id(3, 0)).await.unwrap().len(), KEPT);
@@ -188,10 +189,11 @@ fn a_long_replay_comes_in_parts_and_from_what_is_kept_only() {
 
 #[test]
 fn nothing_is_kept_beyond_what_is_unsettled_when_nothing_is_to_be() {
-    on_one_thread(async |folder| {
-        let mut running = Running::open(&folder, 0, QUEUE_MAX).await;
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, 0, QUEUE_MAX).await;
         running.queue.append(readings(0..3)).await.unwrap();
         assert_eq!(running.replay(id(1, 1)).await.unwrap().len(), 2);
+        running.settle().await;
         assert_eq!(running.rows().await.len(), 3);
         assert!(running.replay(id(1, 2)).await.is_none());
         assert!(running.replay(id(1, 3)).await.unwrap().is_empty());
@@ -201,8 +203,8 @@ fn nothing_is_kept_beyond_what_is_unsettled_when_nothing_is_to_be() {
 
 #[test]
 fn the_ids_of_an_epoch_end_before_the_next() {
-    on_one_thread(async |folder| {
-        let mut running = Running::open(&folder, 100, QUEUE_MAX).await;
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, 100, QUEUE_MAX).await;
         let all = usize::try_from(StreamId::SEQUENCE_MAX).unwrap();
         running.store.directory.write().reserve(all - 2);
         let result = running.queue.append(readings(0..1)).await;
@@ -215,7 +217,7 @@ fn the_ids_of_an_epoch_end_before_the_next() {
         let last = StreamId::SEQUENCE_MAX;
         assert_eq!(published, [id(1, last - 1), id(1, last)]);
 
-        let mut running = Running::open(&folder, 100, QUEUE_MAX).await;
+        let mut running = Running::open(url, 100, QUEUE_MAX).await;
         running.queue.append(readings(0..1)).await.unwrap();
         assert_eq!(ids(&running.replay(id(1, last)).await.unwrap()), [id(2, 1)]);
         running.close().await;

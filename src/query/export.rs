@@ -1,0 +1,51 @@
+//! A history without a request: what `iaqverse export` writes.
+
+use super::body::Body;
+use super::rows::Rows;
+use super::scope::{Filter, Scope};
+use super::slices::Slices;
+use super::write::Format;
+use crate::domain::Timestamp;
+use crate::score::Profile;
+use crate::store::{Store, StoreError};
+use bytes::Bytes;
+use futures_util::Stream;
+
+/// Which readings are written, and how.
+#[derive(Debug)]
+pub struct Export {
+    pub filter: Filter,
+    /// Without it, the beginning.
+    pub start: Option<Timestamp>,
+    /// Without it, the newest there can be.
+    pub end: Option<Timestamp>,
+    pub format: Format,
+    pub profile: Profile,
+}
+
+impl Export {
+    /// The bytes, in pieces that are read and written when they are asked for.
+    pub fn stream(
+        self,
+        store: &Store,
+        now: Timestamp,
+    ) -> impl Stream<Item = Result<Bytes, StoreError>> {
+        let scope = store.directory(|directory| Scope::find(directory, &self.filter));
+        let start = self.start.unwrap_or(Timestamp::from_millis(0));
+        let end = self
+            .end
+            .unwrap_or(now.plus(crate::validate::CLOCK_AHEAD_MAX));
+        let (from, to) = scope.within(start, end);
+        let rate = scope.rows_per_ms(1);
+        let time = (from, to);
+        let slices = Slices::new(store.clone(), scope.query, None, time, rate, u64::MAX);
+        let body = Body {
+            rows: Rows::none(None),
+            further: Some(slices),
+            writer: self.format.writer(&scope.names, false),
+            profile: self.profile,
+            lines_left: u64::MAX,
+        };
+        body.stream()
+    }
+}

@@ -1,0 +1,95 @@
+//! What the directory says about a history that is asked for.
+
+use super::write::Names;
+use crate::domain::Timestamp;
+use crate::store::{Directory, HistoryQuery, SensorEntry};
+use std::sync::Arc;
+
+/// Sensors and rooms by name; `None` for all.
+#[derive(Debug, Default)]
+pub struct Filter {
+    pub site: Option<String>,
+    pub room: Option<String>,
+    pub sensor: Option<String>,
+}
+
+/// What a filter finds.
+#[derive(Debug)]
+pub(super) struct Scope {
+    pub(super) query: HistoryQuery,
+    pub(super) names: Names,
+    /// Time between readings of each sensor, in any order.
+    periods_ms: Vec<f64>,
+    /// The oldest and the newest reading of its sensors, in whatever room.
+    seen: Option<(Timestamp, Timestamp)>,
+}
+
+/// Time between the readings of a sensor that has shown no rhythm yet.
+const PERIOD_UNKNOWN_MS: f64 = 60_000.0;
+
+impl Scope {
+    pub(super) fn find(directory: &Directory, filter: &Filter) -> Self {
+        let is = |wanted: &Option<String>, name: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == name)
+        };
+        let mut scope = Self {
+            query: HistoryQuery::default(),
+            names: Names::default(),
+            periods_ms: Vec::new(),
+            seen: None,
+        };
+        for (key, place) in directory.rooms() {
+            if is(&filter.site, place.site.as_str()) && is(&filter.room, place.room.as_str()) {
+                scope.names.rooms.insert(key, Arc::clone(place));
+            }
+        }
+        let only = filter.sensor.as_deref().map(|id| directory.sensor_key(id));
+        for sensor in directory.sensors() {
+            if only.is_none_or(|key| key == Some(sensor.key)) {
+                scope.take(sensor);
+            }
+        }
+        scope.query.sensors.sort();
+        if filter.site.is_some() || filter.room.is_some() {
+            scope.query.rooms = Some(scope.names.rooms.keys().copied().collect());
+        }
+        scope
+    }
+
+    /// Takes a sensor in when it ever was in one of the rooms.
+    fn take(&mut self, sensor: &SensorEntry) {
+        let rooms = &self.names.rooms;
+        if !sensor.rooms.iter().any(|room| rooms.contains_key(room)) {
+            return;
+        }
+        let newest = &sensor.latest.scored.reading;
+        self.query.sensors.push(sensor.key);
+        self.names.sensors.insert(sensor.key, newest.sensor.clone());
+        self.periods_ms
+            .push(sensor.period_ms.unwrap_or(PERIOD_UNKNOWN_MS));
+        let (first, last) = (sensor.first_seen, newest.observed_at);
+        self.seen = Some(match self.seen {
+            Some((oldest, newest)) => (oldest.min(first), newest.max(last)),
+            None => (first, last),
+        });
+    }
+
+    /// Rows a millisecond, when there is at most one row of a sensor every `step_ms`: an estimate.
+    pub(super) fn rows_per_ms(&self, step_ms: i64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let step_ms = step_ms as f64;
+        let rates = self.periods_ms.iter();
+        rates.map(|period_ms| 1.0 / period_ms.max(step_ms)).sum()
+    }
+
+    /// The part of a time in which there can be readings. It may be empty or turned round.
+    pub(super) fn within(&self, from: Timestamp, to: Timestamp) -> (Timestamp, Timestamp) {
+        match self.seen {
+            Some((oldest, newest)) => {
+                let behind_newest = Timestamp::from_millis(newest.millis() + 1);
+                (from.max(oldest), to.min(behind_newest))
+            }
+            None => (from, from),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What a database must be able to do for this product.
+//!
+//! Little: it keeps texts, integers and packed bytes. What is in the bytes, when they are written
+//! and what is read out of them is the same code for every database (`pack`, `settle`, `history`), so
+//! the databases cannot differ in it.
+
+mod decode;
+mod error;
+mod layout;
+mod lookup;
+mod postgres;
+mod sql;
+mod sqlite;
+#[cfg(test)]
+pub(in crate::store) mod test_database;
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use postgres::PostgresDatabase;
+pub use sqlite::SqliteDatabase;
+
+use super::StreamId;
+use super::directory::{RoomKey, SensorKey};
+use super::rows::RoomRow;
+use super::series::Series;
+use crate::domain::{SensorId, Timestamp};
+use futures_util::future::BoxFuture;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who opens a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The one process that writes. Opening fails while there is another.
+    Owner,
+    /// Anybody who only reads, also while an owner writes.
+    Reader,
+}
+
+/// Opens the database of a `sqlite://` or `postgres://` URL; an owner creates and migrates it.
+pub async fn open(url: &str, access: Access) -> Result<Arc<dyn Database>, StoreError> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        Ok(Arc::new(PostgresDatabase::open(url, access).await?))
+    } else {
+        Ok(Arc::new(SqliteDatabase::open(url, access).await?))
+    }
+}
+
+/// A database. All methods may be called at any time from any thread. [`Database::commit`],
+/// [`Database::renumber`] and [`Database::check`] return within [`ANSWER_WAIT_MAX`], the others but
+/// [`Database::back_up`] and [`Database::close`] within [`WORK_WAIT_MAX`]; when the time is over it is
+/// an error that leaves unknown what was done. Once a call that writes has begun, no call before it
+/// changes anything any more. A reader's calls that write fail.
+pub trait Database: std::fmt::Debug + Send + Sync {
+    /// Records a start of the server and returns its number, never given before.
+    fn begin_epoch(&self, started_at: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Everything but chunks, and of the log only what is not settled; all of the same moment.
+    fn load(&self) -> BoxFuture<'_, Result<Loaded, StoreError>>;
+
+    /// Makes all of it durable, or none. An error may leave it unknown which.
+    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Gives the batch behind `after`, of which there is one at most, ids that end with `to`; `false`
+    /// when there is none. It always writes something, so that it fails when the database takes no
+    /// writes.
+    fn renumber(&self, after: StreamId, to: StreamId) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Batches of the log with readings in `after < id <= up_to`, in order, the first of them up to
+    /// the one that brings the number of readings to `readings_max`.
+    fn log(
+        &self,
+        after: StreamId,
+        up_to: StreamId,
+        readings_max: u32,
+    ) -> BoxFuture<'_, Result<LogPart, StoreError>>;
+
+    /// Sizes of the batches of the log, in order.
+    fn log_sizes(&self) -> BoxFuture<'_, Result<Vec<(StreamId, u32)>, StoreError>>;
+
+    /// Removes the batches that end with `to` or before it, and moves `trimmed_to` there.
+    fn trim_log(&self, to: StreamId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// What is known of the chunks that overlap the spans, without their payload: by sensor and
+    /// start. With each span that begins behind the start of all its sensor's chunks comes the last
+    /// chunk that starts before it, whether it overlaps or not.
+    fn chunk_heads<'a>(
+        &'a self,
+        series: Series,
+        spans: &'a [Span],
+    ) -> BoxFuture<'a, Result<Vec<ChunkHead>, StoreError>>;
+
+    /// The chunks that overlap the spans, by sensor and start. Spans of one sensor do not overlap; a
+    /// chunk that overlaps several of them comes once.
+    fn chunks<'a>(
+        &'a self,
+        series: Series,
+        spans: &'a [Span],
+    ) -> BoxFuture<'a, Result<Vec<Chunk>, StoreError>>;
+
+    /// Replaces chunks and moves marks, all or nothing.
+    fn rewrite<'a>(&'a self, rewrite: &'a Rewrite) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Removes chunks that end before `before`, at most `chunks_max` of them; says how many. For
+    /// readings it moves `removed_to_ms` there as well.
+    fn remove_chunks(
+        &self,
+        series: Series,
+        before: Timestamp,
+        chunks_max: u32,
+    ) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Writes a consistent copy to a new SQLite file, while others go on writing. Fails when there is
+    /// a file of this name.
+    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Whether it answers.
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Every call after it fails.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Longest a database may take for one call of [`Database::commit`], [`Database::renumber`] or
+/// [`Database::check`].
+pub const ANSWER_WAIT_MAX: Duration = Duration::from_millis(1500);
+
+/// Longest a database may take for one call of anything else, but a copy of itself.
+pub const WORK_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What a store begins with.
+#[derive(Debug)]
+pub struct Loaded {
+    pub rooms: Vec<RoomRow>,
+    pub sensors: Vec<SensorRow>,
+    pub sensor_rooms: Vec<(SensorKey, RoomKey)>,
+    pub marks: Marks,
+    /// The log behind `marks.settled_to`.
+    pub log: Vec<Batch>,
+}
+
+/// A sensor as it was when its readings last went to chunks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SensorRow {
+    pub key: SensorKey,
+    pub id: SensorId,
+    pub room: RoomKey,
+    pub reading_count: u64,
+    pub period_ms: Option<f64>,
+    /// `None` when nothing of it went there.
+    pub settled: Option<SettledSensor>,
+}
+
+/// What chunks have of a sensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettledSensor {
+    pub first_seen: Timestamp,
+    /// Its newest reading, packed.
+    pub latest: Vec<u8>,
+}
+
+/// How far the store has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    /// The log up to here is in chunks.
+    pub settled_to: StreamId,
+    /// The log up to here may be gone.
+    pub trimmed_to: StreamId,
+    /// Readings before this time may be gone.
+    pub removed_to: Timestamp,
+}
+
+/// One row of the log: the readings of one commit, packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Id of its last reading. The others have the ids right before.
+    pub last: StreamId,
+    pub readings: u32,
+    pub payload: Vec<u8>,
+}
+
+/// What one transaction adds.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Rooms seen for the first time, with their sites.
+    pub rooms: Vec<RoomRow>,
+    /// Sensors seen for the first time.
+    pub sensors: Vec<(SensorKey, SensorId, RoomKey)>,
+    /// Sensors seen in a room for the first time.
+    pub sensor_rooms: Vec<(SensorKey, RoomKey)>,
+    pub batch: Option<Batch>,
+}
+
+impl Commit {
+    /// Whether it adds more than a batch.
+    fn has_new_places(&self) -> bool {
+        !(self.rooms.is_empty() && self.sensors.is_empty() && self.sensor_rooms.is_empty())
+    }
+}
+
+/// Part of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPart {
+    /// Where the log began when it was read.
+    pub trimmed_to: StreamId,
+    pub batches: Vec<Batch>,
+}
+
+/// A time of one sensor, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub sensor: SensorKey,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+/// A chunk without what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkHead {
+    pub sensor: SensorKey,
+    /// Time of its first row.
+    pub start: Timestamp,
+    /// Time of its last row.
+    pub end: Timestamp,
+    pub rows: u32,
+}
+
+/// Rows of one sensor, packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub head: ChunkHead,
+    pub payload: Vec<u8>,
+}
+
+/// What settling changes.
+#[derive(Debug, Default)]
+pub struct Rewrite {
+    /// Chunks that go, by their starts.
+    pub removed: Vec<(Series, SensorKey, Timestamp)>,
+    /// Chunks that come; their starts may be those of chunks that go.
+    pub written: Vec<(Series, Chunk)>,
+    /// Sensors as they are now.
+    pub sensors: Vec<SensorRow>,
+    /// Where `settled_to` moves.
+    pub settled_to: Option<StreamId>,
+}

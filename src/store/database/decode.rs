@@ -1,0 +1,162 @@
+//! Rows of either database, checked on the way in.
+
+use super::{Batch, Chunk, ChunkHead, LogPart, Marks, SensorRow, SettledSensor, StoreError};
+use crate::domain::{PlaceName, SensorId, Timestamp};
+use crate::store::StreamId;
+use crate::store::directory::{RoomKey, SensorKey};
+use crate::store::rows::RoomRow;
+
+/// Key, site and name of a room.
+pub(super) type RoomColumns = (i64, String, String);
+/// Key, id, room, number of readings, period, time of the first reading and the newest reading.
+pub(super) type SensorColumns = (
+    i64,
+    String,
+    i64,
+    i64,
+    Option<f64>,
+    Option<i64>,
+    Option<Vec<u8>>,
+);
+/// `settled_to`, `trimmed_to` and `removed_to_ms`.
+pub(super) type MarkColumns = (i64, i64, i64);
+/// Last id, number of readings and payload.
+pub(super) type BatchColumns = (i64, i64, Vec<u8>);
+/// `trimmed_to`, and a batch if there is one.
+pub(super) type LogColumns = (i64, Option<i64>, Option<i64>, Option<Vec<u8>>);
+/// Sensor, start, end and number of rows.
+pub(super) type HeadColumns = (i64, i64, i64, i64);
+/// A head and its payload.
+pub(super) type ChunkColumns = (i64, i64, i64, i64, Vec<u8>);
+
+pub(super) fn room((key, site, room): RoomColumns) -> Result<RoomRow, StoreError> {
+    let name = |text: &str| {
+        PlaceName::parse(text).map_err(|error| corrupt("rooms", format!("{text:?} {error}")))
+    };
+    Ok(RoomRow {
+        key: RoomKey(key),
+        site: name(&site)?,
+        room: name(&room)?,
+    })
+}
+
+pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
+    let (key, id, room, count, period_ms, first_ms, latest) = columns;
+    let wrong = |detail: String| corrupt("sensors", format!("key {key}: {detail}"));
+    if period_ms.is_some_and(|period_ms| !period_ms.is_finite() || period_ms < 0.0) {
+        return Err(wrong(format!("period_ms {period_ms:?}")));
+    }
+    let settled = match (first_ms, latest) {
+        (None, None) => None,
+        (Some(first_ms), Some(latest)) => Some(SettledSensor {
+            first_seen: Timestamp::from_millis(first_ms),
+            latest,
+        }),
+        (first_ms, _) => return Err(wrong(format!("first_ms {first_ms:?} without the other"))),
+    };
+    Ok(SensorRow {
+        key: SensorKey(key),
+        id: SensorId::parse(&id).map_err(|error| wrong(format!("{id:?} {error}")))?,
+        room: RoomKey(room),
+        reading_count: u64::try_from(count)
+            .map_err(|_negative| wrong(format!("reading_count {count}")))?,
+        period_ms,
+        settled,
+    })
+}
+
+pub(super) fn sensor_room((sensor, room): (i64, i64)) -> (SensorKey, RoomKey) {
+    (SensorKey(sensor), RoomKey(room))
+}
+
+pub(super) fn marks(row: Option<MarkColumns>) -> Result<Marks, StoreError> {
+    let (settled_to, trimmed_to, removed_to_ms) = row.ok_or_else(no_marks)?;
+    Ok(Marks {
+        settled_to: stream_id("marks", settled_to)?,
+        trimmed_to: stream_id("marks", trimmed_to)?,
+        removed_to: Timestamp::from_millis(removed_to_ms),
+    })
+}
+
+pub(super) fn batch((last_id, readings, payload): BatchColumns) -> Result<Batch, StoreError> {
+    let (last, readings) = batch_size((last_id, readings))?;
+    Ok(Batch {
+        last,
+        readings,
+        payload,
+    })
+}
+
+pub(super) fn batch_size((last_id, readings): (i64, i64)) -> Result<(StreamId, u32), StoreError> {
+    let last = stream_id("log", last_id)?;
+    let count = positive("log", "readings", readings)?;
+    if u64::from(count) > last.sequence {
+        let detail = format!("{count} readings that end with {last}");
+        return Err(corrupt("log", detail));
+    }
+    Ok((last, count))
+}
+
+pub(super) fn log_part(rows: Vec<LogColumns>) -> Result<LogPart, StoreError> {
+    let Some((trimmed_to, ..)) = rows.first() else {
+        return Err(no_marks());
+    };
+    let trimmed_to = stream_id("marks", *trimmed_to)?;
+    let mut batches = Vec::with_capacity(rows.len());
+    for row in rows {
+        if let (_, Some(last_id), Some(readings), Some(payload)) = row {
+            batches.push(batch((last_id, readings, payload))?);
+        }
+    }
+    Ok(LogPart {
+        trimmed_to,
+        batches,
+    })
+}
+
+pub(super) fn head((sensor, start, end, rows): HeadColumns) -> Result<ChunkHead, StoreError> {
+    if end < start {
+        return Err(corrupt("chunks", format!("from {start} to {end}")));
+    }
+    Ok(ChunkHead {
+        sensor: SensorKey(sensor),
+        start: Timestamp::from_millis(start),
+        end: Timestamp::from_millis(end),
+        rows: positive("chunks", "rows", rows)?,
+    })
+}
+
+pub(super) fn chunk(columns: ChunkColumns) -> Result<Chunk, StoreError> {
+    let (sensor, start, end, rows, payload) = columns;
+    Ok(Chunk {
+        head: head((sensor, start, end, rows))?,
+        payload,
+    })
+}
+
+/// The number of a start of the server.
+pub(super) fn epoch(number: i64) -> Result<u64, StoreError> {
+    match u64::try_from(number) {
+        Ok(epoch) if epoch <= StreamId::EPOCH_MAX => Ok(epoch),
+        _ => Err(corrupt("stream_epochs", format!("epoch {number}"))),
+    }
+}
+
+pub(super) fn no_marks() -> StoreError {
+    corrupt("marks", "no row".into())
+}
+
+pub(super) fn corrupt(table: &'static str, detail: String) -> StoreError {
+    StoreError::Corrupt { table, detail }
+}
+
+fn stream_id(table: &'static str, packed: i64) -> Result<StreamId, StoreError> {
+    StreamId::from_i64(packed).ok_or_else(|| corrupt(table, format!("id {packed}")))
+}
+
+fn positive(table: &'static str, column: &str, number: i64) -> Result<u32, StoreError> {
+    match u32::try_from(number) {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(corrupt(table, format!("{column} {number}"))),
+    }
+}

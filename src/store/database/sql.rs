@@ -1,0 +1,41 @@
+//! Queries that are the same in both databases.
+
+pub(super) const ROOMS: &str = "select rooms.key, sites.name, rooms.name
+    from rooms join sites on sites.key = rooms.site_key order by rooms.key";
+
+pub(super) const SENSORS: &str =
+    "select key, sensor_id, room_key, reading_count, period_ms, first_ms, latest
+    from sensors order by key";
+
+pub(super) const SENSOR_ROOMS: &str =
+    "select sensor_key, room_key from sensor_rooms order by sensor_key, room_key";
+
+pub(super) const MARKS: &str =
+    "select settled_to, trimmed_to, removed_to_ms from marks where key = 1";
+
+pub(super) const UNSETTLED: &str = "select last_id, readings, payload from log
+    where last_id > (select settled_to from marks where key = 1) order by last_id";
+
+pub(super) const LOG_SIZES: &str = "select last_id, readings from log order by last_id";
+
+/// Its parameters are the id after which, the id up to which, and the number of readings.
+///
+/// One statement, so that nothing is trimmed between the look at the mark and that at the batches. The
+/// row that holds the mark is there also when no batch is. Each batch has a reading at least, which
+/// bounds how many are looked at.
+pub(super) const LOG: &str = "select marks.trimmed_to, part.last_id, part.readings, part.payload
+    from marks left join (
+        select log.last_id, log.readings, log.payload
+        from (
+            select last_id, sum(readings) over (order by last_id) - readings as readings_before
+            from (
+                select last_id, readings from log
+                where last_id > $1 and last_id - readings < $2
+                    and last_id <= coalesce((select min(last_id) from log where last_id >= $2), $2)
+                order by last_id limit $3
+            ) as near
+        ) as counted
+        join log on log.last_id = counted.last_id
+        where counted.readings_before < $3
+    ) as part on true
+    where marks.key = 1 order by part.last_id";

@@ -1,0 +1,377 @@
+//! Where new rows go among packed ones: the arithmetic of settling, without a database.
+//!
+//! Rows come as changes: everything of a sensor at some times is replaced by other rows. For readings
+//! the times are those of the new readings; for a roll-up they are the starts of the buckets that have
+//! any of them, which are made again from the finer rows. Nothing is ever added to a stored sum, so
+//! late, repeated and merged readings need no care of their own.
+
+use super::aggregate::{Aggregate, bucketed};
+use super::database::{Chunk, ChunkHead, Span, StoreError};
+use super::directory::SensorKey;
+use super::pack::{self, PackError};
+use super::rows::{BucketRow, ReadingRow};
+use super::series::Series;
+use crate::domain::Timestamp;
+
+/// Rows of one sensor that take the place of all rows at some times.
+#[derive(Debug)]
+pub(super) struct Change<T> {
+    pub(super) sensor: SensorKey,
+    /// Ascending, each once.
+    pub(super) times: Vec<Timestamp>,
+    /// At those times only, ascending.
+    pub(super) rows: Vec<T>,
+}
+
+/// What a change does to the chunks of its series.
+#[derive(Debug, Default)]
+pub(super) struct Folded {
+    /// Starts of chunks that go.
+    pub(super) removed: Vec<Timestamp>,
+    pub(super) written: Vec<Chunk>,
+}
+
+/// A row that is kept in chunks.
+pub(super) trait Packed: Aggregate + Clone {
+    fn time(&self) -> Timestamp;
+    fn pack(rows: &[Self]) -> Vec<u8>;
+    fn unpack(
+        sensor: SensorKey,
+        payload: &[u8],
+        first: Timestamp,
+        last: Timestamp,
+    ) -> Result<Vec<Self>, PackError>
+    where
+        Self: Sized;
+}
+
+impl Packed for ReadingRow {
+    fn time(&self) -> Timestamp {
+        self.observed_at
+    }
+
+    fn pack(rows: &[Self]) -> Vec<u8> {
+        pack::pack_readings(rows)
+    }
+
+    fn unpack(
+        sensor: SensorKey,
+        payload: &[u8],
+        first: Timestamp,
+        last: Timestamp,
+    ) -> Result<Vec<Self>, PackError> {
+        pack::unpack_readings(sensor, payload, first, last)
+    }
+}
+
+impl Packed for BucketRow {
+    fn time(&self) -> Timestamp {
+        self.start
+    }
+
+    fn pack(rows: &[Self]) -> Vec<u8> {
+        pack::pack_buckets(rows)
+    }
+
+    fn unpack(
+        sensor: SensorKey,
+        payload: &[u8],
+        first: Timestamp,
+        last: Timestamp,
+    ) -> Result<Vec<Self>, PackError> {
+        pack::unpack_buckets(sensor, payload, first, last)
+    }
+}
+
+/// The rows of a chunk within a span.
+pub(super) fn unpacked<T: Packed>(
+    chunk: &Chunk,
+    first: Timestamp,
+    last: Timestamp,
+) -> Result<Vec<T>, StoreError> {
+    T::unpack(chunk.head.sensor, &chunk.payload, first, last)
+        .map_err(|error| StoreError::corrupt("chunks", error.to_string()))
+}
+
+/// The times of which every row is needed to make a change: its own and, where a coarser series is
+/// made of this one, the buckets they lie in.
+pub(super) fn spans<T>(series: Series, change: &Change<T>) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for time in &change.times {
+        let (first, last) = match series.coarser() {
+            Some(coarser) => {
+                let start = coarser.start(*time);
+                let last = start.millis() + coarser.width_ms() - 1;
+                (start, Timestamp::from_millis(last))
+            }
+            None => (*time, *time),
+        };
+        match spans.last_mut() {
+            Some(span) if first.millis() <= span.last.millis().saturating_add(1) => {
+                span.last = span.last.max(last);
+            }
+            _ => spans.push(Span {
+                sensor: change.sensor,
+                first,
+                last,
+            }),
+        }
+    }
+    spans
+}
+
+/// Rows between the start of one chunk and that of the next.
+struct Piece<T> {
+    head: Option<ChunkHead>,
+    rows: Vec<T>,
+    changed: bool,
+}
+
+/// Makes a change in the chunks that overlap its [`spans`], and the change that follows from it for
+/// the coarser series. `chunks` are all of those, and may have more of the sensor, by start.
+pub(super) fn fold<T: Packed>(
+    series: Series,
+    change: Change<T>,
+    chunks: &[Chunk],
+) -> Result<(Folded, Option<Change<BucketRow>>), StoreError> {
+    let mut pieces = Vec::with_capacity(chunks.len().max(1));
+    for chunk in chunks {
+        pieces.push(Piece {
+            head: Some(chunk.head),
+            rows: unpacked(chunk, chunk.head.start, chunk.head.end)?,
+            changed: false,
+        });
+    }
+    if pieces.is_empty() {
+        pieces.push(Piece {
+            head: None,
+            rows: Vec::new(),
+            changed: false,
+        });
+    }
+    let sensor = change.sensor;
+    let times = change.times.clone();
+    place(change, &mut pieces);
+    let coarser = series
+        .coarser()
+        .map(|coarser| coarser_change(coarser, sensor, &times, &pieces));
+    let mut folded = Folded::default();
+    for piece in pieces.iter().filter(|piece| piece.changed) {
+        write(series, sensor, piece, &mut folded);
+    }
+    Ok((folded, coarser))
+}
+
+/// Puts each changed time into the piece it belongs to: the last that starts at or before it.
+fn place<T: Packed>(change: Change<T>, pieces: &mut [Piece<T>]) {
+    let mut times = change.times.into_iter().peekable();
+    let mut rows = change.rows.into_iter().peekable();
+    for position in 0..pieces.len() {
+        let end = pieces
+            .get(position + 1)
+            .and_then(|next| next.head)
+            .map(|next| next.start);
+        let ours = |time: Timestamp| end.is_none_or(|end| time < end);
+        let mut here = Vec::new();
+        while let Some(time) = times.next_if(|time| ours(*time)) {
+            here.push(time);
+        }
+        if here.is_empty() {
+            continue;
+        }
+        let mut new = Vec::new();
+        while let Some(row) = rows.next_if(|row| ours(row.time())) {
+            new.push(row);
+        }
+        let piece = &mut pieces[position];
+        piece.rows = replaced(std::mem::take(&mut piece.rows), &here, new);
+        piece.changed = true;
+    }
+}
+
+/// `old` without everything at `times`, and `new` instead.
+fn replaced<T: Packed>(old: Vec<T>, times: &[Timestamp], new: Vec<T>) -> Vec<T> {
+    let mut rows = Vec::with_capacity(old.len() + new.len());
+    let mut new = new.into_iter().peekable();
+    for row in old {
+        let time = row.time();
+        while let Some(before) = new.next_if(|new| new.time() <= time) {
+            rows.push(before);
+        }
+        if times.binary_search(&time).is_err() {
+            rows.push(row);
+        }
+    }
+    rows.extend(new);
+    rows
+}
+
+/// Makes the coarser buckets that have any of `times` again.
+fn coarser_change<T: Packed>(
+    coarser: Series,
+    sensor: SensorKey,
+    times: &[Timestamp],
+    pieces: &[Piece<T>],
+) -> Change<BucketRow> {
+    let mut starts: Vec<_> = times.iter().map(|time| coarser.start(*time)).collect();
+    starts.dedup();
+    let rows = pieces.iter().flat_map(|piece| &piece.rows);
+    let touched = rows.filter_map(|row| {
+        let start = coarser.start(row.time());
+        starts.binary_search(&start).is_ok().then_some((start, row))
+    });
+    Change {
+        sensor,
+        rows: bucketed(touched),
+        times: starts,
+    }
+}
+
+/// Cuts a piece into chunks. What only grew at its end is filled up; what grew inside is cut evenly,
+/// so that there is room for more.
+fn write<T: Packed>(series: Series, sensor: SensorKey, piece: &Piece<T>, folded: &mut Folded) {
+    let rows_max = series.chunk_rows_max();
+    let len = piece.rows.len();
+    folded.removed.extend(piece.head.map(|head| head.start));
+    let grew_at_end = piece.head.is_none_or(|head| {
+        let before = usize::try_from(head.rows).unwrap_or(usize::MAX);
+        let last_before = before.checked_sub(1).and_then(|last| piece.rows.get(last));
+        last_before.is_some_and(|row| row.time() == head.end)
+    });
+    let each = if grew_at_end {
+        rows_max
+    } else {
+        len.div_ceil(len.div_ceil(rows_max).max(1)).max(1)
+    };
+    let mut rest = piece.rows.as_slice();
+    while !rest.is_empty() {
+        // Rows of one time stay together: chunks are told apart by their times.
+        let mut cut = each.min(rest.len());
+        while cut < rest.len() && rest[cut].time() == rest[cut - 1].time() {
+            cut += 1;
+        }
+        let (rows, after) = rest.split_at(cut);
+        rest = after;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return;
+        };
+        folded.written.push(Chunk {
+            head: ChunkHead {
+                sensor,
+                start: first.time(),
+                end: last.time(),
+                rows: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+            },
+            payload: T::pack(rows),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Extras, Quantity, Values};
+    use crate::store::RoomKey;
+    use pretty_assertions::assert_eq;
+
+    const SENSOR: SensorKey = SensorKey(1);
+
+    fn reading(second: i64, co2: f64) -> ReadingRow {
+        let mut values = Values::default();
+        assert!(values.set(Quantity::Co2, co2));
+        ReadingRow {
+            sensor: SENSOR,
+            observed_at: Timestamp::from_millis(second * 1000),
+            room: RoomKey(1),
+            values,
+            extras: Extras::default(),
+            tvoc_unit_assumed: false,
+        }
+    }
+
+    fn change(seconds: impl Iterator<Item = i64>, co2: f64) -> Change<ReadingRow> {
+        let rows: Vec<_> = seconds.map(|second| reading(second, co2)).collect();
+        Change {
+            sensor: SENSOR,
+            times: rows.iter().map(|row| row.observed_at).collect(),
+            rows,
+        }
+    }
+
+    /// Rows of each chunk after a change.
+    fn folded(change: Change<ReadingRow>, chunks: &mut Vec<Chunk>) -> Vec<u32> {
+        let (folded, _) = fold(Series::Readings, change, chunks).unwrap();
+        chunks.retain(|chunk| !folded.removed.contains(&chunk.head.start));
+        chunks.extend(folded.written);
+        chunks.sort_by_key(|chunk| chunk.head.start);
+        chunks.iter().map(|chunk| chunk.head.rows).collect()
+    }
+
+    #[test]
+    fn what_comes_behind_fills_the_last_chunk_up() {
+        let mut chunks = Vec::new();
+        assert_eq!(folded(change(0..1000, 500.0), &mut chunks), [1000]);
+        assert_eq!(folded(change(1000..1100, 500.0), &mut chunks), [1024, 76]);
+    }
+
+    #[test]
+    fn what_comes_between_cuts_a_full_chunk_evenly() {
+        let mut chunks = Vec::new();
+        let even = (0..2048).map(|second| 2 * second);
+        assert_eq!(folded(change(even, 500.0), &mut chunks), [1024, 1024]);
+        let late = change(std::iter::once(101), 600.0);
+        assert_eq!(folded(late, &mut chunks), [513, 512, 1024]);
+        let starts_and_ends: Vec<_> = chunks
+            .iter()
+            .map(|chunk| (chunk.head.start.millis(), chunk.head.end.millis()))
+            .collect();
+        assert!(starts_and_ends.is_sorted_by(|a, b| a.1 < b.0));
+    }
+
+    #[test]
+    fn a_reading_takes_the_place_of_the_one_at_its_time_and_its_minute_is_made_again() {
+        let mut chunks = Vec::new();
+        folded(change(0..120, 500.0), &mut chunks);
+        let newer = change(std::iter::once(70), 800.0);
+        let (folded, minutes) = fold(Series::Readings, newer, &chunks).unwrap();
+        let rows: Vec<ReadingRow> = unpacked(
+            &folded.written[0],
+            Timestamp::from_millis(70_000),
+            Timestamp::from_millis(70_000),
+        )
+        .unwrap();
+        assert_eq!(rows, [reading(70, 800.0)]);
+        let minutes = minutes.unwrap();
+        assert_eq!(minutes.times, [Timestamp::from_millis(60_000)]);
+        assert_eq!(minutes.rows.len(), 1);
+        assert_eq!(minutes.rows[0].readings, 60);
+        let co2 = crate::store::Measure::Quantity(Quantity::Co2);
+        let co2 = minutes.rows[0].get(co2).unwrap();
+        assert_eq!((co2.count, co2.min, co2.max), (60, 500.0, 800.0));
+        let mean = (59.0 * 500.0 + 800.0) / 60.0;
+        assert_eq!(co2.mean().to_bits(), f64::to_bits(mean));
+    }
+
+    #[test]
+    fn a_bucket_that_nothing_is_left_of_goes() {
+        let bucket = |room| BucketRow {
+            room: RoomKey(room),
+            ..reading(0, 500.0).bucket(Timestamp::from_millis(0))
+        };
+        let at = Timestamp::from_millis(0);
+        let both = Change {
+            sensor: SENSOR,
+            times: vec![at],
+            rows: vec![bucket(1), bucket(2)],
+        };
+        let (before, _) = fold(Series::Days, both, &[]).unwrap();
+        let moved = Change {
+            sensor: SENSOR,
+            times: vec![at],
+            rows: vec![bucket(2)],
+        };
+        let (after, _) = fold(Series::Days, moved, &before.written).unwrap();
+        let rows: Vec<BucketRow> = unpacked(&after.written[0], at, at).unwrap();
+        assert_eq!(rows, [bucket(2)]);
+    }
+}

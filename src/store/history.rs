@@ -1,0 +1,443 @@
+//! Reading the past: out of chunks and, for what is not there yet, out of what came last.
+
+use super::aggregate::{Aggregate, combined};
+use super::database::Span;
+use super::directory::{RoomKey, SensorKey};
+use super::fold::{Packed, unpacked};
+use super::recent::merge;
+use super::rows::{BucketRow, ReadingRow};
+use super::series::Series;
+use super::{Store, StoreError};
+use crate::domain::Timestamp;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Which history is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryQuery {
+    pub sensors: Vec<SensorKey>,
+    /// Only readings taken in these rooms; `None` for all.
+    pub rooms: Option<Vec<RoomKey>>,
+}
+
+/// Buckets of `width_ms`, one of which starts at `origin_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    pub width_ms: i64,
+    pub origin_ms: i64,
+}
+
+impl Bucket {
+    /// Start of the bucket that holds `at`.
+    pub fn start(self, at: Timestamp) -> Timestamp {
+        let since_origin = at.millis() - self.origin_ms;
+        Timestamp::from_millis(at.millis() - since_origin.rem_euclid(self.width_ms))
+    }
+
+    /// The coarsest series whose buckets lie whole in these.
+    fn series(self) -> Series {
+        let fits = |series: &Series| {
+            let width = series.width_ms();
+            self.width_ms % width == 0 && self.origin_ms % width == 0
+        };
+        let mut coarsest_first = Series::ALL.into_iter().rev();
+        coarsest_first.find(fits).unwrap_or(Series::Readings)
+    }
+}
+
+/// One stored reading.
+pub type HistoryRow = ReadingRow;
+
+/// A time from its first to before its last millisecond, and the series that is read for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    series: Series,
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Part {
+    /// This time of each sensor, by sensor.
+    fn spans(&self, sensors: &[SensorKey]) -> Vec<Span> {
+        let mut spans: Vec<_> = sensors.iter().map(|sensor| self.span(*sensor)).collect();
+        spans.sort_unstable_by_key(|span| span.sensor);
+        spans
+    }
+
+    fn span(&self, sensor: SensorKey) -> Span {
+        Span {
+            sensor,
+            first: self.from,
+            last: Timestamp::from_millis(self.to.millis() - 1),
+        }
+    }
+}
+
+/// The time from `from` to before `to` in parts: whole buckets of `series` in the middle, finer ones
+/// at the ends.
+fn cover(series: Series, from: Timestamp, to: Timestamp, parts: &mut Vec<Part>) {
+    if from >= to {
+        return;
+    }
+    let Some(finer) = series.finer() else {
+        parts.push(Part { series, from, to });
+        return;
+    };
+    let width = series.width_ms();
+    let whole_from = from.millis().saturating_add(width - 1).div_euclid(width) * width;
+    let whole_from = Timestamp::from_millis(whole_from);
+    let whole_to = series.start(to);
+    if whole_from >= whole_to {
+        cover(finer, from, to, parts);
+        return;
+    }
+    cover(finer, from, whole_from, parts);
+    parts.push(Part {
+        series,
+        from: whole_from,
+        to: whole_to,
+    });
+    cover(finer, whole_to, to, parts);
+}
+
+impl Store {
+    /// Readings with `from <= time < to`, by time and sensor. When there are more than `rows_max`,
+    /// about that many of them: ask for less time.
+    pub async fn history(
+        &self,
+        query: &HistoryQuery,
+        from: Timestamp,
+        to: Timestamp,
+        rows_max: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        let part = Part {
+            series: Series::Readings,
+            from: from.max(self.removed_to()),
+            to,
+        };
+        if part.from >= part.to {
+            return Ok(Vec::new());
+        }
+        let spans = part.spans(&query.sensors);
+        let mut rows = Vec::new();
+        for (_, of_sensor) in self.readings_in(&spans).await? {
+            rows.extend(of_sensor.into_iter().filter(|row| query.includes(row.room)));
+            if rows.len() >= rows_max as usize {
+                break;
+            }
+        }
+        if query.sensors.len() > 1 {
+            rows.sort_by_key(|row| (row.observed_at, row.sensor));
+        }
+        Ok(rows)
+    }
+
+    /// Buckets of the readings with `from <= time < to`, by start, sensor and room. When there are
+    /// more than `rows_max`, about that many of them: ask for less time.
+    pub async fn buckets(
+        &self,
+        query: &HistoryQuery,
+        bucket: Bucket,
+        from: Timestamp,
+        to: Timestamp,
+        rows_max: u32,
+    ) -> Result<Vec<BucketRow>, StoreError> {
+        let mut rows = Vec::new();
+        for (_, parts) in self
+            .parts(&query.sensors, bucket.series(), from, to)
+            .await?
+        {
+            let wanted = parts.into_iter().filter(|part| query.includes(part.room));
+            let parts = wanted.map(|mut part| {
+                part.start = bucket.start(part.start);
+                part
+            });
+            rows.extend(combined(parts.collect()));
+            if rows.len() >= rows_max as usize {
+                break;
+            }
+        }
+        if query.sensors.len() > 1 {
+            rows.sort_by_key(|row| (row.start, row.sensor, row.room));
+        }
+        Ok(rows)
+    }
+
+    /// About how many readings there are with `from <= time < to`: not too few.
+    pub async fn reading_count(
+        &self,
+        query: &HistoryQuery,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let part = Part {
+            series: Series::Readings,
+            from: from.max(self.removed_to()),
+            to,
+        };
+        if part.from >= part.to {
+            return Ok(0);
+        }
+        let spans = part.spans(&query.sensors);
+        let recent = spans.iter().map(|span| {
+            let count = self
+                .recent
+                .count_within(span.sensor, span.first..=span.last);
+            count as u64
+        });
+        let recent: u64 = recent.sum();
+        let heads = self.database.chunk_heads(Series::Readings, &spans).await?;
+        let overlapping = heads
+            .iter()
+            .filter(|head| head.start < to && head.end >= part.from);
+        Ok(recent + overlapping.map(|head| u64::from(head.rows)).sum::<u64>())
+    }
+
+    /// The stored readings among the identities asked for.
+    pub(super) async fn find(
+        &self,
+        identities: &[(SensorKey, Timestamp)],
+    ) -> Result<Vec<ReadingRow>, StoreError> {
+        let mut found = Vec::new();
+        let mut elsewhere = FxHashSet::default();
+        for (sensor, at) in identities {
+            match self.recent.find(*sensor, *at) {
+                Some(row) => found.push(row),
+                None => {
+                    elsewhere.insert((*sensor, *at));
+                }
+            }
+        }
+        if elsewhere.is_empty() {
+            return Ok(found);
+        }
+        let mut spans: Vec<_> = elsewhere
+            .iter()
+            .map(|(sensor, at)| Span {
+                sensor: *sensor,
+                first: *at,
+                last: *at,
+            })
+            .collect();
+        spans.sort_unstable_by_key(|span| (span.sensor, span.first));
+        for chunk in self.database.chunks(Series::Readings, &spans).await? {
+            let rows: Vec<ReadingRow> = unpacked(&chunk, chunk.head.start, chunk.head.end)?;
+            let wanted = rows
+                .into_iter()
+                .filter(|row| elsewhere.contains(&(row.sensor, row.observed_at)));
+            found.extend(wanted);
+        }
+        Ok(found)
+    }
+
+    /// What the readings with `from <= time < to` are put together from: for each sensor roll-ups up
+    /// to `coarsest`, and readings where those are not up to date or would be too wide.
+    pub(super) async fn parts(
+        &self,
+        sensors: &[SensorKey],
+        coarsest: Series,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(SensorKey, Vec<BucketRow>)>, StoreError> {
+        let mut parts = Vec::new();
+        cover(coarsest, from, to, &mut parts);
+        let mut collected: FxHashMap<SensorKey, Vec<BucketRow>> = FxHashMap::default();
+        let mut of_readings = Vec::new();
+        let removed_to = self.removed_to();
+        for part in &parts {
+            if part.series == Series::Readings {
+                let from = part.from.max(removed_to);
+                let part = Part { from, ..*part };
+                if part.from < part.to {
+                    of_readings.extend(part.spans(sensors));
+                }
+                continue;
+            }
+            let stale = self.stale(sensors, part);
+            of_readings.extend(stale.iter().flat_map(|(sensor, starts)| {
+                let width = part.series.width_ms();
+                joined(*sensor, starts, width)
+            }));
+            let spans = part.spans(sensors);
+            let buckets = self.unpacked_in::<BucketRow>(part.series, &spans).await?;
+            for (sensor, mut buckets) in buckets {
+                if let Some(starts) = stale.get(&sensor) {
+                    buckets.retain(|bucket| starts.binary_search(&bucket.start).is_err());
+                }
+                collected.entry(sensor).or_default().extend(buckets);
+            }
+        }
+        of_readings.sort_unstable_by_key(|span| (span.sensor, span.first));
+        for (sensor, rows) in self.readings_in(&of_readings).await? {
+            let rows = rows.iter().map(|row| row.bucket(row.observed_at));
+            collected.entry(sensor).or_default().extend(rows);
+        }
+        let mut collected: Vec<_> = collected.into_iter().collect();
+        collected.sort_unstable_by_key(|(sensor, _)| *sensor);
+        Ok(collected)
+    }
+
+    /// The buckets of a part that have readings which are not settled, by their starts, ascending.
+    fn stale(&self, sensors: &[SensorKey], part: &Part) -> FxHashMap<SensorKey, Vec<Timestamp>> {
+        let stale = sensors.iter().filter_map(|sensor| {
+            let span = part.span(*sensor);
+            let times = self.recent.times_within(*sensor, span.first..=span.last);
+            let mut starts: Vec<_> = times.iter().map(|time| part.series.start(*time)).collect();
+            starts.sort_unstable();
+            starts.dedup();
+            (!starts.is_empty()).then_some((*sensor, starts))
+        });
+        stale.collect()
+    }
+
+    /// Readings in the spans, settled or not, by sensor and in each ascending by time. Spans come by
+    /// sensor and time and do not overlap.
+    async fn readings_in(
+        &self,
+        spans: &[Span],
+    ) -> Result<Vec<(SensorKey, Vec<ReadingRow>)>, StoreError> {
+        // First here, then there: what is settled in between is in both.
+        let mut recent: FxHashMap<SensorKey, Vec<ReadingRow>> = FxHashMap::default();
+        for span in spans {
+            let rows = self.recent.within(span.sensor, span.first..=span.last);
+            if !rows.is_empty() {
+                recent.entry(span.sensor).or_default().extend(rows);
+            }
+        }
+        let mut readings = Vec::new();
+        for (sensor, older) in self.unpacked_in(Series::Readings, spans).await? {
+            let newer = recent.remove(&sensor).unwrap_or_default();
+            readings.push((sensor, merge(older, newer)));
+        }
+        readings.extend(recent);
+        readings.sort_unstable_by_key(|(sensor, _)| *sensor);
+        Ok(readings)
+    }
+
+    /// What chunks have in the spans, by sensor and in each ascending. Spans come by sensor and time
+    /// and do not overlap.
+    async fn unpacked_in<T: Packed>(
+        &self,
+        series: Series,
+        spans: &[Span],
+    ) -> Result<Vec<(SensorKey, Vec<T>)>, StoreError> {
+        let mut collected: Vec<(SensorKey, Vec<T>)> = Vec::new();
+        if spans.is_empty() {
+            return Ok(collected);
+        }
+        for chunk in self.database.chunks(series, spans).await? {
+            let head = chunk.head;
+            let first =
+                spans.partition_point(|span| (span.sensor, span.last) < (head.sensor, head.start));
+            let overlapping = spans
+                .get(first..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|span| span.sensor == head.sensor && span.first <= head.end);
+            for span in overlapping {
+                let rows = unpacked(&chunk, span.first, span.last)?;
+                match collected.last_mut() {
+                    Some((sensor, before)) if *sensor == head.sensor => before.extend(rows),
+                    _ => collected.push((head.sensor, rows)),
+                }
+            }
+        }
+        Ok(collected)
+    }
+}
+
+impl HistoryQuery {
+    fn includes(&self, room: RoomKey) -> bool {
+        self.rooms
+            .as_ref()
+            .is_none_or(|rooms| rooms.contains(&room))
+    }
+}
+
+/// Buckets of one width by their starts as few spans.
+fn joined(sensor: SensorKey, starts: &[Timestamp], width_ms: i64) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for start in starts {
+        let last = Timestamp::from_millis(start.millis() + width_ms - 1);
+        match spans.last_mut() {
+            Some(span) if span.last.millis() + 1 == start.millis() => span.last = last,
+            _ => spans.push(Span {
+                sensor,
+                first: *start,
+                last,
+            }),
+        }
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    proptest! {
+        #[test]
+        fn parts_follow_each_other_in_whole_buckets_and_none_is_finer_than_it_must_be(
+            from in 0..400_000_000_i64,
+            width in 1..400_000_000_i64,
+            coarsest in prop::sample::select(&Series::ALL),
+        ) {
+            let mut parts = Vec::new();
+            cover(coarsest, at(from), at(from + width), &mut parts);
+            let mut next = at(from);
+            for part in &parts {
+                prop_assert_eq!(part.from, next);
+                prop_assert!(part.from < part.to && part.series <= coarsest);
+                prop_assert_eq!(part.series.start(part.from), part.from);
+                prop_assert_eq!(part.series.start(part.to), part.to);
+                next = part.to;
+                // A bucket of the next series does not fit into it.
+                if let Some(coarser) = part.series.coarser().filter(|coarser| *coarser <= coarsest) {
+                    let first = coarser.start(at(part.from.millis() + coarser.width_ms() - 1));
+                    prop_assert!(first.millis() + coarser.width_ms() > part.to.millis());
+                }
+            }
+            prop_assert_eq!(next, at(from + width));
+        }
+    }
+
+    #[rstest]
+    #[case(30_000, 0, Series::Readings)]
+    #[case(60_000, 0, Series::Minutes)]
+    #[case(300_000, 0, Series::Minutes)]
+    #[case(1_800_000, 0, Series::QuarterHours)]
+    #[case(7_200_000, 0, Series::Hours)]
+    #[case(7_200_000, 60_000, Series::Minutes)]
+    #[case(604_800_000, 345_600_000, Series::Days)]
+    fn a_bucket_is_made_of_the_coarsest_series_that_fits(
+        #[case] width_ms: i64,
+        #[case] origin_ms: i64,
+        #[case] series: Series,
+    ) {
+        let bucket = Bucket {
+            width_ms,
+            origin_ms,
+        };
+        assert_eq!(bucket.series(), series);
+    }
+
+    #[test]
+    fn neighbours_are_joined() {
+        let span = |first, last| Span {
+            sensor: SensorKey(1),
+            first: at(first),
+            last: at(last),
+        };
+        let starts = [0, 10, 30, 40].map(at);
+        assert_eq!(
+            joined(SensorKey(1), &starts, 10),
+            [span(0, 19), span(30, 49)]
+        );
+    }
+}

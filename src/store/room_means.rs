@@ -1,0 +1,117 @@
+//! Averages of every room over the windows of the score.
+
+use super::directory::{Directory, RoomKey, SensorKey};
+use super::rows::{Measure, Statistics};
+use super::series::Series;
+use super::{Store, StoreError};
+use crate::domain::{Quantity, Timestamp, Values};
+use crate::score::standard;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Average values of each room that had any.
+pub type RoomMeans = FxHashMap<RoomKey, Values>;
+
+/// Room averages and when they were taken.
+pub(super) type TimedMeans = (Timestamp, Arc<RoomMeans>);
+
+/// How far room averages may lag behind, so that many pages asking at once cost one look.
+const AGE_MS_MAX: i64 = 1000;
+/// Averaging time of quantities that have no score.
+const WITHOUT_STANDARD_MINUTES: u32 = 10;
+
+/// Quantities that are averaged over the same time, and the sensors that measure them.
+#[derive(Debug)]
+struct AveragingWindow {
+    minutes: u32,
+    quantities: Vec<Quantity>,
+    sensors: Vec<SensorKey>,
+}
+
+impl Store {
+    /// Averages of every room over the windows of the score, at most a second old.
+    pub async fn room_means(&self, now: Timestamp) -> Result<Arc<RoomMeans>, StoreError> {
+        let mut kept = self.room_means.lock().await;
+        if let Some((at, means)) = &*kept
+            && (now.millis() - at.millis()).abs() < AGE_MS_MAX
+        {
+            return Ok(Arc::clone(means));
+        }
+        let windows = self.directory(|directory| windows(directory, now));
+        let mut sums: FxHashMap<(RoomKey, Quantity), Statistics> = FxHashMap::default();
+        // A clock a little ahead is no reason to leave a reading out.
+        let to = now.plus(crate::validate::CLOCK_AHEAD_MAX);
+        for window in &windows {
+            let parts = self
+                .parts(&window.sensors, Series::Hours, window.start(now), to)
+                .await?;
+            for bucket in parts.iter().flat_map(|(_, buckets)| buckets) {
+                for quantity in &window.quantities {
+                    if let Some(statistics) = bucket.get(Measure::Quantity(*quantity)) {
+                        sums.entry((bucket.room, *quantity))
+                            .and_modify(|sum| sum.add(statistics))
+                            .or_insert(*statistics);
+                    }
+                }
+            }
+        }
+        let mut means = RoomMeans::default();
+        for ((room, quantity), sum) in sums {
+            // A mean lies between numbers that are in range.
+            let _in_range = means.entry(room).or_default().set(quantity, sum.mean());
+        }
+        let means = Arc::new(means);
+        *kept = Some((now, Arc::clone(&means)));
+        Ok(means)
+    }
+}
+
+impl AveragingWindow {
+    /// Start of the window that ends at `now`.
+    fn start(&self, now: Timestamp) -> Timestamp {
+        now.minus(Duration::from_mins(u64::from(self.minutes)))
+    }
+
+    /// The windows of all quantities, without sensors.
+    fn all() -> Vec<Self> {
+        let mut windows: Vec<Self> = Vec::new();
+        for quantity in Quantity::ALL {
+            let minutes = standard(quantity).map_or(WITHOUT_STANDARD_MINUTES, |standard| {
+                standard.averaging_minutes
+            });
+            match windows.iter_mut().find(|window| window.minutes == minutes) {
+                Some(window) => window.quantities.push(quantity),
+                None => {
+                    windows.push(Self {
+                        minutes,
+                        quantities: vec![quantity],
+                        sensors: Vec::new(),
+                    });
+                }
+            }
+        }
+        windows
+    }
+}
+
+/// The windows worth looking into: a sensor is looked at only for what its latest reading has, and
+/// only when that reading lies in the window.
+fn windows(directory: &Directory, now: Timestamp) -> Vec<AveragingWindow> {
+    let mut windows = AveragingWindow::all();
+    for window in &mut windows {
+        let start = window.start(now);
+        for sensor in directory.sensors() {
+            let latest = &sensor.latest.scored.reading;
+            let measures = |quantity: &Quantity| latest.values.has(*quantity);
+            if latest.observed_at >= start && window.quantities.iter().any(measures) {
+                window.sensors.push(sensor.key);
+            }
+        }
+    }
+    windows.retain(|window| !window.sensors.is_empty());
+    for window in &mut windows {
+        window.sensors.sort_unstable();
+    }
+    windows
+}

@@ -1,0 +1,160 @@
+//! What the store reads and writes, as it is in memory.
+
+use super::directory::{RoomKey, SensorKey, scored};
+use super::{Stored, StreamId};
+use crate::domain::{Extras, Place, PlaceName, Quantity, SensorId, Timestamp, Values};
+use crate::score::Profile;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// A room with its site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomRow {
+    pub key: RoomKey,
+    pub site: PlaceName,
+    pub room: PlaceName,
+}
+
+/// One stored reading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadingRow {
+    pub sensor: SensorKey,
+    pub observed_at: Timestamp,
+    pub room: RoomKey,
+    pub values: Values,
+    pub extras: Extras,
+    pub tvoc_unit_assumed: bool,
+}
+
+/// An event of the stream: a reading that was stored, or changed, as it was from then on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LogRow {
+    pub id: StreamId,
+    /// Older than the newest reading of its sensor at that time.
+    pub late: bool,
+    pub reading: ReadingRow,
+}
+
+impl LogRow {
+    /// The event as it is published.
+    pub(super) fn stored(self, sensor: SensorId, place: Arc<Place>, profile: Profile) -> Stored {
+        Stored {
+            id: self.id,
+            place,
+            scored: Arc::new(scored(sensor, &self.reading, profile)),
+            late: self.late,
+        }
+    }
+}
+
+/// State of a sensor after a commit that touched it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct SensorCounters {
+    pub sensor: SensorKey,
+    pub room: RoomKey,
+    pub reading_count: u64,
+    /// Smoothed time between readings; `None` until there are two.
+    pub period_ms: Option<f64>,
+}
+
+/// What the readings of one sensor, in one room, within one bucket come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BucketRow {
+    pub sensor: SensorKey,
+    pub start: Timestamp,
+    pub room: RoomKey,
+    /// Number of readings, whatever they measured.
+    pub readings: u32,
+    /// At most one for each measure, in their order.
+    pub statistics: SmallVec<[(Measure, Statistics); 7]>,
+}
+
+impl BucketRow {
+    pub fn get(&self, measure: Measure) -> Option<&Statistics> {
+        let known = self.statistics.iter().find(|(of, _)| *of == measure);
+        known.map(|(_, statistics)| statistics)
+    }
+}
+
+/// What a roll-up has statistics of: a quantity, or the score of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Measure {
+    Quantity(Quantity),
+    /// The score as it is shown, an integer from 0 to 100.
+    Score(Profile),
+}
+
+impl Measure {
+    /// Number of measures.
+    pub const COUNT: usize = Quantity::COUNT + 2;
+
+    /// Every measure, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let quantities = Quantity::ALL.into_iter().map(Self::Quantity);
+        quantities.chain([Profile::Iaqverse, Profile::Classic].map(Self::Score))
+    }
+
+    /// Position in [`Measure::all`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Quantity(quantity) => quantity.index(),
+            Self::Score(Profile::Iaqverse) => Quantity::COUNT,
+            Self::Score(Profile::Classic) => Quantity::COUNT + 1,
+        }
+    }
+
+    pub fn from_index(index: usize) -> Option<Self> {
+        Self::all().nth(index)
+    }
+}
+
+/// Number, sum and extremes of some numbers.
+///
+/// The sum is that of the numbers rounded to a millionth: integers add up to the same in any order,
+/// so a mean is the same to the last digit from readings, from any roll-up and in any database.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Statistics {
+    pub count: u32,
+    /// In millionths of the unit.
+    pub sum_millionths: i64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Statistics {
+    /// Of one number.
+    pub fn of(number: f64) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "values have ranges far inside that of the integer"
+        )]
+        let sum_millionths = (number * 1e6).round() as i64;
+        Self {
+            count: 1,
+            sum_millionths,
+            min: number,
+            max: number,
+        }
+    }
+
+    /// Takes the numbers of `other` in.
+    pub fn add(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.sum_millionths = self.sum_millionths.saturating_add(other.sum_millionths);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    pub fn mean(&self) -> f64 {
+        if self.min.to_bits() == self.max.to_bits() {
+            // Of equal numbers, or one, it is the number itself, not its millionths.
+            return self.min;
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a sum of more digits than a float has is of more readings than that matters for"
+        )]
+        let mean = self.sum_millionths as f64 / f64::from(self.count) / 1e6;
+        mean.clamp(self.min, self.max)
+    }
+}

@@ -1,0 +1,109 @@
+//! `iaqverse export`: readings of the past as a file.
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::DatabaseConfig;
+use crate::domain::Timestamp;
+use crate::query::{Export, Filter, Format};
+use crate::score::Profile;
+use crate::store::Store;
+use crate::store::database::{self, Access};
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use futures_util::StreamExt;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// How the readings are written
+    #[arg(long, default_value = "csv")]
+    pub format: ExportFormat,
+
+    /// File to write, which must not exist; without it, standard output
+    #[arg(long, short)]
+    pub output: Option<PathBuf>,
+
+    /// First time, RFC 3339; without it, from the beginning
+    #[arg(long, value_parser = timestamp)]
+    pub start: Option<Timestamp>,
+
+    /// Time before which it ends, RFC 3339; without it, up to the newest
+    #[arg(long, value_parser = timestamp)]
+    pub end: Option<Timestamp>,
+
+    /// Only this sensor
+    #[arg(long)]
+    pub sensor_id: Option<String>,
+
+    /// Only this site
+    #[arg(long)]
+    pub enseigne: Option<String>,
+
+    /// Only this room
+    #[arg(long)]
+    pub salle: Option<String>,
+
+    /// Profile of the scores
+    #[arg(long, env = "IAQ_SCORE_PROFILE", default_value = "iaqverse")]
+    pub score_profile: Profile,
+
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    Csv,
+    Ndjson,
+}
+
+fn timestamp(text: &str) -> Result<Timestamp, &'static str> {
+    Timestamp::parse(text).ok_or("must be RFC 3339 with an offset, as in 2025-11-19T10:05:00Z")
+}
+
+/// Writes all that was asked for, in memory that does not grow with it. What is stored after it began
+/// may be missing.
+pub async fn command(arguments: ExportArgs) -> anyhow::Result<()> {
+    arguments.database.check()?;
+    let database = database::open(&arguments.database.database_url, Access::Reader)
+        .await
+        .context("DATABASE_URL: the database cannot be opened")?;
+    let store = Store::open_to_read(database, arguments.score_profile)
+        .await
+        .context("DATABASE_URL: the database cannot be read")?;
+    let output: Box<dyn Write> = match &arguments.output {
+        Some(path) => {
+            Box::new(File::create_new(path).with_context(|| format!("{}", path.display()))?)
+        }
+        None => Box::new(std::io::stdout()),
+    };
+    let export = Export {
+        filter: Filter {
+            site: arguments.enseigne,
+            room: arguments.salle,
+            sensor: arguments.sensor_id,
+        },
+        start: arguments.start,
+        end: arguments.end,
+        format: match arguments.format {
+            ExportFormat::Csv => Format::Csv,
+            ExportFormat::Ndjson => Format::NdJson,
+        },
+        profile: arguments.score_profile,
+    };
+    let result = write(&store, export, output).await;
+    store.close().await;
+    result
+}
+
+async fn write(store: &Store, export: Export, output: Box<dyn Write>) -> anyhow::Result<()> {
+    let mut output = BufWriter::new(output);
+    let mut pieces = std::pin::pin!(export.stream(store, SystemClock.now()));
+    while let Some(piece) = pieces.next().await {
+        output
+            .write_all(&piece.context("reading")?)
+            .context("writing")?;
+    }
+    output.flush().context("writing")
+}

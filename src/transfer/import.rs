@@ -1,0 +1,356 @@
+//! `iaqverse import`: readings out of files.
+
+use super::record::{RecordError, of_cells, of_json};
+use crate::clock::{Clock, SystemClock};
+use crate::config::StoreConfig;
+use crate::pipeline::{Layout, Pipeline, PipelineError};
+use crate::score::Profile;
+use crate::store::database::{self, Access};
+use crate::store::{AppendError, Keeper, Outcome, Publish, Published, Store, Writer};
+use crate::validate::{Rejection, TvocUnit};
+use anyhow::Context;
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use futures_util::future::BoxFuture;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// Files to read; - is standard input
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// How the readings are written; by default what the name ends with says it
+    #[arg(long)]
+    pub format: Option<Format>,
+
+    /// Unit of TVOC values that come as from a device, without one
+    #[arg(long, env = "IAQ_TVOC_UNIT", default_value = "ppb")]
+    pub tvoc_unit: TvocUnit,
+
+    #[command(flatten)]
+    pub store: StoreConfig,
+}
+
+/// How readings are written in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A header, then a reading a line, as `iaqverse export --format csv` writes it
+    Csv,
+    /// A JSON object a line, as exported or as devices send it
+    Ndjson,
+}
+
+impl Format {
+    fn of(file: &Path) -> anyhow::Result<Self> {
+        match file.extension().and_then(std::ffi::OsStr::to_str) {
+            Some("csv") => Ok(Self::Csv),
+            Some("ndjson" | "jsonl" | "json") => Ok(Self::Ndjson),
+            _ => anyhow::bail!("{}: name its --format, csv or ndjson", file.display()),
+        }
+    }
+}
+
+/// Lines that are stored together.
+const LINES_AT_ONCE: usize = 1024;
+/// Bytes of lines that are stored together, when that is fewer.
+const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
+/// Longest line; a longer one is bad.
+const LINE_BYTES_MAX: u64 = 1024 * 1024;
+/// Bad lines that are shown; the others are counted.
+const BAD_LINES_SHOWN: u64 = 100;
+/// Wait before the database is tried again, and how often it is.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+const TRIES: u32 = 30;
+
+/// Stores the readings of all files. What is stored already stays as it is, so an import that was
+/// broken off can be done again from its beginning.
+pub async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
+    arguments.store.check()?;
+    let formats = arguments.files.iter().map(|file| match arguments.format {
+        Some(format) => Ok(format),
+        None => Format::of(file),
+    });
+    let formats: Vec<_> = formats.collect::<Result<_, _>>()?;
+    let database = database::open(&arguments.store.database.database_url, Access::Owner)
+        .await
+        .context("DATABASE_URL: the database cannot be opened")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (profile, limits) = (Profile::default(), arguments.store.replay_limits());
+    let store = Store::open(database, profile, clock.now(), limits)
+        .await
+        .context("DATABASE_URL: the database cannot be read")?;
+    let keeper = Keeper::new(&store, arguments.store.retention(), Arc::clone(&clock));
+    let (writer, queue) = Writer::new(
+        &store,
+        Arc::new(Nobody),
+        profile,
+        arguments.store.registry_limits(),
+        arguments.store.queue_readings_max.max(LINES_AT_ONCE),
+    );
+    let written = CancellationToken::new();
+    let writing = actix_rt::spawn(writer.run());
+    let keeping = actix_rt::spawn(keeper.run(written.clone()));
+    let pipeline = Pipeline {
+        clock,
+        tvoc_unit: arguments.tvoc_unit,
+        profile,
+        readings_max: LINES_AT_ONCE,
+        queue: queue.clone(),
+    };
+    let mut import = Import::new(pipeline);
+    let mut result = Ok(());
+    for (file, format) in arguments.files.iter().zip(formats) {
+        result = import.file(file, format).await;
+        if result.is_err() {
+            break;
+        }
+    }
+    queue.close().await;
+    writing.await.context("the writer")?;
+    written.cancel();
+    keeping.await.context("the keeper of the store")?;
+    store.close().await;
+    import.report(result)
+}
+
+/// Who hears of imported readings.
+#[derive(Debug)]
+struct Nobody;
+
+impl Publish for Nobody {
+    fn publish(&self, _published: Vec<Published>) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// How far an import is.
+struct Import {
+    pipeline: Pipeline,
+    bar: ProgressBar,
+    file: String,
+    waiting: Vec<(u64, String)>,
+    waiting_bytes: usize,
+    accepted: u64,
+    updated: u64,
+    duplicates: u64,
+    bad: u64,
+}
+
+impl Import {
+    fn new(pipeline: Pipeline) -> Self {
+        Self {
+            pipeline,
+            bar: ProgressBar::no_length(),
+            file: String::new(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            accepted: 0,
+            updated: 0,
+            duplicates: 0,
+            bad: 0,
+        }
+    }
+
+    async fn file(&mut self, file: &Path, format: Format) -> anyhow::Result<()> {
+        self.file = file.display().to_string();
+        let (reader, length): (Box<dyn Read>, _) = if file.as_os_str() == "-" {
+            (Box::new(std::io::stdin()), None)
+        } else {
+            let opened = File::open(file).with_context(|| self.file.clone())?;
+            let length = opened.metadata().map(|known| known.len()).ok();
+            (Box::new(opened), length)
+        };
+        self.bar = progress(length)?;
+        let reader = BufReader::with_capacity(256 * 1024, self.bar.wrap_read(reader));
+        match format {
+            Format::Ndjson => self.lines(reader).await?,
+            Format::Csv => self.cells(reader).await?,
+        }
+        self.store().await?;
+        self.bar.finish_and_clear();
+        Ok(())
+    }
+
+    async fn lines(&mut self, mut reader: impl BufRead) -> anyhow::Result<()> {
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.clear();
+            let mut limited = reader.by_ref().take(LINE_BYTES_MAX);
+            if limited.read_until(b'\n', &mut bytes).context("reading")? == 0 {
+                break;
+            }
+            if bytes.last() != Some(&b'\n') && bytes.len() as u64 == LINE_BYTES_MAX {
+                self.note_bad(number, &format!("longer than {LINE_BYTES_MAX} bytes"));
+                skip_line(&mut reader)?;
+                continue;
+            }
+            match std::str::from_utf8(&bytes) {
+                Ok(line) if line.trim().is_empty() => {}
+                Ok(line) => self.take(number, of_json(line.trim())).await?,
+                Err(_) => self.note_bad(number, "not UTF-8"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn cells(&mut self, reader: impl Read) -> anyhow::Result<()> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
+        let header = reader.headers().context("the header")?.clone();
+        anyhow::ensure!(
+            header.iter().any(|column| column == "sensor_id"),
+            "{}: the header names no sensor_id",
+            self.file
+        );
+        let mut record = csv::StringRecord::new();
+        loop {
+            match reader.read_record(&mut record) {
+                Ok(false) => return Ok(()),
+                Ok(true) => {
+                    let number = record.position().map_or(0, csv::Position::line);
+                    if record.len() == header.len() {
+                        let cells = header.iter().zip(record.iter());
+                        self.take(number, of_cells(cells)).await?;
+                    } else {
+                        let (cells, columns) = (record.len(), header.len());
+                        self.note_bad(number, &format!("{cells} cells under {columns} columns"));
+                    }
+                }
+                Err(error) => {
+                    let number = error.position().map_or(0, csv::Position::line);
+                    if error.is_io_error() {
+                        return Err(error).context("reading");
+                    }
+                    self.note_bad(number, &error.to_string());
+                }
+            }
+        }
+    }
+
+    async fn take(
+        &mut self,
+        number: u64,
+        record: Result<String, RecordError>,
+    ) -> anyhow::Result<()> {
+        match record {
+            Ok(line) => {
+                self.waiting_bytes += line.len();
+                self.waiting.push((number, line));
+            }
+            Err(error) => self.note_bad(number, &error.to_string()),
+        }
+        if self.waiting.len() >= LINES_AT_ONCE || self.waiting_bytes >= BYTES_AT_ONCE {
+            self.store().await?;
+        }
+        Ok(())
+    }
+
+    /// Stores what waits.
+    async fn store(&mut self) -> anyhow::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let mut body = String::new();
+        for (_, line) in &waiting {
+            body.push_str(line);
+            body.push('\n');
+        }
+        let outcomes = self.stored(body.into()).await?;
+        for ((number, _), outcome) in waiting.iter().zip(outcomes) {
+            match outcome {
+                Outcome::Accepted(_) => self.accepted += 1,
+                Outcome::Updated(_) => self.updated += 1,
+                Outcome::Duplicate(_) => self.duplicates += 1,
+                Outcome::Refused(rejection) => self.note_bad(*number, &reasons(&rejection)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What becomes of the readings; a database that fails for a while is waited for.
+    async fn stored(&self, body: Bytes) -> anyhow::Result<Vec<Outcome>> {
+        for _try in 1..TRIES {
+            let result = self.pipeline.take(body.clone(), Layout::Lines).await;
+            match result {
+                Err(PipelineError::Append(AppendError::Failed | AppendError::Busy)) => {
+                    tokio::time::sleep(RETRY_WAIT).await;
+                }
+                result => return result.context("the readings cannot be stored"),
+            }
+        }
+        let result = self.pipeline.take(body, Layout::Lines).await;
+        result.context("the readings cannot be stored")
+    }
+
+    fn note_bad(&mut self, number: u64, reason: &str) {
+        self.bad += 1;
+        if self.bad <= BAD_LINES_SHOWN {
+            let file = &self.file;
+            self.bar
+                .suspend(|| note(&format!("{file}:{number}: {reason}")));
+        } else if self.bad == BAD_LINES_SHOWN + 1 {
+            self.bar.suspend(|| note("more bad lines are only counted"));
+        }
+    }
+
+    /// Says what became of all readings; an error when not all of them were taken.
+    fn report(&self, result: anyhow::Result<()>) -> anyhow::Result<()> {
+        self.bar.finish_and_clear();
+        note(&format!(
+            "{} new, {} changed, {} already there, {} bad",
+            self.accepted, self.updated, self.duplicates, self.bad
+        ));
+        result?;
+        anyhow::ensure!(self.bad == 0, "{} lines were not taken", self.bad);
+        Ok(())
+    }
+}
+
+fn reasons(rejection: &Rejection) -> String {
+    let errors = rejection.errors.iter();
+    let reasons = errors.map(|error| format!("{} {}: {}", error.pointer, error.code, error.detail));
+    reasons.collect::<Vec<_>>().join("; ")
+}
+
+fn skip_line(reader: &mut impl BufRead) -> anyhow::Result<()> {
+    loop {
+        let buffer = reader.fill_buf().context("reading")?;
+        let (used, ends) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(position) => (position + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        reader.consume(used);
+        if ends {
+            return Ok(());
+        }
+    }
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress(length: Option<u64>) -> anyhow::Result<ProgressBar> {
+    let Some(length) = length else {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(ProgressStyle::with_template(
+            "{spinner} {bytes} {bytes_per_sec}",
+        )?);
+        return Ok(bar);
+    };
+    let bar = ProgressBar::new(length);
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    )?);
+    Ok(bar)
+}
+
+fn note(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    writeln!(std::io::stderr(), "{text}").unwrap_or_default();
+}

@@ -1,0 +1,145 @@
+//! Lines of files as requests to store a reading: records as `iaqverse export` and `/api/iaq/data`
+//! write them, flat, and readings as devices send them, with `values`.
+
+use crate::domain::Quantity;
+use crate::query::GUARDED_BEGINS;
+use serde_json::{Map, Value, json};
+
+/// Why a line is not a reading.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RecordError {
+    #[error("not JSON: {0}")]
+    NotJson(String),
+    #[error("not a JSON object")]
+    NotAnObject,
+    #[error("a mean over some time, not a reading")]
+    Mean,
+    #[error("extra: {0}")]
+    Extra(String),
+}
+
+/// A line of NDJSON as `POST /api/ingest` takes it.
+pub(super) fn of_json(line: &str) -> Result<String, RecordError> {
+    let value: Value =
+        serde_json::from_str(line).map_err(|error| RecordError::NotJson(error.to_string()))?;
+    let Value::Object(fields) = value else {
+        return Err(RecordError::NotAnObject);
+    };
+    if fields.contains_key("values") {
+        return Ok(line.to_owned());
+    }
+    let extra = match fields.get("extra") {
+        Some(Value::Object(extra)) => extra.clone(),
+        _ => Map::new(),
+    };
+    of_fields(&fields, extra)
+}
+
+/// A record of CSV under its header, the same way.
+pub(super) fn of_cells<'a>(
+    cells: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<String, RecordError> {
+    let mut fields = Map::new();
+    let mut extra = Map::new();
+    for (column, cell) in cells {
+        if cell.is_empty() {
+            continue;
+        }
+        let text = match cell.strip_prefix('\'') {
+            Some(text) if text.starts_with(GUARDED_BEGINS) => text,
+            _ => cell,
+        };
+        if column == "extra" {
+            extra = serde_json::from_str(text)
+                .map_err(|error| RecordError::Extra(error.to_string()))?;
+        } else {
+            fields.insert(column.to_owned(), text.into());
+        }
+    }
+    of_fields(&fields, extra)
+}
+
+fn of_fields(
+    fields: &Map<String, Value>,
+    extra: Map<String, Value>,
+) -> Result<String, RecordError> {
+    if fields.contains_key("count") {
+        return Err(RecordError::Mean);
+    }
+    let mut values = extra;
+    for quantity in Quantity::ALL {
+        if let Some(number) = fields.get(quantity.flat_key()) {
+            values.insert(quantity.wire_key().to_owned(), number.clone());
+        }
+    }
+    let mut reading = Map::new();
+    for key in ["sensor_id", "enseigne", "salle", "timestamp"] {
+        if let Some(value) = fields.get(key) {
+            reading.insert(key.to_owned(), value.clone());
+        }
+    }
+    // What is exported is in the units that are stored, whatever the setting says of devices.
+    if values.contains_key(Quantity::Tvoc.wire_key()) {
+        reading.insert(
+            "units".to_owned(),
+            json!({Quantity::Tvoc.wire_key(): "ppb"}),
+        );
+    }
+    reading.insert("values".to_owned(), Value::Object(values));
+    Ok(Value::Object(reading).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    fn json_of(record: Result<String, RecordError>) -> Value {
+        serde_json::from_str(&record.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_record_becomes_the_reading_it_was() {
+        let line = r#"{"timestamp":"2025-11-19T10:05:00Z","sensor_id":"a","enseigne":"M","salle":"B",
+            "co2":645,"tvoc":40,"pm25":null,"global_score":81,"global_level":"good","extra":{"battery":3.1}}"#;
+        let expected = json!({
+            "timestamp": "2025-11-19T10:05:00Z", "sensor_id": "a", "enseigne": "M", "salle": "B",
+            "values": {"CO2": 645, "TVOC": 40, "PM25": null, "battery": 3.1},
+            "units": {"TVOC": "ppb"},
+        });
+        assert_eq!(json_of(of_json(line)), expected);
+    }
+
+    #[test]
+    fn a_reading_as_devices_send_it_stays_as_it_is() {
+        let line = r#"{"sensor_id":"a","values":{"CO2":"645"},"units":{}}"#;
+        assert_eq!(of_json(line).unwrap(), line);
+    }
+
+    #[test]
+    fn cells_lose_the_apostrophe_that_made_them_harmless_and_no_other() {
+        let cells = [
+            ("sensor_id", "a"),
+            ("enseigne", "'=HYPERLINK(1)"),
+            ("salle", "''s Hertogenbosch"),
+            ("co2", "645.5"),
+            ("pm25", ""),
+            ("temperature", "-1.5"),
+            ("extra", r#"{"battery":3.1}"#),
+        ];
+        let expected = json!({
+            "sensor_id": "a", "enseigne": "=HYPERLINK(1)", "salle": "'s Hertogenbosch",
+            "values": {"CO2": "645.5", "Temperature": "-1.5", "battery": 3.1},
+        });
+        assert_eq!(json_of(of_cells(cells.into_iter())), expected);
+    }
+
+    #[test]
+    fn what_is_no_reading_is_told() {
+        assert_eq!(of_json("[]"), Err(RecordError::NotAnObject));
+        assert_eq!(of_json(r#"{"count":3,"co2":1}"#), Err(RecordError::Mean));
+        assert!(matches!(of_json("{"), Err(RecordError::NotJson(_))));
+        let cells = [("extra", "no")].into_iter();
+        assert!(matches!(of_cells(cells), Err(RecordError::Extra(_))));
+    }
+}
