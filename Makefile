@@ -1,11 +1,13 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint unit integration browser autobahn bench bench-hub fuzz fmt clean pages tools
+.PHONY: help run test lint unit integration browser autobahn bench bench-hub bench-store fuzz fmt clean pages tools
 
 # Debian keeps nginx where the PATH of an ordinary user does not lead; cargo-deny is put below target/.
 export PATH := $(PATH):/usr/sbin:$(CURDIR)/target/tools/bin
 
 STEP := scripts/step
+# Runs a command with the URL of a Postgres for tests in IAQ_TEST_POSTGRES_URL.
+WITH_POSTGRES := scripts/test-postgres exec
 NPM := npm --prefix frontend
 NODE_MODULES := frontend/node_modules/.package-lock.json
 DEMO_DB := target/demo.db
@@ -25,7 +27,7 @@ test: ## Install what the tests need, then lint and run all tests
 	@scripts/install-test-tools
 	@rm -rf target/test-logs && mkdir -p target/test-logs
 	@status=0; \
-	$(MAKE) --no-print-directory lint unit integration browser autobahn || status=$$?; \
+	$(WITH_POSTGRES) $(MAKE) --no-print-directory lint unit integration browser autobahn || status=$$?; \
 	scripts/count-tests target/test-logs || status=1; \
 	exit $$status
 
@@ -41,12 +43,12 @@ lint: $(NODE_MODULES) ## Format, clippy, licences, types of the pages, nginx con
 	@$(STEP) nginx scripts/check-nginx
 
 unit: $(NODE_MODULES) ## Unit tests of the server and of the pages
-	@$(STEP) unit cargo test --locked --no-fail-fast --lib --bins
+	@$(STEP) unit $(WITH_POSTGRES) cargo test --locked --no-fail-fast --lib --bins
 	@$(STEP) doc cargo test --locked --doc
 	@$(STEP) pages-unit $(NPM) test
 
 integration: pages ## Tests against the real server, nginx included
-	@$(STEP) integration cargo test --locked --no-fail-fast --test '*'
+	@$(STEP) integration $(WITH_POSTGRES) cargo test --locked --no-fail-fast --test '*'
 
 # Not cargo build: without the tests' dependencies it would compile others again with fewer features.
 browser: pages ## Tests of the pages in Chromium against the real server
@@ -59,6 +61,9 @@ autobahn: ## WebSocket conformance by the Autobahn test suite; needs a Python 2.
 bench: ## Measure with Criterion; reports in target/criterion
 	cargo bench --locked --bench road
 
+bench-store: ## Measure the store beside its floors; makes a database of 50 million readings once
+	@$(WITH_POSTGRES) scripts/bench-store
+
 bench-hub: ## Measure the hub beside its floor; BENCH_TOOLS is the folder of the measuring programs
 	@scripts/bench-hub
 
@@ -70,6 +75,7 @@ fmt: $(NODE_MODULES) ## Format everything
 	cd frontend && npx biome check --write .
 
 clean: ## Remove everything that was built, and the demo's readings
+	@scripts/test-postgres stop
 	rm -rf target frontend/dist frontend/node_modules frontend/test-results frontend/playwright-report
 
 pages: $(NODE_MODULES)

@@ -23,6 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Server {
     process: Child,
     log: mpsc::Receiver<String>,
+    panics: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
     pub address: SocketAddr,
     settings: Vec<(String, String)>,
     folder: std::sync::Arc<tempfile::TempDir>,
@@ -49,6 +50,25 @@ impl Server {
         bind: &str,
         settings: Vec<(String, String)>,
     ) -> Self {
+        let launched = Self::try_launch(folder, bind, settings);
+        launched.unwrap_or_else(|ended| panic!("the server ended: {}", ended.logged))
+    }
+
+    /// A server like [`Server::with`] has it, or how it ended before it listened.
+    pub fn attempt(settings: &[(&str, &str)]) -> Result<Self, Ended> {
+        let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+        let settings = settings
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        Self::try_launch(folder, "127.0.0.1:0", settings)
+    }
+
+    fn try_launch(
+        folder: std::sync::Arc<tempfile::TempDir>,
+        bind: &str,
+        settings: Vec<(String, String)>,
+    ) -> Result<Self, Ended> {
         let mut process = command()
             .env("IAQ_BIND", bind)
             .env("DATABASE_URL", database_url(folder.path()))
@@ -62,9 +82,14 @@ impl Server {
             .spawn()
             .unwrap();
         let (sender, log) = mpsc::channel();
+        let panics = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
         let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let seen = std::sync::Arc::clone(&panics);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
+                if line.contains("panicked") {
+                    seen.lock().unwrap().push(line.clone());
+                }
                 if sender.send(line).is_err() {
                     return;
                 }
@@ -73,14 +98,46 @@ impl Server {
         let mut server = Self {
             process,
             log,
+            panics,
             address: "127.0.0.1:0".parse().unwrap(),
             settings,
             folder,
         };
-        let line = server.logged("listening on http://");
-        let (_, address) = line.split_once("listening on http://").unwrap();
-        server.address = address.split('"').next().unwrap().parse().unwrap();
-        server
+        let mut logged = String::new();
+        loop {
+            match server.log.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    if let Some((_, address)) = line.split_once("listening on http://") {
+                        server.address = address.split('"').next().unwrap().parse().unwrap();
+                        return Ok(server);
+                    }
+                    logged = logged + &line + "\n";
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("it never listens: {logged}"),
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    let code = server.process.wait().unwrap().code();
+                    let printed = String::new();
+                    return Err(Ended {
+                        code,
+                        printed,
+                        logged,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Waits for the process to end by itself and says whether it was content, and what panicked.
+    pub async fn ended_with_panics(self) -> (bool, Vec<String>) {
+        let panics = std::sync::Arc::clone(&self.panics);
+        let content = self.ended_well().await;
+        let panics = panics.lock().unwrap().clone();
+        (content, panics)
+    }
+
+    /// Log lines of panics so far.
+    pub fn panics(&self) -> Vec<String> {
+        self.panics.lock().unwrap().clone()
     }
 
     /// Ends the server as a power cut would and starts it again on the same port and database.
@@ -241,6 +298,14 @@ pub fn client() -> reqwest::Client {
         .timeout(PATIENCE)
         .build()
         .unwrap()
+}
+
+/// Status of an answer that is read to its end.
+pub async fn status_of(server: &Server, path: &str) -> u16 {
+    let response = server.get(path).await;
+    let status = response.status().as_u16();
+    response.bytes().await.unwrap();
+    status
 }
 
 /// A WebSocket client.
@@ -473,6 +538,7 @@ pub struct Run {
 }
 
 /// How a run of the binary ended.
+#[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
     pub printed: String,
@@ -869,13 +935,16 @@ pub fn readings_of_two_sites() -> Value {
     readings.collect()
 }
 
+/// Their CO2 counts up and begins again here.
+pub const LONG_READINGS_CO2_MAX: u32 = 40_000;
+
 /// A batch of readings that make long messages, numbered from `first` on.
 pub fn long_readings(first: u32, count: u32) -> Value {
     let mut values: Value = (0..30)
         .map(|key| (format!("{key:064}"), json!(0.125)))
         .collect();
     let readings = (first..first + count).map(|each| {
-        values["CO2"] = each.into();
+        values["CO2"] = (each % LONG_READINGS_CO2_MAX).into();
         let mut reading = reading(values.clone());
         let (minutes, seconds) = (each / 60 % 60, each % 60);
         let timestamp = format!("2025-01-01T{:02}:{minutes:02}:{seconds:02}Z", each / 3600);

@@ -7,18 +7,28 @@
 #![expect(unreachable_pub, reason = "nothing outside of the tests uses them")]
 
 mod churn;
+mod cluster;
 mod commands;
 mod compression;
+mod crash;
+mod disk;
 mod durability;
 mod events;
 mod guards;
 mod harness;
+mod history;
 mod ingest;
+mod io_errors;
+mod ledger;
 mod live;
 mod nginx;
+mod outage;
 mod pace;
+mod place;
 mod query;
 mod resume;
+mod retention;
 mod settings;
 mod shutdown;
 mod talk;
+mod transfer;

@@ -485,7 +485,10 @@ async fn what_the_store_has_forgotten_leads_to_a_snapshot_and_never_to_a_part() 
     for each in 2..=5 {
         server.accept(&numbered("a", each)).await;
     }
-    let server = server.revive();
+    // A server that stops in order settles them.
+    server.terminate();
+    let (content, server) = server.ended_and_started_again().await;
+    assert!(content);
     let mut socket = server.watch(NOTHING).await;
     let snapshot = snapshot(&mut socket, &resume(&["measurements"], &last_seen)).await;
     assert_eq!(number(&snapshot["data"][0]), 5);
