@@ -10,7 +10,7 @@ STEP := scripts/step
 WITH_POSTGRES := scripts/test-postgres exec
 NPM := npm --prefix frontend
 NODE_MODULES := frontend/node_modules/.package-lock.json
-DEMO_DB := target/demo.db
+DEMO_DB := target/demo/readings.db
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,7 @@ run: tools pages ## Build everything and serve the demo on http://127.0.0.1:8080
 	@echo "Demo: http://127.0.0.1:8080 shows a simulated building, live; Ctrl-C stops it."
 	@echo "Its readings stay in $(DEMO_DB), which make clean removes."
 	@echo
+	@mkdir -p $(dir $(DEMO_DB))
 	@DATABASE_URL=sqlite://$(DEMO_DB) IAQ_BIND=127.0.0.1:8080 exec target/release/iaqverse serve --demo
 
 test: ## Install what the tests need, then lint and run all tests
