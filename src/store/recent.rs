@@ -14,9 +14,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Bytes in memory at which a generation is worth settling: about 80 000 readings. The more there are
+/// Bytes in memory at which a generation is worth settling: about 40 000 readings. The more there are
 /// of a sensor, the less often its last chunk is written again.
-const SETTLE_BYTES: usize = 16 * 1024 * 1024;
+const SETTLE_BYTES: usize = 8 * 1024 * 1024;
 /// The same for each sensor there is, about 32 readings, because settling costs about the same for one
 /// reading of a sensor as for a hundred.
 const SETTLE_BYTES_PER_SENSOR: usize = 32 * size_of::<ReadingRow>();

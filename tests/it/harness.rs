@@ -881,6 +881,9 @@ pub const TALKATIVE: (&str, &str) = ("IAQ_WS_COMMANDS_PER_SECOND", "0");
 /// Any number of connections from this machine.
 pub const CROWDED: (&str, &str) = ("IAQ_WS_MAX_PER_IP", "0");
 
+/// What the store may have in memory of readings that are not settled, and while it settles them.
+pub const UNSETTLED_KIB_MAX: u64 = 32 * 1024;
+
 /// Memory that a server may take for whatever one client does, in KiB: a fraction of what is sent.
 pub const GROWTH_KIB_MAX: u64 = 32 * 1024;
 
