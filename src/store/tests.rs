@@ -48,6 +48,8 @@ struct Fallible {
     failure: SyncMutex<Option<Failure>>,
     /// Rewrites that still succeed before one fails.
     rewrites_left: SyncMutex<Option<u32>>,
+    /// Nothing can be looked up.
+    is_blind: SyncMutex<bool>,
 }
 
 impl Database for Fallible {
@@ -124,6 +126,10 @@ impl Database for Fallible {
         series: Series,
         spans: &'a [Span],
     ) -> BoxFuture<'a, Result<Vec<Chunk>, StoreError>> {
+        if *self.is_blind.lock() {
+            let error = StoreError::Unusable("blind".to_owned());
+            return Box::pin(std::future::ready(Err(error)));
+        }
         self.database.chunks(series, spans)
     }
 
@@ -164,6 +170,7 @@ impl Running {
             database: database::open(url, Access::Owner).await.unwrap(),
             failure: SyncMutex::default(),
             rewrites_left: SyncMutex::default(),
+            is_blind: SyncMutex::default(),
         });
         let started_at = Timestamp::from_millis(0);
         let store = Store::open(Arc::clone(&database) as _, PROFILE, started_at, limits)
@@ -322,5 +329,32 @@ fn a_full_queue_says_so_and_a_closed_one_takes_nothing() {
         let result = running.queue.append(one).await;
         assert_eq!(result.unwrap_err(), AppendError::Closed);
         assert_eq!(running.queue.announce(notice()), Err(AppendError::Closed));
+    });
+}
+
+#[test]
+fn a_store_that_failed_is_ready_again_without_being_written_to() {
+    on_each_database(&async |url: &str| {
+        let mut running = Running::open(url, 100, QUEUE_MAX).await;
+        running
+            .queue
+            .append(vec![reading("a", 9, 500.0)])
+            .await
+            .unwrap();
+        running.settle().await;
+        *running.database.is_blind.lock() = true;
+        let late = running.queue.append(vec![reading("a", 5, 500.0)]).await;
+        assert_eq!(late.unwrap_err(), AppendError::Failed);
+        running.store.check().await.unwrap_err();
+        *running.database.is_blind.lock() = false;
+        let ready = async {
+            while running.store.check().await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let patience = std::time::Duration::from_secs(20);
+        tokio::time::timeout(patience, ready).await.unwrap();
+        assert_eq!(running.published().len(), 1);
+        running.close().await;
     });
 }

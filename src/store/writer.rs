@@ -94,18 +94,27 @@ impl Writer {
         }
     }
 
-    /// The next message. Until it comes, a database that failed is asked from time to time.
+    /// The next message. Until it comes, a store that failed is tried from time to time.
     async fn next(&mut self) -> Option<Message> {
-        while self.doubtful.is_some() {
+        while self.store.fault.read().is_some() {
             if let Ok(message) = tokio::time::timeout(RECOVERY_INTERVAL, self.messages.recv()).await
             {
                 return message;
             }
-            if let Err(error) = self.recover().await {
+            if let Err(error) = self.try_again().await {
                 tracing::debug!(%error, "the store still takes no readings");
             }
         }
         self.messages.recv().await
+    }
+
+    /// Looks whether readings could be stored now, by writing something else.
+    async fn try_again(&mut self) -> Result<(), StoreError> {
+        self.recover().await?;
+        self.require_room().await?;
+        self.store.fault.write().take();
+        tracing::info!("the store takes readings again");
+        Ok(())
     }
 
     /// `message` and what has gathered behind it, enough for one transaction.
@@ -183,19 +192,10 @@ impl Writer {
         &mut self,
         readings: Vec<ScoredReading>,
     ) -> Result<(Vec<Outcome>, Vec<Stored>), StoreError> {
-        let (ids_left, sensor_count) = self
-            .store
-            .directory(|directory| (directory.ids_left(), directory.sensor_count()));
-        if ids_left < TRANSACTION_IDS_MAX {
-            return Err(StoreError::Unusable(
-                "every id of this start is given out, the server must be started again".to_owned(),
-            ));
+        if self.doubtful.is_some() {
+            self.recover().await?;
         }
-        self.recover().await?;
-        let room = self.store.recent.has_room(sensor_count);
-        if tokio::time::timeout(ROOM_WAIT_MAX, room).await.is_err() {
-            return Err(StoreError::Failing("readings cannot be put in order"));
-        }
+        self.require_room().await?;
         let identities = plan::identities_to_find(&self.store.directory.read(), &readings);
         let found = if identities.is_empty() {
             Vec::new()
@@ -221,6 +221,21 @@ impl Writer {
         Ok(self.apply(plan))
     }
 
+    /// Whether there are ids, and memory, for the readings of a transaction.
+    async fn require_room(&self) -> Result<(), StoreError> {
+        let (ids_left, sensor_count) = self
+            .store
+            .directory(|directory| (directory.ids_left(), directory.sensor_count()));
+        if ids_left < TRANSACTION_IDS_MAX {
+            return Err(StoreError::Unusable(
+                "every id of this start is given out, the server must be started again".to_owned(),
+            ));
+        }
+        let room = self.store.recent.has_room(sensor_count);
+        let waited = tokio::time::timeout(ROOM_WAIT_MAX, room).await;
+        waited.map_err(|_elapsed| StoreError::Failing("readings cannot be put in order"))
+    }
+
     fn apply(&self, plan: Plan) -> (Vec<Outcome>, Vec<Stored>) {
         if let Some(last) = plan.last_id() {
             self.store.log.lock().append(last, plan.event_count());
@@ -228,30 +243,27 @@ impl Writer {
         plan.apply(&mut self.store.directory.write(), &self.store.recent)
     }
 
-    /// Asks the database whether the failed commit reached the disk, and publishes what did: under
-    /// new ids, because notices may have been published under greater ones than it had.
+    /// Asks the database whether a failed commit reached the disk, and publishes what did: under new
+    /// ids, because notices may have been published under greater ones than it had. The question is a
+    /// write, also when there is nothing to ask for.
     async fn recover(&mut self) -> Result<(), StoreError> {
-        let Some(plan) = &mut self.doubtful else {
-            return Ok(());
-        };
-        let count = plan.event_count();
+        let count = self.doubtful.as_ref().map_or(0, Plan::event_count);
         let (logged, behind) = {
             let mut directory = self.store.directory.write();
             (directory.logged(), directory.reserve(count))
         };
         let to = behind.plus(count as u64);
         let is_stored = self.store.database.renumber(logged, to).await?;
+        let Some(mut plan) = self.doubtful.take().filter(|_| is_stored) else {
+            return Ok(());
+        };
         plan.renumber(behind);
-        let recovered = self.doubtful.take().filter(|_| is_stored);
-        self.store.fault.write().take();
         tracing::info!(
-            recovered = recovered.as_ref().map_or(0, Plan::event_count),
-            "the store takes readings again"
+            recovered = plan.event_count(),
+            "readings that failed are stored"
         );
-        if let Some(plan) = recovered {
-            let (_, stored) = self.apply(plan);
-            self.publish(stored).await;
-        }
+        let (_, stored) = self.apply(plan);
+        self.publish(stored).await;
         Ok(())
     }
 
