@@ -17,25 +17,28 @@ const READINGS_MAX: usize = 40_000;
 /// How soon a server that was killed must listen again. A release build is far below.
 const START_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Lets a random time pass. Nothing is waited for: its end is where the fault falls, which is to be
+/// anywhere, not only behind something that can be seen from outside.
+async fn some_time(longest: Duration, random: &mut StdRng) {
+    tokio::time::sleep(random.random_range(Duration::ZERO..longest)).await;
+}
+
 /// Posts from all devices and kills the server at a random moment.
 async fn load_and_kill(ledger: &Ledger, server: &mut Server, random: &mut StdRng) {
     let url = server.url("/api/ingest");
     let goal = ledger.acknowledged() + random.random_range(0..READINGS_MAX);
-    let pause = Duration::from_micros(random.random_range(0..20_000));
     // A stop settles what has gathered, which is what a kill is to meet as often as anything else.
     let while_it_stops = random.random_bool(0.4);
-    let into_the_stop = Duration::from_millis(random.random_range(0..400));
+    let devices: Vec<u64> = (0..DEVICES).map(|_| random.random()).collect();
     let kill = async {
         ledger.reach(goal).await;
-        // The point at which it dies is to be any, not always behind an answer.
-        tokio::time::sleep(pause).await;
+        some_time(Duration::from_millis(20), random).await;
         if while_it_stops {
             server.terminate();
-            tokio::time::sleep(into_the_stop).await;
+            some_time(Duration::from_millis(400), random).await;
         }
         server.kill();
     };
-    let devices: Vec<u64> = (0..DEVICES).map(|_| random.random()).collect();
     let devices = join_all(devices.into_iter().map(|seed| ledger.device(&url, seed)));
     let all = async { tokio::join!(kill, devices) };
     tokio::time::timeout(3 * PATIENCE, all).await.unwrap();
@@ -48,7 +51,7 @@ async fn kill_while_it_starts(settings: &[(&'static str, String)], random: &mut 
             .envs(settings.iter().cloned())
             .env("IAQ_BIND", "127.0.0.1:0"),
     );
-    tokio::time::sleep(Duration::from_micros(random.random_range(0..100_000))).await;
+    some_time(Duration::from_millis(100), random).await;
     drop(starting);
 }
 

@@ -5,7 +5,7 @@
 use crate::cluster::Cluster;
 use crate::harness::{Server, client, status_of};
 use crate::ledger::{Answered, Ledger, REFUSING_KIB_MAX, readiness};
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
@@ -20,14 +20,13 @@ const POST_INTERVAL: Duration = Duration::from_millis(20);
 async fn post_steadily(ledger: &Ledger, server: &Server, requests: usize) {
     let http = client();
     let url = server.url("/api/ingest");
-    let posts = (0..requests).map(|each| {
-        let (http, url) = (&http, &url);
-        async move {
-            tokio::time::sleep(POST_INTERVAL * u32::try_from(each).unwrap()).await;
-            assert_ne!(ledger.post(http, url, 1).await, Answered::Nothing);
-        }
+    let ticks = stream::unfold(interval(POST_INTERVAL), |mut ticks| async {
+        Some((ticks.tick().await, ticks))
     });
-    join_all(posts).await;
+    let posts = ticks.take(requests).for_each_concurrent(None, |_| async {
+        assert_ne!(ledger.post(&http, &url, 1).await, Answered::Nothing);
+    });
+    posts.await;
 }
 
 /// What holds while the database is away: refusals, a reason, life, and no memory for it.

@@ -1,6 +1,8 @@
 //! Rows of either database, checked on the way in.
 
-use super::{Batch, Chunk, ChunkHead, LogPart, Marks, SensorRow, SettledSensor, StoreError};
+use super::{
+    Batch, Chunk, ChunkHead, Loaded, LogPart, Marks, SensorRow, SettledSensor, StoreError,
+};
 use crate::domain::{PlaceName, SensorId, Timestamp};
 use crate::store::StreamId;
 use crate::store::directory::{RoomKey, SensorKey};
@@ -135,6 +137,32 @@ pub(super) fn chunk(columns: ChunkColumns) -> Result<Chunk, StoreError> {
 }
 
 /// The number of a start of the server.
+/// Chunks by sensor and start. They come in this order already, but nothing promises it, and the
+/// databases would sort the payloads.
+pub(super) fn chunks(rows: Vec<ChunkColumns>) -> Result<Vec<Chunk>, StoreError> {
+    let chunks: Result<Vec<_>, _> = rows.into_iter().map(chunk).collect();
+    let mut chunks = chunks?;
+    chunks.sort_by_key(|chunk| (chunk.head.sensor, chunk.head.start));
+    Ok(chunks)
+}
+
+/// Everything a store begins with.
+pub(super) fn loaded(
+    rooms: Vec<RoomColumns>,
+    sensors: Vec<SensorColumns>,
+    sensor_rooms: Vec<(i64, i64)>,
+    mark_row: Option<MarkColumns>,
+    log: Vec<BatchColumns>,
+) -> Result<Loaded, StoreError> {
+    Ok(Loaded {
+        rooms: rooms.into_iter().map(room).collect::<Result<_, _>>()?,
+        sensors: sensors.into_iter().map(sensor).collect::<Result<_, _>>()?,
+        sensor_rooms: sensor_rooms.into_iter().map(sensor_room).collect(),
+        marks: marks(mark_row)?,
+        log: log.into_iter().map(batch).collect::<Result<_, _>>()?,
+    })
+}
+
 pub(super) fn epoch(number: i64) -> Result<u64, StoreError> {
     match u64::try_from(number) {
         Ok(epoch) if epoch <= StreamId::EPOCH_MAX => Ok(epoch),

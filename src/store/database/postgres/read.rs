@@ -39,19 +39,7 @@ pub(super) async fn load_places(connection: &mut PgConnection) -> Result<Loaded,
     let marks = sqlx::query_as(sql::MARKS)
         .fetch_optional(&mut *connection)
         .await?;
-    Ok(Loaded {
-        rooms: rooms
-            .into_iter()
-            .map(decode::room)
-            .collect::<Result<_, _>>()?,
-        sensors: sensors
-            .into_iter()
-            .map(decode::sensor)
-            .collect::<Result<_, _>>()?,
-        sensor_rooms: sensor_rooms.into_iter().map(decode::sensor_room).collect(),
-        marks: decode::marks(marks)?,
-        log: Vec::new(),
-    })
+    decode::loaded(rooms, sensors, sensor_rooms, marks, Vec::new())
 }
 
 pub(super) async fn log(
@@ -93,11 +81,7 @@ pub(super) async fn chunks(
 ) -> Result<Vec<Chunk>, StoreError> {
     let query = sqlx::query_as(CHUNKS);
     let rows: Vec<decode::ChunkColumns> = bind(query, series, spans).fetch_all(connection).await?;
-    let chunks: Result<Vec<_>, _> = rows.into_iter().map(decode::chunk).collect();
-    let mut chunks = chunks?;
-    // They come in this order already, but nothing promises it, and Postgres would sort the payloads.
-    chunks.sort_by_key(|chunk| (chunk.head.sensor, chunk.head.start));
-    Ok(chunks)
+    decode::chunks(rows)
 }
 
 fn bind<'q, R>(

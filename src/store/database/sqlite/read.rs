@@ -22,22 +22,7 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Loaded, StoreError> {
         .fetch_all(&mut *moment)
         .await?;
     moment.commit().await?;
-    Ok(Loaded {
-        rooms: rooms
-            .into_iter()
-            .map(decode::room)
-            .collect::<Result<_, _>>()?,
-        sensors: sensors
-            .into_iter()
-            .map(decode::sensor)
-            .collect::<Result<_, _>>()?,
-        sensor_rooms: sensor_rooms.into_iter().map(decode::sensor_room).collect(),
-        marks: decode::marks(marks)?,
-        log: log
-            .into_iter()
-            .map(decode::batch)
-            .collect::<Result<_, _>>()?,
-    })
+    decode::loaded(rooms, sensors, sensor_rooms, marks, log)
 }
 
 pub(super) async fn log(
@@ -83,11 +68,7 @@ pub(super) async fn chunks(
         .bind(spans_json(spans)?)
         .fetch_all(readers)
         .await?;
-    let chunks: Result<Vec<_>, _> = rows.into_iter().map(decode::chunk).collect();
-    let mut chunks = chunks?;
-    // They come in this order already, but nothing promises it, and SQLite would sort the payloads.
-    chunks.sort_by_key(|chunk| (chunk.head.sensor, chunk.head.start));
-    Ok(chunks)
+    decode::chunks(rows)
 }
 
 fn spans_json(spans: &[Span]) -> Result<String, StoreError> {
