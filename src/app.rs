@@ -1,8 +1,12 @@
 //! The server as one thing that is built, runs and stops.
 
+use crate::access::{
+    self, Access as Gate, AccessParts, AuthMode, Registry, Role, Sites, Tokens, Verified,
+};
 use crate::broadcast::{Hub, HubThreads, Upgrade};
 use crate::clock::{Clock, SystemClock};
 use crate::config::ServeConfig;
+use crate::domain::Timestamp;
 use crate::http::{
     self, AllowedOrigins, GuardedStream, RequestIds, Services, TrustedProxies, request_context,
 };
@@ -39,6 +43,7 @@ pub struct Application {
     config: ServeConfig,
     address: SocketAddr,
     server: Server,
+    gate: Gate,
     writer: Writer,
     keeper: Keeper,
     queue: WriteQueue,
@@ -62,8 +67,10 @@ impl Application {
         let shutdown = Shutdown::default();
         let store = open_store(&config, clock.as_ref()).await?;
         let keeper = Keeper::new(&store, config.store.retention(), Arc::clone(&clock));
+        let gate = open_access(&config, &clock).await?;
         let (hub, hub_threads) = Hub::start(
             store.clone(),
+            gate.clone(),
             Arc::clone(&clock),
             shutdown.clone(),
             config.hub_limits(),
@@ -84,7 +91,7 @@ impl Application {
         let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
         let services = Services {
             profile: config.score_profile,
-            pipeline: pipeline(&config, &clock, &queue),
+            pipeline: pipeline(&config, &clock, &queue, &store),
             clock: Arc::clone(&clock),
             bodies: BodyReader::new(
                 config.body_bytes_max,
@@ -93,6 +100,7 @@ impl Application {
             ),
             store: store.clone(),
             hub: hub.clone(),
+            access: gate.clone(),
             origins: origins.clone(),
             trusted_proxies: trusted_proxies.clone(),
             metrics: metrics::start().context("the metrics")?,
@@ -102,6 +110,7 @@ impl Application {
         };
         let upgrade = Upgrade {
             hub: hub.clone(),
+            access: gate.clone(),
             origins,
             trusted_proxies,
             request_ids,
@@ -111,6 +120,7 @@ impl Application {
             config,
             address,
             server,
+            gate,
             writer,
             keeper,
             queue,
@@ -138,6 +148,7 @@ impl Application {
             config,
             address,
             server,
+            gate,
             writer,
             keeper,
             queue,
@@ -153,11 +164,18 @@ impl Application {
         let writing = actix_rt::spawn(writer.run());
         let written = CancellationToken::new();
         let keeping = actix_rt::spawn(keeper.run(written.clone()));
-        system::announce(&hub, &queue, clock, config.system_interval, &shutdown);
+        shutdown.spawn(access::keep(gate.clone(), shutdown.clone()));
+        system::announce(
+            &hub,
+            &queue,
+            Arc::clone(&clock),
+            config.system_interval,
+            &shutdown,
+        );
         let serving = actix_rt::spawn(server);
         tracing::info!("listening on http://{address}");
         if config.demo {
-            simulate::start_demo(address, &shutdown);
+            simulate::start_demo(address, demo_token(&gate, clock.now())?, &shutdown);
         }
 
         tokio::select! {
@@ -177,6 +195,43 @@ impl Application {
     }
 }
 
+async fn open_access(config: &ServeConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Gate> {
+    let documents = database::open_documents(&config.store.database.database_url)
+        .await
+        .context("DATABASE_URL: the accounts cannot be read")?;
+    let registry = Registry::open(documents)
+        .await
+        .context("DATABASE_URL: the accounts cannot be read")?;
+    let outside = config.access.outside_issuer()?;
+    let mode = config.access.mode(config.bind.ip());
+    if mode == AuthMode::Required && registry.has_no_account() && outside.is_none() {
+        tracing::warn!(
+            "everybody has to log in and nobody can: add an account with \
+             `iaqverse user add NAME --role admin`"
+        );
+    }
+    Ok(Gate::new(AccessParts {
+        mode,
+        registry,
+        tokens: Tokens::new(config.access.jwt_secret.as_ref(), outside.as_ref())?,
+        lifetimes: config.access.lifetimes(),
+        limits: config.access.limits(),
+        clock: Arc::clone(clock),
+    }))
+}
+
+/// What the simulated building shows for as long as this process lives.
+fn demo_token(gate: &Gate, now: Timestamp) -> anyhow::Result<String> {
+    const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
+    gate.issue(&Verified {
+        subject: "demo".to_owned(),
+        session: None,
+        role: Some(Role::Operator),
+        sites: Sites::ALL,
+        expires_at: now.plus(FOR_EVER),
+    })
+}
+
 async fn open_store(config: &ServeConfig, clock: &dyn Clock) -> anyhow::Result<Store> {
     let database = database::open(&config.store.database.database_url, Access::Owner)
         .await
@@ -187,13 +242,19 @@ async fn open_store(config: &ServeConfig, clock: &dyn Clock) -> anyhow::Result<S
         .context("DATABASE_URL: the database cannot be read")
 }
 
-fn pipeline(config: &ServeConfig, clock: &Arc<dyn Clock>, queue: &WriteQueue) -> Pipeline {
+fn pipeline(
+    config: &ServeConfig,
+    clock: &Arc<dyn Clock>,
+    queue: &WriteQueue,
+    store: &Store,
+) -> Pipeline {
     Pipeline {
         clock: Arc::clone(clock),
         tvoc_unit: config.tvoc_unit,
         profile: config.score_profile,
         readings_max: config.batch_readings_max,
         queue: queue.clone(),
+        store: store.clone(),
     }
 }
 
@@ -248,6 +309,7 @@ fn server(
             let request_ids = services.request_ids.clone();
             let stopping = services.shutdown.token();
             let app = App::new()
+                .wrap(from_fn(access::guard))
                 .wrap(from_fn(request_context))
                 .configure(|app| http::routes(&services, app));
             let guard = fn_service(move |stream: TcpStream| {

@@ -1,4 +1,4 @@
-//! Every setting: meaning, unit, default. None of them is secret in this version.
+//! Every setting: meaning, unit, default. Secret ones are shown by no `Debug` and not in the help.
 //!
 //! Each is an environment variable and a flag of the same meaning; the flag wins.
 #![expect(
@@ -7,8 +7,10 @@
     reason = "these comments are the help text"
 )]
 
+mod access;
 mod store;
 
+pub use access::AccessConfig;
 pub use store::{DatabaseConfig, StoreConfig};
 
 use crate::broadcast::{HubLimits, LogLimits};
@@ -63,6 +65,12 @@ pub enum Command {
     Serve(Box<ServeConfig>),
     /// Simulate the sensors of a building and post their readings like devices
     Simulate(crate::simulate::SimulateArgs),
+    /// Add, list, change and remove the accounts of people
+    User(crate::access::command::user::UserArgs),
+    /// Add, list and revoke the keys of devices
+    DeviceKey(crate::access::command::device_key::DeviceKeyArgs),
+    /// Make a token for a program that reads
+    Token(crate::access::command::token::TokenArgs),
     /// Show what a server sends over its WebSocket, one message a line
     Watch(crate::watch::WatchArgs),
     /// Write readings of the past to a file or standard output
@@ -78,8 +86,7 @@ pub enum Command {
 /// Settings of the server.
 #[derive(Debug, Clone, Args)]
 pub struct ServeConfig {
-    /// Address to listen on; port 0 picks a free one. In this version only a loopback address,
-    /// unless IAQ_INSECURE=1
+    /// Address to listen on; port 0 picks a free one
     #[arg(
         long,
         env = "IAQ_BIND",
@@ -88,10 +95,8 @@ pub struct ServeConfig {
     )]
     pub bind: SocketAddr,
 
-    /// Serve on an address that others can reach although nobody has to log in
-    #[arg(long, env = "IAQ_INSECURE", value_parser = switch, default_value = "0",
-        num_args = 0..=1, default_missing_value = "1", value_name = "IAQ_INSECURE")]
-    pub insecure: bool,
+    #[command(flatten)]
+    pub access: AccessConfig,
 
     /// Worker threads; 0 takes the number of cores
     #[arg(
@@ -298,16 +303,7 @@ impl ServeConfig {
     /// Checks what no single setting can tell.
     pub fn check(&self) -> Result<(), ConfigError> {
         let refuse = |setting, reason: String| Err(ConfigError { setting, reason });
-        if !self.bind.ip().is_loopback() && !self.insecure {
-            return refuse(
-                "IAQ_BIND",
-                format!(
-                    "{} can be reached by others and nobody has to log in; listen on 127.0.0.1 \
-                     behind nginx, or set IAQ_INSECURE=1",
-                    self.bind.ip()
-                ),
-            );
-        }
+        self.access.check(self.bind.ip())?;
         self.store.check()?;
         for (setting, number) in [
             ("IAQ_BODY_BYTES_MAX", self.body_bytes_max),
@@ -418,6 +414,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::AuthMode;
 
     fn parse(arguments: &[&str]) -> Result<ServeConfig, String> {
         let arguments = ["iaqverse"].iter().chain(arguments);
@@ -443,12 +440,15 @@ mod tests {
             ("--head-timeout", "soon", "IAQ_HEAD_TIMEOUT"),
             ("--trusted-proxies", "me", "IAQ_TRUSTED_PROXIES"),
             ("--insecure", "maybe", "IAQ_INSECURE"),
+            ("--auth", "perhaps", "IAQ_AUTH"),
         ] {
             let error = parse(&[flag, bad]).unwrap_err();
             assert!(error.contains(name), "{error}");
         }
         for (arguments, name) in [
-            (["--bind", "0.0.0.0:80"], "IAQ_BIND"),
+            (["--jwt-secret", "too short"], "IAQ_JWT_SECRET"),
+            (["--jwt-public-key-file", "key.pem"], "IAQ_JWT_ISSUER"),
+            (["--token-ttl", "0s"], "IAQ_TOKEN_TTL"),
             (["--database-url", "mysql://x"], "DATABASE_URL"),
             (["--queue-readings-max", "9"], "IAQ_QUEUE_READINGS_MAX"),
             (["--batch-readings-max", "0"], "IAQ_BATCH_READINGS_MAX"),
@@ -463,12 +463,31 @@ mod tests {
     }
 
     #[test]
-    fn another_address_is_served_only_when_told_to() {
-        parse(&["--bind", "0.0.0.0:80", "--insecure"])
-            .unwrap()
-            .check()
-            .unwrap();
-        parse(&["--bind", "[::1]:80"]).unwrap().check().unwrap();
+    fn nobody_has_to_log_in_on_this_machine_and_everybody_elsewhere() {
+        let mode = |arguments: &[&str]| {
+            let config = parse(arguments).unwrap();
+            config.check()?;
+            Ok(config.access.mode(config.bind.ip()))
+        };
+        let refused = |result: Result<AuthMode, ConfigError>| result.unwrap_err().setting;
+        assert_eq!(mode(&[]), Ok(AuthMode::Off));
+        assert_eq!(mode(&["--bind", "[::1]:80"]), Ok(AuthMode::Off));
+        assert_eq!(mode(&["--auth", "required"]), Ok(AuthMode::Required));
+        assert_eq!(mode(&["--bind", "0.0.0.0:80"]), Ok(AuthMode::Required));
+        let open = ["--bind", "0.0.0.0:80", "--auth", "off"];
+        assert_eq!(refused(mode(&open)), "IAQ_AUTH");
+        let insecure = [&open[..], &["--insecure"]].concat();
+        assert_eq!(mode(&insecure), Ok(AuthMode::Off));
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let secret = "a canary that must not be shown to anybody";
+        let url = format!("postgres://iaq:{}@db/iaq", "canary-of-a-password");
+        let config = parse(&["--jwt-secret", secret, "--database-url", &url]).unwrap();
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(shown.contains("@db/iaq"), "{shown}");
     }
 
     #[test]

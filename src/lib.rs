@@ -14,6 +14,8 @@ pub mod score;
 
 pub mod store;
 
+pub mod access;
+
 pub mod broadcast;
 
 pub mod query;

@@ -1,5 +1,6 @@
 //! Reads the command line, starts logging, runs, and maps the result to an exit code.
 
+use iaqverse::access::command::{device_key, token, user};
 use iaqverse::app::Application;
 use iaqverse::config::{Command, ServeConfig};
 use iaqverse::{healthcheck, simulate, telemetry, transfer, watch};
@@ -11,6 +12,9 @@ fn main() -> ExitCode {
         match command {
             Command::Serve(config) => serve(*config).await,
             Command::Simulate(arguments) => simulate::command(arguments).await,
+            Command::User(arguments) => user::command(arguments).await,
+            Command::DeviceKey(arguments) => device_key::command(arguments).await,
+            Command::Token(arguments) => token::command(&arguments),
             Command::Watch(arguments) => watch::command(arguments).await,
             Command::Export(arguments) => transfer::export::command(arguments).await,
             Command::Import(arguments) => transfer::import::command(*arguments).await,

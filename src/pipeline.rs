@@ -4,10 +4,12 @@
 //! [`ScoredReading`] → durable → broadcast. The last step is the writer's: it publishes what it has
 //! committed before it answers, so nothing is broadcast or acknowledged that a restart can lose.
 
+use crate::access::{Caller, may_write};
 use crate::clock::Clock;
-use crate::ingest::{BatchError, RawItem, parse_array, parse_lines, parse_one};
+use crate::domain::Reading;
+use crate::ingest::{BatchError, parse_array, parse_lines, parse_one};
 use crate::score::Profile;
-use crate::store::{AppendError, Outcome, ScoredReading, WriteQueue};
+use crate::store::{AppendError, Outcome, ScoredReading, Store, WriteQueue};
 use crate::validate::{self, Rejection, Rules, TvocUnit};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -46,13 +48,20 @@ pub struct Pipeline {
     pub profile: Profile,
     pub readings_max: usize,
     pub queue: WriteQueue,
+    /// Knows where sensors stand.
+    pub store: Store,
 }
 
 impl Pipeline {
     /// Takes a whole body and says, in the order sent, what became of each reading once it is
-    /// durable.
-    pub async fn take(&self, body: Bytes, layout: Layout) -> Result<Vec<Outcome>, PipelineError> {
-        let checked = self.check(body, layout).await?;
+    /// durable. What the caller may not write is refused like what is not valid.
+    pub async fn take(
+        &self,
+        caller: &Caller,
+        body: Bytes,
+        layout: Layout,
+    ) -> Result<Vec<Outcome>, PipelineError> {
+        let checked = self.check(caller, body, layout).await?;
         let mut outcomes = Vec::with_capacity(checked.len());
         let mut scored = Vec::with_capacity(checked.len());
         for one in checked {
@@ -74,6 +83,7 @@ impl Pipeline {
 
     async fn check(
         &self,
+        caller: &Caller,
         body: Bytes,
         layout: Layout,
     ) -> Result<Vec<Result<ScoredReading, Rejection>>, PipelineError> {
@@ -83,6 +93,7 @@ impl Pipeline {
         };
         let (profile, readings_max) = (self.profile, self.readings_max);
         let large = body.len() > INLINE_BYTES_MAX;
+        let (caller, store) = (caller.clone(), self.store.clone());
         let work = move || -> Result<_, BatchError> {
             let raw = match layout {
                 Layout::One => vec![parse_one(&body)?],
@@ -91,7 +102,11 @@ impl Pipeline {
             };
             Ok(raw
                 .iter()
-                .map(|item| validate_and_score(item, &rules, profile))
+                .map(|item| {
+                    let mut reading = validate::item(item, &rules)?;
+                    may_write(&caller, &store, &mut reading)?;
+                    Ok(scored(reading, profile))
+                })
                 .collect())
         };
         if large {
@@ -103,15 +118,10 @@ impl Pipeline {
     }
 }
 
-fn validate_and_score(
-    item: &RawItem<'_>,
-    rules: &Rules,
-    profile: Profile,
-) -> Result<ScoredReading, Rejection> {
-    let reading = validate::item(item, rules)?;
+fn scored(reading: Reading, profile: Profile) -> ScoredReading {
     let assessment = profile.assess(&reading.values);
-    Ok(ScoredReading {
+    ScoredReading {
         reading,
         assessment,
-    })
+    }
 }

@@ -4,9 +4,12 @@ use crate::shutdown::Signals;
 use anyhow::Context;
 use clap::Args;
 use futures_util::{SinkExt, StreamExt};
+use secrecy::{ExposeSecret, SecretString};
 use std::io::Write;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, HeaderValue};
 
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
@@ -21,6 +24,15 @@ pub struct WatchArgs {
     /// Show the latest reading of every sensor first
     #[arg(long)]
     pub snapshot: bool,
+
+    /// Token, where the server asks for one
+    #[arg(
+        long,
+        env = "IAQ_TOKEN",
+        value_name = "IAQ_TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<SecretString>,
 
     /// End after so many messages; 0 goes on for ever
     #[arg(long, default_value_t = 0)]
@@ -67,7 +79,15 @@ async fn watch(
     wait: &mut Duration,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
-    let (mut socket, _) = tokio_tungstenite::connect_async(url.as_str())
+    let mut request = url.as_str().into_client_request()?;
+    if let Some(token) = &arguments.token {
+        let mut bearer: HeaderValue = format!("Bearer {}", token.expose_secret())
+            .parse()
+            .context("the token has characters no header can carry")?;
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    let (mut socket, _) = tokio_tungstenite::connect_async(request)
         .await
         .context("cannot connect")?;
     *wait = RETRY_FIRST;

@@ -6,8 +6,11 @@ use super::interest::Interest;
 use super::outbox::{Content, Outbox};
 use super::outgoing::Outgoing;
 use super::pace::Pace;
+use super::pass::{Notice, Pass};
 use super::protocol;
 use super::sink::Sink;
+use crate::access::Access;
+use crate::domain::Timestamp;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
@@ -28,6 +31,8 @@ pub(super) struct Client {
     pub(super) address: Option<IpAddr>,
     pub(super) encoding: Encoding,
     pub(super) interest: RefCell<Interest>,
+    /// Whose client it is.
+    pub(super) pass: RefCell<Pass>,
     pub(super) pace: RefCell<Option<Box<Pace>>>,
     /// Measurements were left out, so it may lack any of those it subscribed to.
     pub(super) has_gaps: Cell<bool>,
@@ -56,6 +61,7 @@ impl Client {
     pub(super) fn new(
         sink: Sink,
         address: Option<IpAddr>,
+        pass: Pass,
         interest: Interest,
         queue_bytes_max: usize,
     ) -> Self {
@@ -65,6 +71,7 @@ impl Client {
             address,
             encoding: interest.encoding,
             interest: RefCell::new(interest),
+            pass: RefCell::new(pass),
             pace: RefCell::default(),
             has_gaps: Cell::new(false),
             heard: Cell::new(now),
@@ -238,6 +245,30 @@ impl Client {
         });
         self.flush();
         self.woken.notify_one();
+    }
+
+    /// Says when the credentials are about to expire, and closes when they count no more.
+    pub(super) fn check_pass(&self, access: &Access, now: Timestamp) {
+        if !self.is_open() {
+            return;
+        }
+        let notice = self.pass.borrow_mut().check(access, now);
+        match notice {
+            None => {}
+            Some(Notice::Expiring(expires_at)) => {
+                let text = protocol::token_expiring(expires_at, now);
+                self.send(self.encoding.encode_short(text.as_bytes()));
+            }
+            Some(Notice::Over(refusal)) => {
+                let error = protocol::CommandError {
+                    code: refusal.code(),
+                    detail: refusal.to_string(),
+                };
+                let text = protocol::error(&error, now);
+                self.send(self.encoding.encode_short(text.as_bytes()));
+                self.close(close::POLICY, super::admission::reason(refusal));
+            }
+        }
     }
 
     /// Ends without another word.

@@ -8,15 +8,18 @@ use super::encoding::{Encoding, event};
 use super::filter::Filter;
 use super::hub::Seat;
 use super::interest::Interest;
+use super::pass::Pass;
 use super::protocol::{self, Subscription};
+use super::scope::narrowed;
 use super::session::names;
 use super::shard::Shard;
 use super::sink::{self, BodySender, Part, Sink};
 use super::subscribe::subscribe;
+use crate::access::Caller;
 use crate::domain::{Topic, TopicSet};
 use crate::http::{ConnectionGuard, EndlessAnswer, Problem, Services};
 use crate::validate::FieldError;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
@@ -31,6 +34,8 @@ pub(super) struct EventStream {
     body: BodySender,
     seat: Seat,
     wanted: Subscription,
+    filters: Vec<Filter>,
+    caller: Caller,
     address: Option<IpAddr>,
     request_id: Box<str>,
 }
@@ -46,10 +51,14 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// for each message, with the JSON that the WebSocket carries as its data. `Last-Event-ID` has the
 /// meaning of `since`.
 pub async fn events(
+    caller: Caller,
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = subscription(&request)?;
+    let filters = narrowed(&caller, &wanted.topics, &wanted.filter).map_err(|error| {
+        Problem::new(StatusCode::FORBIDDEN, error.code, "Forbidden", error.detail)
+    })?;
     let hub = &services.hub;
     if hub.shutdown().has_begun() {
         return Err(Problem::unavailable("stopping", "the server is stopping"));
@@ -65,6 +74,8 @@ pub async fn events(
         body,
         seat,
         wanted,
+        filters,
+        caller,
         address,
         request_id: services.request_ids.of(request.headers()).into(),
     };
@@ -169,6 +180,8 @@ pub(super) async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
         body,
         seat,
         wanted,
+        filters,
+        caller,
         address,
         request_id,
     } = *stream;
@@ -179,6 +192,7 @@ pub(super) async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
     let client = Rc::new(Client::new(
         Sink::Body(body),
         address,
+        Pass::new(caller, hub.clock().now()),
         Interest::new(TopicSet::EMPTY, Encoding::Events, shard.position()),
         hub.limits().queue_bytes_max,
     ));
@@ -198,7 +212,7 @@ pub(super) async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
         request_id,
         "event stream opened"
     );
-    subscribe(&shard, key, &client, wanted, || {});
+    subscribe(&shard, key, &client, wanted, filters, || {});
     if hub.shutdown().has_begun() {
         client.drop_now();
     }

@@ -33,6 +33,11 @@ impl Filter {
         *self == Self::default()
     }
 
+    /// Whether any of them matches.
+    pub(super) fn any_matches(filters: &[Self], subject: Subject<'_>) -> bool {
+        filters.iter().any(|filter| filter.matches(subject))
+    }
+
     pub(super) fn matches(&self, subject: Subject<'_>) -> bool {
         let same = |wanted: &Option<Box<str>>, is: Option<&str>| {
             wanted.is_none() || wanted.as_deref() == is

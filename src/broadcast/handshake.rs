@@ -3,11 +3,13 @@
 //! The HTTP library hands every request with `Upgrade: websocket` over together with its connection,
 //! past all routes and middleware, so everything they check is checked here.
 
+use super::admission::Visitor;
 use super::encoding::Encoding;
 use super::frame::{self, Negotiated, close};
 use super::hub::Hub;
 use super::protocol;
 use super::session::Newcomer;
+use crate::access::{Access, credential};
 use crate::domain::{Topic, TopicSet};
 use crate::http::{AllowedOrigins, GuardedStream, Problem, RequestIds, TrustedProxies};
 use actix_codec::Framed;
@@ -28,6 +30,7 @@ use tokio::time::timeout;
 #[derive(Debug, Clone)]
 pub struct Upgrade {
     pub hub: Hub,
+    pub access: Access,
     pub origins: AllowedOrigins,
     pub trusted_proxies: TrustedProxies,
     pub request_ids: RequestIds,
@@ -37,6 +40,8 @@ pub struct Upgrade {
 const ECHO_PATH: &str = "/ws/echo";
 /// The only subprotocol there is; clients need not ask for it.
 const SUBPROTOCOL: &str = "iaqverse.v1";
+/// What a subprotocol begins with that carries a token, because browsers can set no other header.
+const BEARER: &str = "bearer.";
 /// Appended to a client's key (RFC 6455 §1.3).
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// How long the answer to a handshake may take to be sent.
@@ -105,8 +110,9 @@ impl Upgrade {
                     tracing::debug!(%error, "TCP_USER_TIMEOUT not set");
                 }
                 let newcomer = Newcomer {
-                    stream: stream.into_std()?,
+                    stream: Some(stream.into_std()?),
                     seat,
+                    visitor: accepted.visitor,
                     topics: accepted.topics,
                     encoding: accepted.encoding,
                     error: accepted.error,
@@ -162,11 +168,21 @@ impl Upgrade {
             .chain_update(KEY_SUFFIX)
             .finalize();
         let accept = BASE64_STANDARD.encode(digest);
+        let bearer = bearer(headers);
+        let query = request.uri().query();
+        let shown = bearer.map(|(_, token)| token.to_owned());
+        let shown = credential(headers, None).or(shown);
+        let shown = shown.or_else(|| credential(&HeaderMap::new(), query));
+        let visitor = Visitor::of(self.access.caller(shown.as_deref()));
+        // A browser gives up when none of those it offered is taken.
         let subprotocol = if has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-            format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n")
+            Some(SUBPROTOCOL)
         } else {
-            String::new()
+            bearer.map(|(protocol, _)| protocol)
         };
+        let subprotocol = subprotocol.map_or(String::new(), |protocol| {
+            format!("Sec-WebSocket-Protocol: {protocol}\r\n")
+        });
         let terms = Negotiated::from_offers(headers);
         let extension = terms.map_or(String::new(), |terms| {
             format!("Sec-WebSocket-Extensions: {}\r\n", terms.answer())
@@ -177,6 +193,7 @@ impl Upgrade {
         );
         Ok(Accepted {
             head,
+            visitor,
             topics,
             encoding: terms.map_or(Encoding::Frames, Encoding::Compressed),
             error,
@@ -190,6 +207,7 @@ fn is_echo(request: &Request) -> bool {
 
 struct Accepted {
     head: String,
+    visitor: Visitor,
     topics: TopicSet,
     encoding: Encoding,
     error: Option<protocol::CommandError>,
@@ -224,6 +242,16 @@ fn topics(query: Option<&str>) -> (TopicSet, Option<protocol::CommandError>) {
             Some(error),
         ),
     }
+}
+
+/// The subprotocol that carries a token, and the token.
+fn bearer(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let mut protocols = offered
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim);
+    protocols.find_map(|protocol| Some((protocol, protocol.strip_prefix(BEARER)?)))
 }
 
 fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {

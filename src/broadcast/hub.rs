@@ -7,6 +7,7 @@ use super::outgoing::Outgoing;
 use super::session::Newcomer;
 use super::shard::{ORDERS_MAX, Order, Shard};
 use super::snapshot::Snapshot;
+use crate::access::{Access, customer};
 use crate::clock::Clock;
 use crate::domain::{Topic, TopicSet};
 use crate::shutdown::Shutdown;
@@ -54,6 +55,7 @@ pub struct Hub(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     store: Store,
+    access: Access,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     limits: HubLimits,
@@ -108,6 +110,7 @@ impl Hub {
     /// other's way and in that of whoever receives. So there are fewer of them than cores.
     pub fn start(
         store: Store,
+        access: Access,
         clock: Arc<dyn Clock>,
         shutdown: Shutdown,
         limits: HubLimits,
@@ -119,6 +122,7 @@ impl Hub {
         let position = store.position();
         let hub = Self(Arc::new(Shared {
             store,
+            access,
             clock,
             shutdown,
             limits,
@@ -151,6 +155,10 @@ impl Hub {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.0.clock
+    }
+
+    pub(super) fn access(&self) -> &Access {
+        &self.0.access
     }
 
     pub(super) fn shutdown(&self) -> &Shutdown {
@@ -234,6 +242,7 @@ impl Hub {
 
     /// A seat for a client of `address`; `None` when there are too many.
     pub(super) fn admit(&self, address: Option<IpAddr>) -> Option<Seat> {
+        let address = address.map(customer);
         let limits = &self.0.limits;
         let room = |count: usize, max: usize| max == 0 || count < max;
         if let Some(address) = address {
@@ -252,17 +261,17 @@ impl Hub {
         room(before, limits.connections_max).then_some(seat)
     }
 
-    /// The latest reading of every sensor that matches, and where live goes on. Clients that ask for
+    /// The latest reading of every sensor that any filter matches, and where live goes on. Clients that ask for
     /// all sensors share one as long as nothing new comes.
-    pub(super) fn snapshot(&self, filter: &Filter) -> Arc<Snapshot> {
-        if !filter.is_open() {
-            return Arc::new(Snapshot::take(self.store(), filter));
+    pub(super) fn snapshot(&self, filters: &[Filter]) -> Arc<Snapshot> {
+        if !filters.iter().any(Filter::is_open) {
+            return Arc::new(Snapshot::take(self.store(), filters));
         }
         let mut kept = self.0.snapshot.lock();
         if let Some(snapshot) = kept.as_ref().filter(|kept| kept.id == self.position()) {
             return Arc::clone(snapshot);
         }
-        let snapshot = Arc::new(Snapshot::take(self.store(), filter));
+        let snapshot = Arc::new(Snapshot::take(self.store(), &[Filter::default()]));
         *kept = Some(Arc::clone(&snapshot));
         snapshot
     }

@@ -70,10 +70,6 @@ impl Interest {
         }
     }
 
-    pub(super) fn filter_count(&self) -> usize {
-        self.filtered.len()
-    }
-
     /// Everything subscribed to, filtered or not.
     pub(super) fn all_topics(&self) -> TopicSet {
         self.filtered

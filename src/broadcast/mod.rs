@@ -11,6 +11,7 @@
 //! from the store. Networks that let no WebSocket through get the same stream as server-sent events
 //! (`events`).
 
+mod admission;
 mod client;
 mod encoding;
 mod events;
@@ -25,8 +26,10 @@ mod message;
 mod outbox;
 mod outgoing;
 mod pace;
+mod pass;
 mod protocol;
 mod rate;
+mod scope;
 mod session;
 mod shard;
 mod sink;

@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// A message of a client that makes sense.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) enum Command {
     Subscribe(Subscription),
     Unsubscribe {
@@ -23,7 +23,23 @@ pub(super) enum Command {
     /// Who is connected, now.
     GetStats,
     /// Another token for this connection.
-    Auth,
+    Auth {
+        token: String,
+    },
+}
+
+/// Without the token.
+impl std::fmt::Debug for Command {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Subscribe(wanted) => out.debug_tuple("Subscribe").field(wanted).finish(),
+            Self::Unsubscribe { topics } => out.debug_tuple("Unsubscribe").field(topics).finish(),
+            Self::Ping { id } => out.debug_tuple("Ping").field(id).finish(),
+            Self::RequestMetrics => out.write_str("RequestMetrics"),
+            Self::GetStats => out.write_str("GetStats"),
+            Self::Auth { .. } => out.write_str("Auth"),
+        }
+    }
 }
 
 /// What a client wants to get from now on.
@@ -63,6 +79,7 @@ struct Wire {
     filter: Filter,
     max_hz: Option<f64>,
     id: Option<serde_json::Value>,
+    token: Option<String>,
 }
 
 /// Longest `id` of a ping that is sent back.
@@ -89,7 +106,10 @@ pub(super) fn parse(text: &str) -> Result<Command, CommandError> {
         },
         "request_metrics" => Ok(Command::RequestMetrics),
         "get_stats" => Ok(Command::GetStats),
-        "auth" => Ok(Command::Auth),
+        "auth" => match wire.token {
+            Some(token) => Ok(Command::Auth { token }),
+            None => Err(bad_json("auth brings a token".to_owned())),
+        },
         _ => Err(CommandError {
             code: "unknown_type",
             detail: "known are subscribe, unsubscribe, ping, get_stats, request_metrics and auth"
@@ -204,9 +224,24 @@ pub(super) fn stats_update(stats: &Stats, now: Timestamp) -> String {
     json!({"type": "stats_update", "timestamp": now.to_string(), "data": stats}).to_string()
 }
 
-/// The answer to a token. Nobody needs one yet, so each is as good as none.
-pub(super) fn authenticated(now: Timestamp) -> String {
-    json!({"type": "authenticated", "timestamp": now.to_string()}).to_string()
+/// The answer to a token: until when it counts.
+pub(super) fn authenticated(expires_at: Option<Timestamp>, now: Timestamp) -> String {
+    json!({
+        "type": "authenticated",
+        "timestamp": now.to_string(),
+        "expires_at": expires_at.map(|end| end.to_string()),
+    })
+    .to_string()
+}
+
+/// Says that the connection ends unless another token comes.
+pub(super) fn token_expiring(expires_at: Timestamp, now: Timestamp) -> String {
+    json!({
+        "type": "token_expiring",
+        "timestamp": now.to_string(),
+        "expires_at": expires_at.to_string(),
+    })
+    .to_string()
 }
 
 /// Says that this many measurements were replaced by later ones.

@@ -1,17 +1,23 @@
 //! The life of one WebSocket, from the welcome to the end.
 
+use super::admission::{self, TurnedAway, Visitor, wait_for_token};
 use super::client::{CLOSE_WAIT_MAX, Client};
 use super::encoding::Encoding;
+use super::filter::Filter;
 use super::frame::{self, Decoder, Frame, FrameError, close};
 use super::hub::Seat;
 use super::index::ClientKey;
 use super::interest::Interest;
+use super::pass::Pass;
 use super::protocol::{self, Command, CommandError, Subscription};
 use super::rate::CommandBudget;
+use super::scope::{self, narrowed};
 use super::shard::Shard;
 use super::sink::Sink;
 use super::subscribe::subscribe;
+use crate::access::{Caller, Refusal};
 use crate::domain::{Topic, TopicSet};
+use crate::store::StreamId;
 use bytes::BytesMut;
 use std::cell::Cell;
 use std::io;
@@ -34,8 +40,10 @@ const FILTERS_MAX: usize = 32;
 /// What the handshake found out about a connection.
 #[derive(Debug)]
 pub(super) struct Newcomer {
-    pub(super) stream: std::net::TcpStream,
+    /// Taken by whoever serves it.
+    pub(super) stream: Option<std::net::TcpStream>,
     pub(super) seat: Seat,
+    pub(super) visitor: Visitor,
     pub(super) topics: TopicSet,
     pub(super) encoding: Encoding,
     /// A topic of the query that does not exist; told to the client, for a browser cannot see why a
@@ -57,6 +65,8 @@ struct Session {
     /// Received bytes that are not decoded yet, because what came before them is not done.
     unread: BytesMut,
     budget: CommandBudget,
+    /// What was asked for, as far as it is not taken back; what comes of it follows from the caller.
+    asked: Vec<(Topic, Filter)>,
     errors: u32,
     /// A subscription has not begun yet; what the client says next waits.
     waiting: Rc<Cell<bool>>,
@@ -68,7 +78,7 @@ pub(super) async fn run(shard: Rc<Shard>, newcomer: Box<Newcomer>) {
     let address = newcomer.address;
     let request_id = newcomer.request_id.clone();
     // Boxed pieces that are needed at the beginning only must not stay with an idle connection.
-    let Some((mut session, seat)) = begin(&shard, *newcomer) else {
+    let Some((mut session, seat)) = Box::pin(enter(&shard, *newcomer)).await else {
         return;
     };
     let end = session.serve().await;
@@ -92,36 +102,109 @@ pub(super) async fn run(shard: Rc<Shard>, newcomer: Box<Newcomer>) {
     );
 }
 
-fn begin(shard: &Rc<Shard>, newcomer: Newcomer) -> Option<(Session, Seat)> {
-    let hub = &shard.hub;
-    let stream = match TcpStream::from_std(newcomer.stream) {
+/// Whoever may come in does.
+async fn enter(shard: &Rc<Shard>, mut newcomer: Newcomer) -> Option<(Session, Seat)> {
+    let stream = newcomer.stream.take()?;
+    let mut stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(%error, "a connection could not be taken over");
             return None;
         }
     };
+    let compressed = matches!(newcomer.encoding, Encoding::Compressed(_));
+    let message_bytes_max = if newcomer.echo {
+        ECHO_BYTES_MAX
+    } else {
+        MESSAGE_BYTES_MAX
+    };
+    let mut decoder = Decoder::new(message_bytes_max, compressed);
+    let mut unread = BytesMut::from(&newcomer.received[..]);
+    let visitor = std::mem::replace(&mut newcomer.visitor, Visitor::Unknown);
+    let (caller, is_late) = match visitor {
+        Visitor::Known(caller) => (Ok(caller), false),
+        Visitor::Refused(refusal) => (Err(TurnedAway::Refused(admission::reason(refusal))), false),
+        Visitor::Unknown => {
+            let waiting = wait_for_token(shard, &mut stream, &mut decoder, &mut unread);
+            let stopping = shard.hub.shutdown().token();
+            let caller = tokio::select! {
+                caller = waiting => caller,
+                () = stopping.cancelled() => Err(TurnedAway::Gone),
+            };
+            (caller, true)
+        }
+    };
+    match caller {
+        Ok(caller) => Some(begin(
+            shard, newcomer, caller, is_late, stream, decoder, unread,
+        )),
+        Err(away) => {
+            turn_away(stream, away, &newcomer).await;
+            None
+        }
+    }
+}
+
+async fn turn_away(mut stream: TcpStream, away: TurnedAway, newcomer: &Newcomer) {
+    let TurnedAway::Refused(reason) = away else {
+        return;
+    };
+    tracing::info!(
+        address = ?newcomer.address,
+        request_id = newcomer.request_id,
+        reason,
+        "client refused"
+    );
+    let goodbye = frame::goodbye(close::POLICY, reason);
+    let written = tokio::io::AsyncWriteExt::write_all(&mut stream, &goodbye);
+    if matches!(timeout(CLOSE_WAIT_MAX, written).await, Ok(Ok(()))) {
+        hang_up(stream, End::Agreed).await;
+    }
+}
+
+fn begin(
+    shard: &Rc<Shard>,
+    newcomer: Newcomer,
+    caller: Caller,
+    is_late: bool,
+    stream: TcpStream,
+    decoder: Decoder,
+    unread: BytesMut,
+) -> (Session, Seat) {
+    let hub = &shard.hub;
     // Nothing may come between what is sent and its echo.
     let topics = if newcomer.echo {
         TopicSet::EMPTY
     } else {
         newcomer.topics
     };
-    let (queue_bytes_max, message_bytes_max) = if newcomer.echo {
-        (ECHO_BYTES_MAX, ECHO_BYTES_MAX)
+    let queue_bytes_max = if newcomer.echo {
+        ECHO_BYTES_MAX
     } else {
-        (hub.limits().queue_bytes_max, MESSAGE_BYTES_MAX)
+        hub.limits().queue_bytes_max
     };
+    let asked: Vec<_> = topics
+        .iter()
+        .map(|topic| (topic, Filter::default()))
+        .collect();
+    let (interest, forbidden) = interest(&asked, &caller, newcomer.encoding, shard.position());
+    let expires_at = caller.expires_at();
+    let now = hub.clock().now();
     // What was acknowledged before somebody came is not news to him.
     shard.deliver_published();
     let client = Rc::new(Client::new(
         Sink::Socket(stream),
         newcomer.address,
-        Interest::new(topics, newcomer.encoding, shard.position()),
+        Pass::new(caller, now),
+        interest,
         queue_bytes_max,
     ));
     let key = shard.join(Rc::clone(&client));
-    let welcome = protocol::welcome(topics, &shard.position(), hub.node(), hub.clock().now());
+    if is_late {
+        let answer = protocol::authenticated(expires_at, now);
+        client.send(client.encoding.encode_short(answer.as_bytes()));
+    }
+    let welcome = protocol::welcome(topics, &shard.position(), hub.node(), now);
     if !newcomer.echo {
         client.send(client.encoding.encode(welcome.as_bytes(), &shard.deflater));
     }
@@ -132,19 +215,19 @@ fn begin(shard: &Rc<Shard>, newcomer: Newcomer) -> Option<(Session, Seat)> {
         request_id = newcomer.request_id,
         "client connected"
     );
-    let compressed = matches!(newcomer.encoding, Encoding::Compressed(_));
     let mut session = Session {
         shard: Rc::clone(shard),
         key,
         client,
-        decoder: Decoder::new(message_bytes_max, compressed),
-        unread: BytesMut::from(&newcomer.received[..]),
+        decoder,
+        unread,
         budget: CommandBudget::new(hub.limits().commands_per_second),
+        asked,
         errors: 0,
         waiting: Rc::default(),
         echo: newcomer.echo,
     };
-    if let Some(error) = &newcomer.error {
+    for error in newcomer.error.iter().chain(&forbidden) {
         session.refuse(error);
     }
     if hub.shutdown().has_begun() {
@@ -152,7 +235,29 @@ fn begin(shard: &Rc<Shard>, newcomer: Newcomer) -> Option<(Session, Seat)> {
             .client
             .close(close::GOING_AWAY, "the server is stopping");
     }
-    Some((session, newcomer.seat))
+    (session, newcomer.seat)
+}
+
+/// What somebody gets of what was asked for, and what not.
+fn interest(
+    asked: &[(Topic, Filter)],
+    caller: &Caller,
+    encoding: Encoding,
+    since: StreamId,
+) -> (Interest, Vec<CommandError>) {
+    let mut interest = Interest::new(TopicSet::EMPTY, encoding, since);
+    let mut forbidden = Vec::new();
+    for (topic, filter) in asked {
+        match narrowed(caller, &[*topic], filter) {
+            Ok(filters) => {
+                for filter in filters {
+                    interest.add(&[*topic], &filter, since);
+                }
+            }
+            Err(error) => forbidden.push(error),
+        }
+    }
+    (interest, forbidden)
 }
 
 /// How a session ended.
@@ -316,8 +421,16 @@ impl Session {
         match protocol::parse(text) {
             Ok(Command::Ping { id }) => self.say(&protocol::pong(id, now)),
             Ok(Command::GetStats) => self.say(&protocol::stats_update(&hub.stats(), now)),
-            Ok(Command::Auth) => self.say(&protocol::authenticated(now)),
+            Ok(Command::Auth { token }) => {
+                if let Err(error) = self.authenticate(&token) {
+                    return self.refuse(&error);
+                }
+            }
             Ok(Command::RequestMetrics) => {
+                let allowed = scope::may_see_host(self.client.pass.borrow().caller());
+                if let Err(error) = allowed {
+                    return self.refuse(&error);
+                }
                 self.say(&protocol::metrics_update(&hub.host().metrics(), now));
             }
             Ok(Command::Subscribe(wanted)) => {
@@ -330,6 +443,7 @@ impl Session {
                     .change_interest(self.key, &self.client, |interest| {
                         interest.remove(&topics);
                     });
+                self.asked.retain(|(topic, _)| !topics.contains(topic));
                 self.say(&protocol::unsubscribed(&topics));
             }
             Err(error) => return self.refuse(&error),
@@ -337,22 +451,67 @@ impl Session {
         self.errors = 0;
     }
 
+    /// Takes another token. Whoever may do something else with it gets what he asked for as far as he
+    /// may have it now.
+    fn authenticate(&mut self, token: &str) -> Result<(), CommandError> {
+        let hub = self.shard.hub.clone();
+        let caller = match Visitor::of(hub.access().caller(Some(token))) {
+            Visitor::Known(caller) => caller,
+            Visitor::Unknown => return Err(refused(Refusal::Missing)),
+            Visitor::Refused(refusal) => return Err(refused(refusal)),
+        };
+        let now = hub.clock().now();
+        let before = self.client.pass.replace(Pass::new(caller.clone(), now));
+        self.say(&protocol::authenticated(caller.expires_at(), now));
+        if caller.may_the_same_as(before.caller()) {
+            return Ok(());
+        }
+        let client = Rc::clone(&self.client);
+        let (interest, forbidden) =
+            interest(&self.asked, &caller, client.encoding, self.shard.position());
+        self.shard.change_interest(self.key, &client, |known| {
+            let paced = known.paced;
+            *known = interest;
+            known.paced = paced;
+        });
+        for error in &forbidden {
+            self.refuse(error);
+        }
+        Ok(())
+    }
+
     /// Begins a subscription; until it has, the client is not heard.
     fn subscribe(&mut self, wanted: Subscription) -> Result<(), CommandError> {
-        let mut interest = self.client.interest.borrow().clone();
-        interest.add(&wanted.topics, &wanted.filter, self.shard.position());
-        if interest.filter_count() > FILTERS_MAX {
+        let filters = narrowed(
+            self.client.pass.borrow().caller(),
+            &wanted.topics,
+            &wanted.filter,
+        )?;
+        let mut asked = self.asked.clone();
+        for topic in &wanted.topics {
+            if wanted.filter.is_open() {
+                asked.retain(|(known, _)| known != topic);
+            }
+            let one = (*topic, wanted.filter.clone());
+            if !asked.contains(&one) {
+                asked.push(one);
+            }
+        }
+        let filtered = asked.iter().filter(|(_, filter)| !filter.is_open());
+        if filtered.count() > FILTERS_MAX {
             return Err(CommandError {
                 code: "too_many_filters",
                 detail: format!("a connection may have {FILTERS_MAX} filters"),
             });
         }
+        self.asked = asked;
         self.waiting.set(true);
         let (client, waiting) = (Rc::clone(&self.client), Rc::clone(&self.waiting));
-        subscribe(&self.shard, self.key, &self.client, wanted, move || {
+        let begun = move || {
             waiting.set(false);
             client.woken.notify_one();
-        });
+        };
+        subscribe(&self.shard, self.key, &self.client, wanted, filters, begun);
         Ok(())
     }
 
@@ -371,6 +530,13 @@ impl Session {
             self.client
                 .close(close::POLICY, "too many messages that make no sense");
         }
+    }
+}
+
+fn refused(refusal: Refusal) -> CommandError {
+    CommandError {
+        code: refusal.code(),
+        detail: refusal.to_string(),
     }
 }
 

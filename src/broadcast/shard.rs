@@ -305,8 +305,11 @@ impl Shard {
 
     fn tick(&self, now: Instant) {
         let limits = self.hub.limits();
+        let access = self.hub.access();
+        let time = self.hub.clock().now();
         for (_, client) in &*self.clients.borrow() {
             client.tick(now, limits.ping_interval, limits.silence_max);
+            client.check_pass(access, time);
         }
         self.log.borrow_mut().expire(now);
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use std::cell::RefCell;
 
-/// The latest reading of every sensor that matches, and where live goes on.
+/// The latest reading of every sensor that any of the filters matches, and where live goes on.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) id: StreamId,
@@ -19,12 +19,12 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn take(store: &Store, filter: &Filter) -> Self {
+    pub(super) fn take(store: &Store, filters: &[Filter]) -> Self {
         store.directory(|directory| {
             let latest = directory
                 .sensors()
                 .map(|sensor| &sensor.latest)
-                .filter(|latest| filter.matches(subject(latest)))
+                .filter(|latest| Filter::any_matches(filters, subject(latest)))
                 .map(LatestReading::stored)
                 .collect();
             Self {

@@ -6,6 +6,7 @@
 //! while, and what was published meanwhile is in the log.
 
 use super::client::Client;
+use super::filter::Filter;
 use super::index::ClientKey;
 use super::outgoing::Outgoing;
 use super::protocol::{self, Subscription};
@@ -32,6 +33,8 @@ struct Beginning {
     key: ClientKey,
     client: Rc<Client>,
     wanted: Subscription,
+    /// What its filter is narrowed to: it gets what any of them matches.
+    filters: Vec<Filter>,
     /// Called once live has begun.
     begun: Box<dyn FnOnce()>,
 }
@@ -54,6 +57,7 @@ pub(super) fn subscribe(
     key: ClientKey,
     client: &Rc<Client>,
     wanted: Subscription,
+    filters: Vec<Filter>,
     begun: impl FnOnce() + 'static,
 ) {
     let beginning = Beginning {
@@ -61,6 +65,7 @@ pub(super) fn subscribe(
         key,
         client: Rc::clone(client),
         wanted,
+        filters,
         begun: Box::new(begun),
     };
     let since: Option<StreamId> = beginning
@@ -92,7 +97,7 @@ impl Beginning {
             return self.begin(false, Catchup::Nothing);
         }
         // The snapshot may be ahead of what this shard has delivered.
-        let snapshot = self.shard.hub.snapshot(&self.wanted.filter);
+        let snapshot = self.shard.hub.snapshot(&self.filters);
         let bytes = snapshot.encoded(self.client.encoding, &self.shard.deflater);
         let shard = Rc::clone(&self.shard);
         shard.after(
@@ -134,7 +139,7 @@ impl Beginning {
     /// What the log has after `since`, as far as it is wanted.
     fn missed(&self, since: StreamId) -> Vec<Arc<Outgoing>> {
         let mut messages = self.shard.log.borrow().after(self.topics(), since);
-        messages.retain(|message| self.wanted.filter.matches(message.subject()));
+        messages.retain(|message| Filter::any_matches(&self.filters, message.subject()));
         messages
     }
 
@@ -166,7 +171,7 @@ impl Beginning {
             let outgoing = page
                 .into_iter()
                 .map(|stored| Outgoing::new(Published::Measurement(stored), Instant::now()))
-                .filter(|message| self.wanted.filter.matches(message.subject()));
+                .filter(|message| Filter::any_matches(&self.filters, message.subject()));
             messages.extend(outgoing.map(Arc::new));
             if messages.len() > STORE_REPLAY_MESSAGES_MAX {
                 return None;
@@ -194,13 +199,16 @@ impl Beginning {
             key,
             client,
             wanted,
+            filters,
             begun,
         } = self;
         if let Some(interval) = wanted.interval {
             shard.set_pace(key, &client, interval);
         }
         shard.change_interest(key, &client, |interest| {
-            interest.add(&wanted.topics, &wanted.filter, since);
+            for filter in &filters {
+                interest.add(&wanted.topics, filter, since);
+            }
         });
         let answer = protocol::subscribed(&wanted.topics, recovered, count);
         client.send(client.encoding.encode_short(answer.as_bytes()));

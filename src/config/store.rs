@@ -4,12 +4,13 @@
 use super::ConfigError;
 use crate::store::{KeptTooShort, RegistryLimits, ReplayLimits, Retention, Series};
 use clap::Args;
+use std::fmt;
 
 /// Bound of the write queue: what fits in memory without a thought.
 const QUEUE_READINGS_LIMIT: usize = 1_000_000;
 
 /// Where the readings are.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Args)]
 pub struct DatabaseConfig {
     /// Database: sqlite://<file>, created when it is missing, or postgres://<user>@<host>/<database>
     #[arg(
@@ -20,6 +21,24 @@ pub struct DatabaseConfig {
         hide_env_values = true
     )]
     pub database_url: String,
+}
+
+/// Without the password that the URL may have.
+impl fmt::Debug for DatabaseConfig {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = match url::Url::parse(&self.database_url) {
+            Ok(mut url) if url.password().is_some() => {
+                // Only a URL without a host could not have one.
+                url.set_password(Some("…")).unwrap_or_default();
+                url.to_string()
+            }
+            Ok(_) => self.database_url.clone(),
+            Err(_) => "…".to_owned(),
+        };
+        out.debug_struct("DatabaseConfig")
+            .field("database_url", &shown)
+            .finish()
+    }
 }
 
 /// Settings of whoever writes the store.

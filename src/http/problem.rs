@@ -2,7 +2,7 @@
 
 use crate::validate::FieldError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -23,6 +23,8 @@ pub struct Problem {
     pub extensions: Option<serde_json::Value>,
     /// When it may work again, in seconds.
     pub retry_after_s: Option<u32>,
+    /// Further headers of the answer.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The connection cannot go on, for example because the body was not read to its end.
     pub close: bool,
 }
@@ -42,6 +44,7 @@ impl Problem {
             errors: Vec::new(),
             extensions: None,
             retry_after_s: None,
+            headers: Vec::new(),
             close: false,
         }
     }
@@ -181,6 +184,12 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status);
         if let Some(seconds) = self.retry_after_s {
             response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        for (name, value) in &self.headers {
+            response.insert_header((name.clone(), value.clone()));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"iaqverse\""));
         }
         if self.status == StatusCode::UPGRADE_REQUIRED {
             response.insert_header((header::UPGRADE, "websocket"));

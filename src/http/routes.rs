@@ -5,6 +5,7 @@ use super::origin::AllowedOrigins;
 use super::problem::Problem;
 use super::request_id::RequestIds;
 use super::{health, pages};
+use crate::access::{Access, http as accounts};
 use crate::broadcast::{self, Hub};
 use crate::clock::Clock;
 use crate::ingest::{self, body::BodyReader};
@@ -28,6 +29,7 @@ pub struct Services {
     pub bodies: BodyReader,
     pub store: Store,
     pub hub: Hub,
+    pub access: Access,
     pub origins: AllowedOrigins,
     pub trusted_proxies: TrustedProxies,
     pub metrics: PrometheusHandle,
@@ -54,10 +56,47 @@ pub fn routes(services: &Services, app: &mut ServiceConfig) {
         .service(web::resource("/metrics").route(web::get().to(metrics)))
         .service(web::resource("/ws/stats").route(web::get().to(ws_stats)))
         .service(web::resource("/ws").to(upgrade_required))
+        .configure(account_routes)
         .service(web::scope("/api").default_service(web::to(not_found)))
         .default_service(web::to(move |request: HttpRequest| {
             std::future::ready(pages::page(&request, &pages_dir))
         }));
+}
+
+fn account_routes(app: &mut ServiceConfig) {
+    app.service(web::resource("/api/auth/login").route(web::post().to(accounts::log_in)))
+        .service(web::resource("/api/auth/refresh").route(web::post().to(accounts::refresh)))
+        .service(web::resource("/api/auth/logout").route(web::post().to(accounts::log_out)))
+        .service(web::resource("/api/auth/me").route(web::get().to(accounts::me)))
+        .service(
+            web::resource("/api/auth/password").route(web::put().to(accounts::change_password)),
+        )
+        .service(
+            web::resource("/api/users")
+                .route(web::get().to(accounts::users))
+                .route(web::post().to(accounts::add_user)),
+        )
+        .service(
+            web::resource("/api/users/{name}")
+                .route(web::patch().to(accounts::change_user))
+                .route(web::delete().to(accounts::remove_user)),
+        )
+        .service(
+            web::resource("/api/device-keys")
+                .route(web::get().to(accounts::device_keys))
+                .route(web::post().to(accounts::add_device_key)),
+        )
+        .service(
+            web::resource("/api/device-keys/{id}")
+                .route(web::delete().to(accounts::revoke_device_key)),
+        )
+        .service(
+            web::resource("/api/claims")
+                .route(web::get().to(accounts::claims))
+                .route(web::post().to(accounts::claim)),
+        )
+        .service(web::resource("/api/claims/redeem").route(web::post().to(accounts::redeem)))
+        .service(web::resource("/api/claims/{id}").route(web::delete().to(accounts::drop_claim)));
 }
 
 async fn not_found() -> Result<HttpResponse, Problem> {

@@ -1,5 +1,6 @@
 //! `POST /api/ingest`.
 
+use crate::access::{Caller, FORBIDDEN};
 use crate::http::{ConnectionGuard, Problem, Services};
 use crate::ingest::BatchError;
 use crate::pipeline::{Layout, PipelineError};
@@ -13,14 +14,11 @@ use std::rc::Rc;
 
 /// Takes one reading, an array or lines of them. A 2xx means they are durable.
 pub async fn ingest(
+    caller: Caller,
     request: HttpRequest,
     payload: web::Payload,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
-    // A page of another site must not be able to post through its visitor's browser.
-    if !services.origins.allow(request.headers()) {
-        return Err(Problem::forbidden_origin().closing());
-    }
     if let Some(connection) = request.conn_data::<Rc<ConnectionGuard>>() {
         connection.posts_to(&services.pipeline.queue);
     }
@@ -32,7 +30,7 @@ pub async fn ingest(
     let layout = if lines { Layout::Lines } else { layout(&body) };
     let outcomes = services
         .pipeline
-        .take(body, layout)
+        .take(&caller, body, layout)
         .await
         .map_err(|error| match error {
             PipelineError::Append(error) => refusal(error),
@@ -108,6 +106,19 @@ fn refusal(error: AppendError) -> Problem {
     }
 }
 
+fn is_forbidden(rejection: &Rejection) -> bool {
+    rejection.errors.iter().any(|error| error.code == FORBIDDEN)
+}
+
+fn forbidden() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        FORBIDDEN,
+        "Forbidden",
+        "readings of these sensors may not be written with these credentials",
+    )
+}
+
 /// One line for each refused reading, for whoever looks after the sender.
 fn log_refusal(rejection: &Rejection) {
     tracing::debug!(
@@ -136,6 +147,12 @@ fn one(outcomes: &[Outcome]) -> Result<HttpResponse, Problem> {
         [Outcome::Accepted(scored)] => (scored, "reading stored", false, false),
         [Outcome::Updated(scored)] => (scored, "reading merged with the stored one", false, true),
         [Outcome::Duplicate(scored)] => (scored, "reading was already stored", true, false),
+        [Outcome::Refused(rejection)] if is_forbidden(rejection) => {
+            return Err(Problem {
+                errors: rejection.errors.clone(),
+                ..forbidden()
+            });
+        }
         [Outcome::Refused(rejection)] => {
             return Err(Problem::invalid(
                 "reading_rejected",
@@ -182,6 +199,9 @@ fn batch(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
     }
     let mut counts = Counts::default();
     let sent = outcomes.len();
+    let all_forbidden = outcomes
+        .iter()
+        .all(|outcome| matches!(outcome, Outcome::Refused(rejection) if is_forbidden(rejection)));
     for (index, outcome) in outcomes.into_iter().enumerate() {
         match outcome {
             Outcome::Accepted(_) => counts.accepted += 1,
@@ -201,6 +221,10 @@ fn batch(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
             status: "success",
             counts,
         })),
+        refused if refused == sent && all_forbidden => Err(Problem {
+            extensions: serde_json::to_value(counts).ok(),
+            ..forbidden()
+        }),
         refused if refused == sent => Err(Problem {
             extensions: serde_json::to_value(counts).ok(),
             ..Problem::new(

@@ -5,6 +5,7 @@ use super::rows::Rows;
 use super::scope::{Filter, Scope};
 use super::slices::Slices;
 use super::write::Format;
+use crate::access::Sites;
 use crate::domain::Timestamp;
 use crate::score::Profile;
 use crate::store::{Store, StoreError};
@@ -30,7 +31,7 @@ impl Export {
         store: &Store,
         now: Timestamp,
     ) -> impl Stream<Item = Result<Bytes, StoreError>> {
-        let scope = store.directory(|directory| Scope::find(directory, &self.filter));
+        let scope = store.directory(|directory| Scope::find(directory, &self.filter, &Sites::ALL));
         let start = self.start.unwrap_or(Timestamp::from_millis(0));
         let end = self
             .end

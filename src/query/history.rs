@@ -10,6 +10,7 @@ use super::slices::Slices;
 use super::step::{Step, step};
 use super::unavailable;
 use super::write::Format;
+use crate::access::Caller;
 use crate::domain::Timestamp;
 use crate::http::{Problem, Services};
 use crate::score::Profile;
@@ -42,12 +43,13 @@ struct Wanted {
 /// Records ascending by time. They are written as they are read, so their number has no bound; only
 /// those of `points` are all in memory.
 pub async fn history(
+    caller: Caller,
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = wanted(&request, services.profile)?;
     let store = &services.store;
-    let scope = store.directory(|directory| Scope::find(directory, &wanted.filter));
+    let scope = store.directory(|directory| Scope::find(directory, &wanted.filter, caller.sites()));
     let (from, to) = wanted.time(services.clock.now());
     // Fetched before the answer begins, so that a store that fails is told by the status.
     let (rows, further) = match wanted.points {

@@ -2,10 +2,12 @@
 
 use super::parameters::Parameters;
 use super::record::LatestRecord;
+use crate::access::Caller;
 use crate::http::{Problem, Services};
 use crate::store::LatestReading;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use validator::Validate;
 
 #[derive(Debug, Validate)]
@@ -15,6 +17,7 @@ struct Wanted {
 
 /// A bare array by site, room and sensor; `304` when nothing has changed since the client's `ETag`.
 pub async fn latest(
+    caller: Caller,
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
@@ -25,13 +28,11 @@ pub async fn latest(
     let since = parameters.timestamp("since");
     let wanted = parameters.finish(Wanted { since })?;
 
-    let tag = services.store.directory(|directory| {
-        format!(
-            "\"{}-{}\"",
-            directory.position().epoch,
-            directory.latest_version()
-        )
+    let version = services.store.directory(|directory| {
+        let (epoch, version) = (directory.position().epoch, directory.latest_version());
+        format!("{epoch}-{version}")
     });
+    let tag = tag(&version, &caller);
     if is_known(&request, &tag) {
         return Ok(HttpResponse::NotModified()
             .insert_header((header::ETAG, tag))
@@ -45,7 +46,8 @@ pub async fn latest(
             .sensors()
             .map(|sensor| &sensor.latest)
             .filter(|latest| {
-                is(&site, latest.place.site.as_str())
+                caller.sites().allow(latest.place.site.as_str())
+                    && is(&site, latest.place.site.as_str())
                     && is(&room, latest.place.room.as_str())
                     && wanted
                         .since
@@ -63,8 +65,21 @@ pub async fn latest(
         .collect();
     Ok(HttpResponse::Ok()
         .insert_header((header::ETAG, tag))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .insert_header((header::VARY, "Authorization"))
         .json(records))
+}
+
+/// The name of a version, another one for whoever sees other sites: two people may use one browser.
+fn tag(version: &str, caller: &Caller) -> String {
+    match caller.sites().names() {
+        None => format!("\"{version}\""),
+        Some(names) => {
+            let mut hasher = DefaultHasher::new();
+            names.for_each(|name| name.hash(&mut hasher));
+            format!("\"{version}-{:x}\"", hasher.finish())
+        }
+    }
 }
 
 /// Whether the client has this version. A proxy that compresses marks the tag as weak.

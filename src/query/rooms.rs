@@ -4,6 +4,7 @@ use super::parameters::Parameters;
 use super::record::{Averaging, explanation, verdict};
 use super::sensors::{State, state};
 use super::unavailable;
+use crate::access::{Caller, Sites};
 use crate::domain::{Place, Timestamp, Values};
 use crate::http::{Problem, Services};
 use crate::score::{Assessment, Profile};
@@ -21,6 +22,7 @@ struct Nothing {}
 /// A bare array of sites, each with its rooms. A room's score rests on averages over the windows of
 /// its pollutants' limits, which end now; without readings in them it has none.
 pub async fn rooms(
+    caller: Caller,
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
@@ -35,7 +37,7 @@ pub async fn rooms(
         .map_err(|error| unavailable(&error))?;
     let rooms = services
         .store
-        .directory(|directory| rooms_of(directory, &means, profile, now));
+        .directory(|directory| rooms_of(directory, caller.sites(), &means, profile, now));
     Ok(HttpResponse::Ok().json(sites(rooms)))
 }
 
@@ -50,6 +52,7 @@ struct Room {
 
 fn rooms_of(
     directory: &Directory,
+    own: &Sites,
     means: &RoomMeans,
     profile: Profile,
     now: Timestamp,
@@ -57,6 +60,9 @@ fn rooms_of(
     let mut rooms = BTreeMap::<Arc<Place>, Room>::new();
     for sensor in directory.sensors() {
         let latest = &sensor.latest;
+        if !own.allow(latest.place.site.as_str()) {
+            continue;
+        }
         let observed_at = latest.scored.reading.observed_at;
         let silent = state(now.since(observed_at), sensor.period_ms) == State::Offline;
         let room = rooms.entry(Arc::clone(&latest.place)).or_insert_with(|| {

@@ -1,6 +1,7 @@
 //! What the directory says about a history that is asked for.
 
 use super::write::Names;
+use crate::access::Sites;
 use crate::domain::Timestamp;
 use crate::store::{Directory, HistoryQuery, SensorEntry};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(super) struct Scope {
 const PERIOD_UNKNOWN_MS: f64 = 60_000.0;
 
 impl Scope {
-    pub(super) fn find(directory: &Directory, filter: &Filter) -> Self {
+    pub(super) fn find(directory: &Directory, filter: &Filter, sites: &Sites) -> Self {
         let is = |wanted: &Option<String>, name: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == name)
         };
@@ -39,7 +40,9 @@ impl Scope {
             seen: None,
         };
         for (key, place) in directory.rooms() {
-            if is(&filter.site, place.site.as_str()) && is(&filter.room, place.room.as_str()) {
+            let site = place.site.as_str();
+            if sites.allow(site) && is(&filter.site, site) && is(&filter.room, place.room.as_str())
+            {
                 scope.names.rooms.insert(key, Arc::clone(place));
             }
         }
@@ -50,7 +53,7 @@ impl Scope {
             }
         }
         scope.query.sensors.sort();
-        if filter.site.is_some() || filter.room.is_some() {
+        if filter.site.is_some() || filter.room.is_some() || !sites.are_all() {
             scope.query.rooms = Some(scope.names.rooms.keys().copied().collect());
         }
         scope

@@ -1,5 +1,6 @@
 //! `GET /api/sensors` and `/api/sensors/{id}`: who measures, and whether it still does.
 
+use crate::access::Caller;
 use crate::broadcast::Number;
 use crate::domain::Timestamp;
 use crate::http::{Problem, Services};
@@ -23,28 +24,37 @@ struct Known {
 }
 
 /// All sensors by id.
-pub async fn sensors(services: web::Data<Services>) -> HttpResponse {
+pub async fn sensors(caller: Caller, services: web::Data<Services>) -> HttpResponse {
     let now = services.clock.now();
-    let mut sensors: Vec<Known> = services
-        .store
-        .directory(|directory| directory.sensors().map(|entry| shown(entry, now)).collect());
+    let mut sensors: Vec<Known> = services.store.directory(|directory| {
+        let own = directory.sensors().filter(|entry| is_own(&caller, entry));
+        own.map(|entry| shown(entry, now)).collect()
+    });
     sensors.sort_by(|a, b| a.sensor_id.cmp(&b.sensor_id));
     HttpResponse::Ok().json(sensors)
 }
 
 /// One sensor.
 pub async fn sensor(
+    caller: Caller,
     id: web::Path<String>,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
     let now = services.clock.now();
     let sensor = services.store.directory(|directory| {
         let key = directory.sensor_key(&id)?;
-        directory.sensor(key).map(|entry| shown(entry, now))
+        let own = directory
+            .sensor(key)
+            .filter(|entry| is_own(&caller, entry))?;
+        Some(shown(own, now))
     });
     sensor
         .map(|sensor| HttpResponse::Ok().json(sensor))
         .ok_or_else(Problem::not_found)
+}
+
+fn is_own(caller: &Caller, entry: &SensorEntry) -> bool {
+    caller.sites().allow(entry.latest.place.site.as_str())
 }
 
 fn shown(entry: &SensorEntry, now: Timestamp) -> Known {

@@ -7,6 +7,7 @@ use crate::shutdown::{Shutdown, Signals};
 use crate::telemetry;
 use chrono::{DateTime, FixedOffset, Utc};
 use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,15 @@ pub struct SimulateArgs {
     #[arg(long, default_value = "+00:00", allow_hyphen_values = true)]
     pub utc_offset: FixedOffset,
 
+    /// Token of an operator, or device key, where the server asks for one
+    #[arg(
+        long,
+        env = "IAQ_TOKEN",
+        value_name = "IAQ_TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<SecretString>,
+
     #[command(flatten)]
     pub log: LogConfig,
 }
@@ -68,7 +78,9 @@ pub async fn command(arguments: SimulateArgs) -> anyhow::Result<()> {
     };
     let target = Target {
         url: arguments.url,
-        bearer: None,
+        bearer: arguments
+            .token
+            .map(|token| token.expose_secret().to_owned()),
     };
     let stop = CancellationToken::new();
     let mut signals = Signals::listen()?;
@@ -82,15 +94,15 @@ pub async fn command(arguments: SimulateArgs) -> anyhow::Result<()> {
     Ok(simulation.await?)
 }
 
-/// Starts a simulated building that posts to the server at `address` until it stops.
-pub fn start_demo(address: SocketAddr, shutdown: &Shutdown) {
+/// Starts a simulated building that posts to the server at `address` with a token until it stops.
+pub fn start_demo(address: SocketAddr, token: String, shutdown: &Shutdown) {
     let config = SimulationConfig {
         backfill: DEMO_BACKFILL,
         ..SimulationConfig::default()
     };
     let target = Target {
         url: format!("http://{address}"),
-        bearer: None,
+        bearer: Some(token),
     };
     let stop = shutdown.token();
     shutdown.spawn(async move {

@@ -5,6 +5,7 @@
 //! the databases cannot differ in it.
 
 mod decode;
+mod documents;
 mod error;
 mod layout;
 mod lookup;
@@ -16,9 +17,12 @@ pub(in crate::store) mod test_database;
 #[cfg(test)]
 mod tests;
 
+pub use documents::{
+    Document, DocumentChange, DocumentDatabase, LoadedDocuments, open_documents, prepare_documents,
+};
 pub use error::StoreError;
-pub use postgres::PostgresDatabase;
-pub use sqlite::SqliteDatabase;
+pub use postgres::{PostgresDatabase, PostgresDocuments};
+pub use sqlite::{SqliteDatabase, SqliteDocuments};
 
 use super::StreamId;
 use super::directory::{RoomKey, SensorKey};
@@ -41,11 +45,15 @@ pub enum Access {
 
 /// Opens the database of a `sqlite://` or `postgres://` URL; an owner creates and migrates it.
 pub async fn open(url: &str, access: Access) -> Result<Arc<dyn Database>, StoreError> {
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+    if is_postgres(url) {
         Ok(Arc::new(PostgresDatabase::open(url, access).await?))
     } else {
         Ok(Arc::new(SqliteDatabase::open(url, access).await?))
     }
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
 /// A database. All methods may be called at any time from any thread. [`Database::commit`],

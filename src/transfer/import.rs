@@ -1,6 +1,7 @@
 //! `iaqverse import`: readings out of files.
 
 use super::record::{RecordError, of_cells, of_json};
+use crate::access::Caller;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StoreConfig;
 use crate::pipeline::{Layout, Pipeline, PipelineError};
@@ -103,6 +104,7 @@ pub async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
         profile,
         readings_max: LINES_AT_ONCE,
         queue: queue.clone(),
+        store: store.clone(),
     };
     let mut import = Import::new(pipeline);
     let mut result = Ok(());
@@ -277,8 +279,13 @@ impl Import {
 
     /// What becomes of the readings; a database that fails for a while is waited for.
     async fn stored(&self, body: Bytes) -> anyhow::Result<Vec<Outcome>> {
+        // Whoever can read the database's file may write what he likes.
+        let caller = Caller::anyone();
         for _try in 1..TRIES {
-            let result = self.pipeline.take(body.clone(), Layout::Lines).await;
+            let result = self
+                .pipeline
+                .take(&caller, body.clone(), Layout::Lines)
+                .await;
             match result {
                 Err(PipelineError::Append(AppendError::Failed | AppendError::Busy)) => {
                     tokio::time::sleep(RETRY_WAIT).await;
@@ -286,7 +293,7 @@ impl Import {
                 result => return result.context("the readings cannot be stored"),
             }
         }
-        let result = self.pipeline.take(body, Layout::Lines).await;
+        let result = self.pipeline.take(&caller, body, Layout::Lines).await;
         result.context("the readings cannot be stored")
     }
 

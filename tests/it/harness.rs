@@ -77,6 +77,10 @@ impl Server {
             .env("IAQ_LOG_FORMAT", "json")
             // What nobody posted would come in between.
             .env("IAQ_SYSTEM_INTERVAL", "0s")
+            // All tests come from one address.
+            .env("IAQ_RATE_INGEST", "0")
+            .env("IAQ_RATE_API", "0")
+            .env("IAQ_RATE_LOGIN", "0")
             .envs(settings.iter().map(|(key, value)| (key, value)))
             .stderr(Stdio::piped())
             .spawn()

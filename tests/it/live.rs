@@ -744,7 +744,7 @@ async fn a_close_without_a_code_is_answered_too() {
 #[rstest]
 #[case::none("", &[])]
 #[case::ours("Sec-WebSocket-Protocol: iaqverse.v1\r\n", &["iaqverse.v1"])]
-#[case::token_only("Sec-WebSocket-Protocol: bearer.x\r\n", &[])]
+#[case::token_only("Sec-WebSocket-Protocol: bearer.x\r\n", &["bearer.x"])]
 #[case::ours_and_token("Sec-WebSocket-Protocol: bearer.x, iaqverse.v1\r\n", &["iaqverse.v1"])]
 #[case::two_lines(
     "Sec-WebSocket-Protocol: bearer.x\r\nSec-WebSocket-Protocol: iaqverse.v1\r\n",
@@ -752,7 +752,10 @@ async fn a_close_without_a_code_is_answered_too() {
 )]
 #[case::another("Sec-WebSocket-Protocol: mqtt\r\n", &[])]
 #[tokio::test]
-async fn only_our_subprotocol_is_ever_agreed_on(#[case] offer: &str, #[case] agreed: &[&str]) {
+async fn our_subprotocol_is_agreed_on_and_else_the_one_with_the_token(
+    #[case] offer: &str,
+    #[case] agreed: &[&str],
+) {
     let server = Server::start();
     let mut wire = Wire::over(server.connect().await);
     wire.send(handshake("/ws", offer)).await;

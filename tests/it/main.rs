@@ -6,6 +6,7 @@
 )]
 #![expect(unreachable_pub, reason = "nothing outside of the tests uses them")]
 
+mod access;
 mod churn;
 mod cluster;
 mod commands;

@@ -1,12 +1,15 @@
 //! What a delivery costs, and what reaches whom.
 
 use super::*;
+use crate::access::test_support::access;
+use crate::access::{AuthMode, Caller};
 use crate::broadcast::LogLimits;
 use crate::broadcast::encoding::Encoding;
 use crate::broadcast::filter::Filter;
 use crate::broadcast::frame::Negotiated;
 use crate::broadcast::hub::HubLimits;
 use crate::broadcast::outgoing::test_support::{id, measurement, notice};
+use crate::broadcast::pass::Pass;
 use crate::broadcast::sink::Sink;
 use crate::clock::SystemClock;
 use crate::domain::{Timestamp, Topic};
@@ -53,7 +56,8 @@ impl Stage {
             .await
             .unwrap();
         let clock = Arc::new(SystemClock);
-        let (hub, threads) = Hub::start(store, clock, Shutdown::default(), LIMITS, 1);
+        let access = access(AuthMode::Off, clock.clone()).await;
+        let (hub, threads) = Hub::start(store, access, clock, Shutdown::default(), LIMITS, 1);
         let (orders, received) = mpsc::channel(4);
         Self {
             shard: Shard::new(hub, id(0), received),
@@ -74,7 +78,13 @@ impl Stage {
         // Before the runtime has looked, a socket counts as full.
         stream.writable().await.unwrap();
         let sink = Sink::Socket(stream);
-        let client = Rc::new(Client::new(sink, None, interest, LIMITS.queue_bytes_max));
+        let client = Rc::new(Client::new(
+            sink,
+            None,
+            Pass::new(Caller::anyone(), Timestamp::from_millis(0)),
+            interest,
+            LIMITS.queue_bytes_max,
+        ));
         (self.shard.join(Rc::clone(&client)), client)
     }
 }

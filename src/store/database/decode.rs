@@ -1,7 +1,8 @@
 //! Rows of either database, checked on the way in.
 
 use super::{
-    Batch, Chunk, ChunkHead, Loaded, LogPart, Marks, SensorRow, SettledSensor, StoreError,
+    Batch, Chunk, ChunkHead, Document, Loaded, LoadedDocuments, LogPart, Marks, SensorRow,
+    SettledSensor, StoreError,
 };
 use crate::domain::{PlaceName, SensorId, Timestamp};
 use crate::store::StreamId;
@@ -28,8 +29,25 @@ pub(super) type BatchColumns = (i64, i64, Vec<u8>);
 pub(super) type LogColumns = (i64, Option<i64>, Option<i64>, Option<Vec<u8>>);
 /// Sensor, start, end and number of rows.
 pub(super) type HeadColumns = (i64, i64, i64, i64);
+/// Version, and a document if there is one: kind, id and body.
+pub(super) type DocumentColumns = (i64, Option<String>, Option<String>, Option<String>);
 /// A head and its payload.
 pub(super) type ChunkColumns = (i64, i64, i64, i64, Vec<u8>);
+
+pub(super) fn documents(rows: Vec<DocumentColumns>) -> Result<LoadedDocuments, StoreError> {
+    let Some((version, ..)) = rows.first() else {
+        return Err(corrupt("document_version", "no row".to_owned()));
+    };
+    let version = *version;
+    let documents = rows.into_iter().filter_map(|row| match row {
+        (_, Some(kind), Some(id), Some(body)) => Some(Document { kind, id, body }),
+        _ => None,
+    });
+    Ok(LoadedDocuments {
+        version,
+        documents: documents.collect(),
+    })
+}
 
 pub(super) fn room((key, site, room): RoomColumns) -> Result<RoomRow, StoreError> {
     let name = |text: &str| {

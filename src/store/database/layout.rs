@@ -19,16 +19,18 @@ pub(super) const SELECT_APPLIED: &str =
 /// one of an early version, not that of another program.
 pub(super) const EARLY_TABLES: [&str; 2] = ["_sqlx_migrations", "stream_epochs"];
 
-/// Tables of this version.
-pub(super) const TABLES: [&str; 8] = [
-    "sites",
-    "rooms",
-    "sensors",
-    "sensor_rooms",
-    "log",
-    "chunks",
-    "stream_epochs",
-    "marks",
+/// Tables of this version, each with the migration that makes it.
+pub(super) const TABLES: [(&str, i64); 10] = [
+    ("sites", 1),
+    ("rooms", 1),
+    ("sensors", 1),
+    ("sensor_rooms", 1),
+    ("log", 1),
+    ("chunks", 1),
+    ("stream_epochs", 1),
+    ("marks", 1),
+    ("documents", 2),
+    ("document_version", 2),
 ];
 
 /// Refuses the database `name` unless what was done to it is the beginning of what is known, and for a

@@ -5,10 +5,13 @@
 //! makes a new one, so a Postgres that comes back is used again.
 
 mod backup;
+mod documents;
 mod look;
 mod owner;
 mod read;
 mod write;
+
+pub use documents::PostgresDocuments;
 
 use super::error::within;
 use super::{

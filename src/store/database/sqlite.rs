@@ -7,12 +7,14 @@
 
 mod backup;
 mod copy;
+mod documents;
 mod lock;
 mod look;
 mod read;
 mod write;
 
 pub(super) use copy::{Copy, NewFile};
+pub use documents::SqliteDocuments;
 pub(super) use write::{integer, require_all};
 
 use super::error::within;

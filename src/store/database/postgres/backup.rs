@@ -3,7 +3,7 @@
 use super::read::{self, MOMENT};
 use crate::store::database::error::within;
 use crate::store::database::sqlite::{Copy, NewFile};
-use crate::store::database::{StoreError, WORK_WAIT_MAX, decode};
+use crate::store::database::{StoreError, WORK_WAIT_MAX, decode, sql};
 use crate::store::series::Series;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -24,6 +24,7 @@ pub(super) async fn back_up(options: &PgConnectOptions, to: &Path) -> Result<(),
     {
         let mut moment = connection.begin_with(MOMENT).await?;
         copy_places(&mut moment, &mut copy).await?;
+        copy_documents(&mut moment, &mut copy).await?;
         copy_log(&mut moment, &mut copy).await?;
         copy_chunks(&mut moment, &mut copy).await?;
         moment.commit().await?;
@@ -45,6 +46,13 @@ async fn copy_places(connection: &mut PgConnection, copy: &mut Copy) -> Result<(
     })
     .await?;
     copy.put(&loaded, &epochs).await
+}
+
+async fn copy_documents(connection: &mut PgConnection, copy: &mut Copy) -> Result<(), StoreError> {
+    let rows = within(WORK_WAIT_MAX, async {
+        Ok(sqlx::query_as(sql::DOCUMENTS).fetch_all(connection).await?)
+    });
+    copy.put_documents(&decode::documents(rows.await?)?).await
 }
 
 async fn copy_log(connection: &mut PgConnection, copy: &mut Copy) -> Result<(), StoreError> {

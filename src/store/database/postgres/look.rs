@@ -27,7 +27,8 @@ pub(super) async fn require_ours(
     };
     let description = description(connection).await?;
     if applied.is_empty() {
-        if let Some(table) = TABLES.into_iter().find(|table| has(table)) {
+        let mut tables = TABLES.into_iter().map(|(table, _)| table);
+        if let Some(table) = tables.find(|table| has(table)) {
             return Err(StoreError::Unusable(format!(
                 "{description} has a table {table} of another program"
             )));

@@ -1,9 +1,9 @@
 //! A database that is written from beginning to end before anybody sees it.
 
 use super::write::{self, json};
-use super::{claim, migrate};
+use super::{claim, documents, migrate};
 use crate::domain::SensorId;
-use crate::store::database::{Batch, Chunk, Loaded, Marks, SensorRow, StoreError};
+use crate::store::database::{Batch, Chunk, Loaded, LoadedDocuments, Marks, SensorRow, StoreError};
 use crate::store::directory::{RoomKey, SensorKey};
 use crate::store::series::Series;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
@@ -129,6 +129,17 @@ impl Copy {
         .execute(connection)
         .await?;
         Ok(())
+    }
+
+    pub(in crate::store::database) async fn put_documents(
+        &mut self,
+        loaded: &LoadedDocuments,
+    ) -> Result<(), StoreError> {
+        sqlx::query("update document_version set version = $1 where key = 1")
+            .bind(loaded.version)
+            .execute(&mut self.connection)
+            .await?;
+        documents::put(&mut self.connection, &loaded.documents).await
     }
 
     pub(in crate::store::database) async fn put_log(

@@ -95,10 +95,10 @@ async fn require_ours(
         .await
         .map_err(unreadable)?;
     layout::require_known(&path.display().to_string(), &applied, &MIGRATIONS, access)?;
-    if applied.is_empty() {
-        return Ok(());
-    }
-    for table in TABLES {
+    for (table, migration) in TABLES {
+        if !applied.iter().any(|applied| applied.version == migration) {
+            continue;
+        }
         if !has(table) {
             return Err(unusable(
                 path,

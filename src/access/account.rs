@@ -1,0 +1,43 @@
+//! People who log in.
+
+use super::role::Role;
+use super::sites::Sites;
+use serde::{Deserialize, Serialize};
+
+/// Longest name, in characters.
+const NAME_LENGTH_MAX: usize = 64;
+
+/// Somebody with a password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub name: String,
+    /// In the form of the Password Hashing Competition.
+    pub password_hash: String,
+    pub role: Role,
+    pub sites: Sites,
+    pub created_ms: i64,
+    pub last_login_ms: Option<i64>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Account")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .field("sites", &self.sites)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether an account can have this name: 1 to 64 of `A-Z a-z 0-9 . _ - @ +`.
+pub(super) fn is_account_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
+    !text.is_empty() && text.len() <= NAME_LENGTH_MAX && text.bytes().all(allowed)
+}
+
+/// What is wrong with a role and sites that are given together.
+pub(super) fn role_fault(role: Role, sites: &Sites) -> Option<&'static str> {
+    // Whoever decides about all accounts could give himself every site.
+    let restricted_admin = role == Role::Admin && !sites.are_all();
+    restricted_admin.then_some("an admin cannot be restricted to sites")
+}

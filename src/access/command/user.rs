@@ -1,0 +1,228 @@
+//! `iaqverse user`: accounts.
+
+use super::{not_changed, note, open, say, sites};
+use crate::access::account::{is_account_name, role_fault};
+use crate::access::book::{Book, Change};
+use crate::access::password::{PASSWORD_LENGTH, Passwords};
+use crate::access::registry::Registry;
+use crate::access::{Account, Role, secret};
+use crate::clock::{Clock, SystemClock};
+use crate::config::DatabaseConfig;
+use crate::domain::Timestamp;
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+use std::io::{BufRead, IsTerminal};
+
+#[derive(Debug, Clone, Args)]
+pub struct UserArgs {
+    #[command(subcommand)]
+    pub action: UserAction,
+
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum UserAction {
+    /// Add an account; its password is asked for, or read from standard input
+    Add {
+        name: String,
+        #[arg(long, default_value = "viewer")]
+        role: Role,
+        /// Restrict to this site; may be given several times
+        #[arg(long = "site", value_name = "SITE")]
+        sites: Vec<String>,
+        /// Make a password up and print it
+        #[arg(long)]
+        generate: bool,
+    },
+    /// List the accounts
+    List,
+    /// Give an account another role or other sites; its logins end
+    Set {
+        name: String,
+        #[arg(long)]
+        role: Option<Role>,
+        /// Restrict to this site; may be given several times
+        #[arg(long = "site", value_name = "SITE", conflicts_with = "all_sites")]
+        sites: Vec<String>,
+        /// Let it see every site
+        #[arg(long)]
+        all_sites: bool,
+    },
+    /// Give an account another password; its logins end
+    Password {
+        name: String,
+        /// Make a password up and print it
+        #[arg(long)]
+        generate: bool,
+    },
+    /// Remove an account; its logins end
+    Remove { name: String },
+}
+
+/// Does what the command line says.
+pub async fn command(arguments: UserArgs) -> anyhow::Result<()> {
+    let registry = open(&arguments.database).await?;
+    let result = run(&registry, arguments.action).await;
+    registry.close().await;
+    result
+}
+
+async fn run(registry: &Registry, action: UserAction) -> anyhow::Result<()> {
+    match action {
+        UserAction::Add {
+            name,
+            role,
+            sites: names,
+            generate,
+        } => {
+            ensure!(
+                is_account_name(&name),
+                "a name is 1 to 64 of A-Z a-z 0-9 . _ - @ +"
+            );
+            let sites = sites(&names)?;
+            if let Some(fault) = role_fault(role, &sites) {
+                bail!("{fault}");
+            }
+            let account = Account {
+                name,
+                password_hash: hash(password(generate)?).await?,
+                role,
+                sites,
+                created_ms: SystemClock.now().millis(),
+                last_login_ms: None,
+            };
+            let added = registry.change(|book| {
+                ensure!(
+                    !book.accounts.contains_key(&account.name),
+                    "there is an account {}",
+                    account.name
+                );
+                let mut change = Change::default();
+                change.put_account(account.clone());
+                Ok((change, ()))
+            });
+            added.await.map_err(not_changed)?;
+            note(&format!("added {} as {}", account.name, role.as_str()));
+        }
+        UserAction::List => list(registry),
+        UserAction::Set {
+            name,
+            role,
+            sites: names,
+            all_sites,
+        } => {
+            let changes_sites = all_sites || !names.is_empty();
+            let sites = sites(&names)?;
+            change(registry, &name, |account| {
+                account.role = role.unwrap_or(account.role);
+                if changes_sites {
+                    account.sites = sites.clone();
+                }
+            })
+            .await?;
+        }
+        UserAction::Password { name, generate } => {
+            let password_hash = hash(password(generate)?).await?;
+            change(registry, &name, |account| {
+                account.password_hash.clone_from(&password_hash);
+            })
+            .await?;
+        }
+        UserAction::Remove { name } => {
+            let removed = registry.change(|book| {
+                require(book, &name)?;
+                let mut change = Change::default();
+                for (id, _) in book.sessions_of(&name) {
+                    change.remove_session(id);
+                }
+                change.remove_account(&name);
+                Ok((change, ()))
+            });
+            removed.await.map_err(not_changed)?;
+            note(&format!("removed {name}"));
+        }
+    }
+    Ok(())
+}
+
+fn list(registry: &Registry) {
+    let mut accounts: Vec<Account> =
+        registry.book(|book| book.accounts.values().cloned().collect());
+    accounts.sort_by(|a, b| a.name.cmp(&b.name));
+    for account in accounts {
+        let sites = account
+            .sites
+            .names()
+            .map_or("all sites".to_owned(), |names| {
+                names.collect::<Vec<_>>().join(", ")
+            });
+        let last = account.last_login_ms.map_or("never".to_owned(), |at| {
+            Timestamp::from_millis(at).to_string()
+        });
+        let (name, role) = (&account.name, account.role.as_str());
+        say(&format!("{name}\t{role}\t{sites}\tlast login {last}"));
+    }
+}
+
+async fn change(
+    registry: &Registry,
+    name: &str,
+    edit: impl Fn(&mut Account),
+) -> anyhow::Result<()> {
+    let changed = registry.change(|book| {
+        let mut account = require(book, name)?.clone();
+        edit(&mut account);
+        if let Some(fault) = role_fault(account.role, &account.sites) {
+            bail!("{fault}");
+        }
+        let mut change = Change::default();
+        for (id, _) in book.sessions_of(name) {
+            change.remove_session(id);
+        }
+        change.put_account(account);
+        Ok((change, ()))
+    });
+    changed.await.map_err(not_changed)?;
+    note(&format!("changed {name}"));
+    Ok(())
+}
+
+fn require<'a>(book: &'a Book, name: &str) -> anyhow::Result<&'a Account> {
+    let account = book.accounts.get(name);
+    account.with_context(|| format!("there is no account {name}"))
+}
+
+/// Made up and printed, asked for twice on a terminal, or the first line of standard input.
+fn password(generate: bool) -> anyhow::Result<SecretString> {
+    if generate {
+        let password = secret::random_secret();
+        say(&password);
+        return Ok(password.into());
+    }
+    let password: SecretString = if std::io::stdin().is_terminal() {
+        let first = rpassword::prompt_password("Password: ").context("no password")?;
+        let again = rpassword::prompt_password("Once more: ").context("no password")?;
+        ensure!(first == again, "the two are not the same");
+        first.into()
+    } else {
+        let mut line = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .context("standard input")?;
+        line.trim_end_matches(['\r', '\n']).into()
+    };
+    let (least, most) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
+    ensure!(
+        PASSWORD_LENGTH.contains(&password.expose_secret().chars().count()),
+        "a password has {least} to {most} characters"
+    );
+    Ok(password)
+}
+
+async fn hash(password: SecretString) -> anyhow::Result<String> {
+    Ok(Passwords::default().hash(password).await?)
+}

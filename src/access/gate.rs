@@ -1,0 +1,321 @@
+//! From credentials to a [`Caller`]: the one place every way in asks.
+
+use super::book::Book;
+use super::caller::{Caller, Who};
+use super::device_key::PresentedKey;
+use super::password::Passwords;
+use super::rate::{Counted, RateLimits, customer};
+use super::registry::Registry;
+use super::role::Role;
+use super::token::{TokenError, Tokens, Verified};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::http::Problem;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether anybody has to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AuthMode {
+    /// Nobody: everybody is an operator.
+    Off,
+    /// Everybody.
+    Required,
+}
+
+/// How long what is handed out lives.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    pub token: Duration,
+    pub refresh: Duration,
+}
+
+/// Who may do what on this server. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Access(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    mode: AuthMode,
+    registry: Registry,
+    tokens: Tokens,
+    passwords: Passwords,
+    lifetimes: Lifetimes,
+    limits: RateLimits,
+    clock: Arc<dyn Clock>,
+    anyone: Caller,
+}
+
+/// What a server needs to know to let people in.
+#[derive(Debug)]
+pub struct AccessParts {
+    pub mode: AuthMode,
+    pub registry: Registry,
+    pub tokens: Tokens,
+    pub lifetimes: Lifetimes,
+    pub limits: RateLimits,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("credentials are needed")]
+    Missing,
+    #[error("the token is not valid")]
+    BadToken,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the key is not valid")]
+    BadKey,
+    #[error("the credentials were revoked")]
+    Revoked,
+    #[error("the token gives no role here")]
+    NoRole,
+}
+
+const X_API_KEY: &str = "x-api-key";
+
+impl Access {
+    pub fn new(parts: AccessParts) -> Self {
+        let AccessParts {
+            mode,
+            registry,
+            tokens,
+            lifetimes,
+            limits,
+            clock,
+        } = parts;
+        Self(Arc::new(Shared {
+            mode,
+            registry,
+            tokens,
+            passwords: Passwords::default(),
+            lifetimes,
+            limits,
+            clock,
+            anyone: Caller::anyone(),
+        }))
+    }
+
+    pub fn mode(&self) -> AuthMode {
+        self.0.mode
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    pub(super) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    pub(super) fn lifetimes(&self) -> Lifetimes {
+        self.0.lifetimes
+    }
+
+    pub fn limits(&self) -> &RateLimits {
+        &self.0.limits
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// A number that is another one whenever somebody's rights may have changed.
+    pub fn generation(&self) -> u64 {
+        self.0.registry.generation()
+    }
+
+    /// Who has this token or key.
+    pub fn caller(&self, credential: Option<&str>) -> Result<Caller, Refusal> {
+        let caller = match credential {
+            Some(credential) => self.caller_of(credential),
+            None => Err(Refusal::Missing),
+        };
+        match self.0.mode {
+            AuthMode::Off => Ok(caller.unwrap_or_else(|_refused| self.0.anyone.clone())),
+            AuthMode::Required => caller,
+        }
+    }
+
+    fn caller_of(&self, credential: &str) -> Result<Caller, Refusal> {
+        let now = self.now();
+        if PresentedKey::is_meant(credential) {
+            return self.device(credential, now);
+        }
+        let token = self.0.tokens.verify(credential, now);
+        let token = token.map_err(|error| match error {
+            TokenError::Expired => Refusal::Expired,
+            TokenError::Invalid => Refusal::BadToken,
+        })?;
+        self.0.registry.book(|book| person(book, token))
+    }
+
+    fn device(&self, key: &str, now: Timestamp) -> Result<Caller, Refusal> {
+        let presented = PresentedKey::parse(key).ok_or(Refusal::BadKey)?;
+        self.0.registry.book(|book| {
+            let entry = book.keys.get(presented.id).ok_or(Refusal::BadKey)?;
+            if !entry.key.is(presented) {
+                return Err(Refusal::BadKey);
+            }
+            entry.note_use(now.millis());
+            let who = Who::Device {
+                id: presented.id.to_owned(),
+                key: Arc::clone(&entry.key),
+            };
+            Ok(Caller::new(who, entry.key.sites.clone(), None))
+        })
+    }
+
+    /// Whether somebody who was let in may stay.
+    pub fn check(&self, caller: &Caller) -> Result<(), Refusal> {
+        if caller.expires_at().is_some_and(|end| end <= self.now()) {
+            return Err(Refusal::Expired);
+        }
+        let stays = match caller.who() {
+            Who::Anyone | Who::Person { session: None, .. } => true,
+            Who::Person {
+                session: Some(session),
+                ..
+            } => self
+                .0
+                .registry
+                .book(|book| book.sessions.contains_key(session)),
+            Who::Device { id, .. } => self.0.registry.book(|book| book.keys.contains_key(id)),
+        };
+        if stays { Ok(()) } else { Err(Refusal::Revoked) }
+    }
+
+    /// A token that belongs to no account.
+    pub fn issue(&self, token: &Verified) -> anyhow::Result<String> {
+        self.0.tokens.issue(token, self.now())
+    }
+
+    /// Who is counted for the requests of a caller.
+    pub fn counted(&self, caller: &Caller, address: Option<IpAddr>) -> Option<Counted> {
+        match caller.who() {
+            Who::Anyone => counted_address(address),
+            Who::Person { name, .. } => Some(self.0.limits.named("account", name)),
+            Who::Device { id, .. } => Some(self.0.limits.named("key", id)),
+        }
+    }
+}
+
+pub(super) fn counted_address(address: Option<IpAddr>) -> Option<Counted> {
+    address.map(|address| Counted::Address(customer(address)))
+}
+
+/// A token that is believed, as somebody who may do what his account, or the token, says.
+fn person(book: &Book, token: Verified) -> Result<Caller, Refusal> {
+    let Verified {
+        subject,
+        session,
+        role,
+        sites,
+        expires_at,
+    } = token;
+    let (role, sites) = match &session {
+        // What the account may do now, whatever it could when the token was made.
+        Some(id) => {
+            let known = book.sessions.get(id).ok_or(Refusal::Revoked)?;
+            let account = book.accounts.get(&known.account).ok_or(Refusal::Revoked)?;
+            (account.role, account.sites.clone())
+        }
+        None => (role.ok_or(Refusal::NoRole)?, sites),
+    };
+    if super::account::role_fault(role, &sites).is_some() {
+        return Err(Refusal::NoRole);
+    }
+    let who = Who::Person {
+        name: subject,
+        role,
+        session,
+    };
+    Ok(Caller::new(who, sites, Some(expires_at)))
+}
+
+/// The credential of a request. A token in the query counts where `query` is given: browsers cannot
+/// set headers everywhere.
+pub fn credential(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let bearer = text(header::AUTHORIZATION.as_str()).map(|value| {
+        let (scheme, credential) = value.split_once(' ').unwrap_or_default();
+        // Another scheme is a credential that is not valid, not none.
+        let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+        if is_bearer { credential.trim() } else { "" }
+    });
+    let key = || text(X_API_KEY).map(str::trim);
+    let token = || {
+        let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
+        let (_, token) = pairs.find(|(name, _)| name == "token")?;
+        Some(token.into_owned())
+    };
+    bearer.or_else(key).map(str::to_owned).or_else(token)
+}
+
+impl Refusal {
+    /// Stable name, for problems and messages.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "unauthorized",
+            Self::BadToken => "bad_token",
+            Self::Expired => "token_expired",
+            Self::BadKey => "bad_key",
+            Self::Revoked => "revoked",
+            Self::NoRole => "forbidden",
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let (status, title) = match refusal {
+            Refusal::NoRole => (StatusCode::FORBIDDEN, "Forbidden"),
+            _ => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+        };
+        Self::new(status, refusal.code(), title, refusal.to_string())
+    }
+}
+
+/// Answers what a role is not enough for.
+pub(crate) fn forbidden(needed: Role) -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "forbidden",
+        "Forbidden",
+        format!("this needs the role {}", needed.as_str()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::header(&[("authorization", "Bearer a")], None, Some("a"))]
+    #[case::any_case(&[("authorization", "bearer  a ")], None, Some("a"))]
+    #[case::another_scheme(&[("authorization", "Basic a")], None, Some(""))]
+    #[case::not_text(&[("authorization", "é")], None, Some(""))]
+    #[case::key(&[("x-api-key", " k ")], None, Some("k"))]
+    #[case::header_first(&[("authorization", "Bearer a"), ("x-api-key", "k")], Some("token=t"), Some("a"))]
+    #[case::query(&[], Some("topics=all&token=a%2Eb"), Some("a.b"))]
+    #[case::nothing(&[("cookie", "a")], Some("topics=all"), None)]
+    fn a_credential_is_found(
+        #[case] sent: &[(&'static str, &str)],
+        #[case] query: Option<&str>,
+        #[case] found: Option<&str>,
+    ) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        assert_eq!(credential(&headers, query).as_deref(), found);
+    }
+}

@@ -1,0 +1,173 @@
+//! Keys of devices, for operators.
+
+use super::fields::Fields;
+use super::{conflict, not_changed, shown};
+use crate::access::book::{Change, KeyEntry};
+use crate::access::device_key::{DeviceKey, NewDeviceKey, PATTERNS_MAX};
+use crate::access::{Caller, SensorPattern, Sites};
+use crate::http::{Problem, Services};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+/// Most keys there can be.
+pub(super) const KEYS_MAX: usize = 100_000;
+
+/// `GET /api/device-keys`: the newest first.
+pub async fn device_keys(caller: Caller, services: Data<Services>) -> HttpResponse {
+    let mut keys: Vec<(String, KeyEntry)> = services.access.registry().book(|book| {
+        let own = book
+            .keys
+            .iter()
+            .filter(|(_, entry)| entry.key.sites.are_within(caller.sites()));
+        own.map(|(id, entry)| (id.clone(), entry.clone())).collect()
+    });
+    keys.sort_by(|(a, one), (b, other)| (other.key.created_ms, a).cmp(&(one.key.created_ms, b)));
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|(id, entry)| body(id, &entry.key, entry.used_ms()))
+        .collect();
+    HttpResponse::Ok().json(keys)
+}
+
+/// `POST /api/device-keys`: a new key, whose text is in this answer and nowhere else.
+pub async fn add_device_key(
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+    services: Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let mut fields = Fields::read(&services, &request, payload).await?;
+    let label = fields.label("label").unwrap_or_default();
+    let sensors = patterns(&mut fields);
+    let place = place(&mut fields, &caller);
+    let sites = sites(&mut fields, &caller);
+    fields.finish()?;
+
+    let access = &services.access;
+    let (id, key, text) = DeviceKey::create(NewDeviceKey {
+        label,
+        sensors,
+        sites,
+        place,
+        created_by: caller.name().to_owned(),
+        created_ms: access.now().millis(),
+    });
+    let added = access.registry().change(|book| {
+        require_room_for_key(book.keys.len())?;
+        let mut change = Change::default();
+        change.put_key(id.clone(), key.clone());
+        Ok((change, ()))
+    });
+    added.await.map_err(not_changed)?;
+    tracing::info!(id, by = caller.name(), "a device key was added");
+    let mut answer = body(&id, &key, None);
+    answer["key"] = text.into();
+    Ok(HttpResponse::Created().json(answer))
+}
+
+/// `DELETE /api/device-keys/{id}`: the key is worth nothing from now on.
+pub async fn revoke_device_key(
+    caller: Caller,
+    id: Path<String>,
+    services: Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let revoked = services.access.registry().change(|book| {
+        let entry = book.keys.get(&*id);
+        if !entry.is_some_and(|entry| entry.key.sites.are_within(caller.sites())) {
+            return Err(Problem::not_found());
+        }
+        let mut change = Change::default();
+        change.remove_key(&id);
+        Ok((change, ()))
+    });
+    revoked.await.map_err(not_changed)?;
+    tracing::info!(id = *id, by = caller.name(), "a device key was revoked");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+pub(super) fn require_room_for_key(keys: usize) -> Result<(), Problem> {
+    if keys >= KEYS_MAX {
+        return Err(conflict("too_many_keys", "there are too many keys"));
+    }
+    Ok(())
+}
+
+fn patterns(fields: &mut Fields) -> Vec<SensorPattern> {
+    let given = fields.optional_texts("sensors").unwrap_or_default();
+    if given.is_empty() || given.len() > PATTERNS_MAX {
+        let detail = format!("must name 1 to {PATTERNS_MAX} sensors");
+        fields.fault("sensors", "bad_sensors", detail);
+    }
+    let patterns = given.iter().enumerate().filter_map(|(index, text)| {
+        let pattern = SensorPattern::parse(text);
+        if pattern.is_none() {
+            let detail = "must be a sensor id, in which * stands for any run of characters";
+            fields.fault(&format!("sensors/{index}"), "bad_sensor_id", detail);
+        }
+        pattern
+    });
+    patterns.collect()
+}
+
+/// Site and room for every reading of a key: both or none.
+fn place(fields: &mut Fields, caller: &Caller) -> Option<(String, String)> {
+    let (site, room) = (
+        fields.optional_text("enseigne"),
+        fields.optional_text("salle"),
+    );
+    match (site, room) {
+        (None, None) => None,
+        (Some(site), Some(room)) => Some(place_of(fields, caller, site, room)),
+        (Some(_), None) => {
+            fields.fault("salle", "required", "must be given with enseigne");
+            None
+        }
+        (None, Some(_)) => {
+            fields.fault("enseigne", "required", "must be given with salle");
+            None
+        }
+    }
+}
+
+pub(super) fn place_of(
+    fields: &mut Fields,
+    caller: &Caller,
+    site: String,
+    room: String,
+) -> (String, String) {
+    if !caller.sites().allow(&site) {
+        fields.fault("enseigne", "forbidden", "is none of your sites");
+    }
+    (
+        fields.place_name("enseigne", site),
+        fields.place_name("salle", room),
+    )
+}
+
+/// Nobody hands out more than he has.
+fn sites(fields: &mut Fields, caller: &Caller) -> Sites {
+    let asked = fields.sites("sites");
+    if asked.are_all() {
+        return caller.sites().clone();
+    }
+    if !asked.are_within(caller.sites()) {
+        fields.fault("sites", "forbidden", "are not all among your sites");
+    }
+    asked
+}
+
+fn body(id: &str, key: &DeviceKey, used_ms: Option<i64>) -> Value {
+    let (site, room) = key.place.clone().unzip();
+    json!({
+        "id": id,
+        "label": key.label,
+        "sensors": key.sensors,
+        "sites": key.sites,
+        "enseigne": site,
+        "salle": room,
+        "created_at": shown(key.created_ms),
+        "created_by": key.created_by,
+        "last_used_at": used_ms.map(shown),
+    })
+}

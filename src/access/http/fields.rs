@@ -1,0 +1,241 @@
+//! The JSON object of a request, field by field.
+
+use crate::access::{Role, Sites};
+use crate::domain::PlaceName;
+use crate::http::{Problem, Services};
+use crate::validate::FieldError;
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::web::Payload;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+/// Members that are not taken out are refused: a misspelt one must not go unnoticed, and none may
+/// slip in.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    members: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// The object in a body; without a body, an empty one.
+    pub(super) async fn read(
+        services: &Services,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<Self, Problem> {
+        if let Some(content_type) = request.headers().get(header::CONTENT_TYPE) {
+            let content_type = content_type.to_str().unwrap_or_default();
+            let essence = content_type.split(';').next().unwrap_or_default().trim();
+            if !essence.eq_ignore_ascii_case("application/json") {
+                return Err(Problem::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "unsupported_media_type",
+                    "Content-Type not supported",
+                    "send application/json",
+                )
+                .closing());
+            }
+        }
+        let body = services.bodies.read(request.headers(), payload).await?;
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(members)) => Ok(Self {
+                members,
+                errors: Vec::new(),
+            }),
+            Ok(_) => Err(Problem::invalid(
+                "bad_body",
+                "Bad body",
+                vec![FieldError::new("", "not_an_object", "must be an object")],
+            )),
+            // Without what was read: it may be a password.
+            Err(error) => Err(Problem::bad_request(
+                "not_json",
+                format!(
+                    "the body is not JSON, at line {} column {}",
+                    error.line(),
+                    error.column()
+                ),
+            )),
+        }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn fault(
+        &mut self,
+        name: &str,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) {
+        self.errors
+            .push(FieldError::new(format!("/{name}"), code, detail));
+    }
+
+    /// A text that may be left out.
+    pub(super) fn optional_text(&mut self, name: &str) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.fault(name, "not_text", "must be a text");
+                None
+            }
+        }
+    }
+
+    /// A text that must be there.
+    pub(super) fn text(&mut self, name: &str) -> String {
+        let errors = self.errors.len();
+        self.optional_text(name).unwrap_or_else(|| {
+            if self.errors.len() == errors {
+                self.fault(name, "required", "must be given");
+            }
+            String::new()
+        })
+    }
+
+    /// A switch that is off when it is left out.
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        match self.take(name) {
+            None => false,
+            Some(Value::Bool(on)) => on,
+            Some(_) => {
+                self.fault(name, "not_a_flag", "must be true or false");
+                false
+            }
+        }
+    }
+
+    /// Texts that may be left out.
+    pub(super) fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let texts = match self.take(name)? {
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| match item {
+                    Value::String(text) => Some(text),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        };
+        if texts.is_none() {
+            self.fault(name, "not_a_list", "must be a list of texts");
+        }
+        texts
+    }
+
+    /// `null`, or left out, for all sites.
+    pub(super) fn sites(&mut self, name: &str) -> Sites {
+        let Some(names) = self.optional_texts(name) else {
+            return Sites::ALL;
+        };
+        Sites::only(names).unwrap_or_else(|detail| {
+            self.fault(name, "bad_sites", detail);
+            Sites::ALL
+        })
+    }
+
+    pub(super) fn role(&mut self, name: &str) -> Role {
+        let text = self.text(name);
+        Role::from_name(&text).unwrap_or_else(|| {
+            if !text.is_empty() {
+                self.fault(name, "unknown_role", "must be viewer, operator or admin");
+            }
+            Role::Viewer
+        })
+    }
+
+    /// Name of a site or room.
+    pub(super) fn place_name(&mut self, name: &str, text: String) -> String {
+        if let Err(error) = PlaceName::parse(&text) {
+            self.fault(name, "bad_name", error.to_string());
+        }
+        text
+    }
+
+    /// A name for people, which may be left out.
+    pub(super) fn label(&mut self, name: &str) -> Option<String> {
+        let label = self.optional_text(name).filter(|label| !label.is_empty())?;
+        Some(self.place_name(name, label))
+    }
+
+    /// All is well, and nothing is left.
+    pub(super) fn finish(mut self) -> Result<(), Problem> {
+        let left: Vec<String> = self.members.keys().cloned().collect();
+        for name in left {
+            let pointer = name.replace('~', "~0").replace('/', "~1");
+            self.fault(&pointer, "unknown_field", "there is no such field");
+        }
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::invalid("bad_body", "Bad body", self.errors))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fields(value: Value) -> Fields {
+        match value {
+            Value::Object(members) => Fields {
+                members,
+                errors: Vec::new(),
+            },
+            _ => Fields::default(),
+        }
+    }
+
+    fn faults(fields: Fields) -> Vec<(String, &'static str)> {
+        let problem = fields.finish().unwrap_err();
+        let faults = problem.errors.into_iter();
+        faults
+            .map(|error| (error.pointer.into_owned(), error.code))
+            .collect()
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_field() {
+        let mut body = fields(json!({"name": 1, "sites": ["a", 2], "role": "boss", "a/b": 1}));
+        assert_eq!(body.text("name"), "");
+        assert_eq!(body.text("password"), "");
+        assert!(body.sites("sites").are_all());
+        assert_eq!(body.role("role"), Role::Viewer);
+        let expected = [
+            ("/name", "not_text"),
+            ("/password", "required"),
+            ("/sites", "not_a_list"),
+            ("/role", "unknown_role"),
+            ("/a~1b", "unknown_field"),
+        ];
+        let expected = expected.map(|(pointer, code)| (pointer.to_owned(), code));
+        assert_eq!(faults(body), expected);
+    }
+
+    #[test]
+    fn what_is_well_formed_is_taken() {
+        let mut body = fields(json!({"name": "ada", "sites": null, "cookie": true, "label": ""}));
+        assert_eq!(body.text("name"), "ada");
+        assert!(body.sites("sites").are_all() && body.flag("cookie"));
+        assert_eq!(body.label("label"), None);
+        body.finish().unwrap();
+        assert_eq!(
+            faults(fields(json!({"sites": []}))),
+            [("/sites".to_owned(), "unknown_field")]
+        );
+    }
+}

@@ -1,0 +1,380 @@
+//! Logging in and out.
+
+use super::fields::Fields;
+use super::{cookie, not_changed, shown};
+use crate::access::book::Change;
+use crate::access::gate::{Access, counted_address};
+use crate::access::password::{PASSWORD_LENGTH, PasswordsBusy};
+use crate::access::session::{RefreshToken, Refreshed, Session};
+use crate::access::token::Verified;
+use crate::access::{Account, AuthMode, Caller, Role, Sites, Who};
+use crate::http::{Problem, Services};
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+
+/// Logins of one account that may go on at the same time; the one that would end first makes room.
+const SESSIONS_MAX: usize = 20;
+
+/// `POST /api/auth/login`: a name and a password for a token.
+pub async fn log_in(
+    request: HttpRequest,
+    payload: Payload,
+    services: Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let mut fields = Fields::read(&services, &request, payload).await?;
+    let (name, password) = (fields.text("name"), fields.text("password"));
+    let in_cookie = fields.flag("cookie");
+    fields.finish()?;
+
+    let access = &services.access;
+    limit_attempts(access, address_of(&services, &request), Some(&name))?;
+    let account = access
+        .registry()
+        .book(|book| book.accounts.get(&name).cloned());
+    let hash = account.as_ref().map(|known| known.password_hash.clone());
+    let is_right = access.passwords().verify(password.into(), hash).await;
+    let Some(account) = account.filter(|_| is_right == Ok(true)) else {
+        is_right.map_err(busy)?;
+        tracing::info!(?name, "a login was refused");
+        return Err(unauthorized(
+            "bad_credentials",
+            "name or password is not right",
+        ));
+    };
+
+    let now = access.now();
+    let ends = now.plus(access.lifetimes().refresh);
+    let (id, session, refresh_token) = Session::begin(&account.name, in_cookie, ends);
+    let changed = access.registry().change(|book| {
+        // The account may have gone, or got another password, while this one was checked.
+        let known = book.accounts.get(&account.name);
+        let Some(known) = known.filter(|known| known.password_hash == account.password_hash) else {
+            return Err(unauthorized(
+                "bad_credentials",
+                "name or password is not right",
+            ));
+        };
+        let mut change = Change::default();
+        let mut others: Vec<_> = book.sessions_of(&account.name).collect();
+        others.sort_by_key(|(_, session)| session.expires_ms);
+        let too_many = (others.len() + 1).saturating_sub(SESSIONS_MAX);
+        for (id, _) in others.into_iter().take(too_many) {
+            change.remove_session(id);
+        }
+        change.put_session(id.clone(), session.clone());
+        change.put_account(Account {
+            last_login_ms: Some(now.millis()),
+            ..known.clone()
+        });
+        Ok((change, ()))
+    });
+    changed.await.map_err(not_changed)?;
+    tracing::info!(name = account.name, "somebody logged in");
+    let token = Handout {
+        account: &account,
+        session: id,
+        refresh_token: Some(refresh_token),
+        in_cookie,
+    };
+    token.answer(&services, &request)
+}
+
+/// `POST /api/auth/refresh`: the next token, for a refresh token that is used up.
+pub async fn refresh(
+    request: HttpRequest,
+    payload: Payload,
+    services: Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let presented = presented(&services, &request, payload).await?;
+    let access = &services.access;
+    let refused = || {
+        let address = address_of(&services, &request);
+        let limited = limit_attempts(access, address, None).err();
+        limited
+            .unwrap_or_else(|| unauthorized("bad_refresh_token", "the refresh token is not valid"))
+    };
+    let Some(token) = presented.token else {
+        return Err(refused());
+    };
+    let (now, id) = (access.now(), token.session_id());
+    let ends = now.plus(access.lifetimes().refresh);
+    let refreshed = access.registry().change(|book| {
+        let mut change = Change::default();
+        let session = book.sessions.get(&id);
+        let session = session.filter(|session| session.in_cookie == presented.in_cookie);
+        let account = session.and_then(|session| book.accounts.get(&session.account));
+        let (Some(session), Some(account)) = (session, account) else {
+            return Ok((change, None));
+        };
+        let refreshed = session.refresh(&token, now, ends);
+        match &refreshed {
+            Refreshed::Rotated(session, _) => change.put_session(id.clone(), session.clone()),
+            Refreshed::Reused => change.remove_session(&id),
+            Refreshed::Overlapping | Refreshed::Expired => {}
+        }
+        Ok((change, Some((refreshed, account.clone()))))
+    });
+    let (account, refresh_token) = match refreshed.await.map_err(not_changed)? {
+        Some((Refreshed::Rotated(_, next), account)) => (account, Some(next)),
+        Some((Refreshed::Overlapping, account)) => (account, None),
+        Some((Refreshed::Reused, account)) => {
+            tracing::warn!(
+                name = account.name,
+                "a refresh token was used twice; its session is ended"
+            );
+            return Err(unauthorized(
+                "refresh_token_reused",
+                "the refresh token was used before, so its session is ended",
+            ));
+        }
+        Some((Refreshed::Expired, _)) | None => return Err(refused()),
+    };
+    let token = Handout {
+        account: &account,
+        session: id,
+        refresh_token,
+        in_cookie: presented.in_cookie,
+    };
+    token.answer(&services, &request)
+}
+
+/// `POST /api/auth/logout`: ends a session and the tokens that came from it.
+pub async fn log_out(
+    request: HttpRequest,
+    payload: Payload,
+    services: Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let presented = presented(&services, &request, payload).await?;
+    if let Some(token) = presented.token {
+        let id = token.session_id();
+        let ended = services.access.registry().change(|book| {
+            let mut change = Change::default();
+            if book.sessions.contains_key(&id) {
+                change.remove_session(&id);
+            }
+            Ok((change, ()))
+        });
+        ended.await.map_err(not_changed)?;
+    }
+    let mut response = HttpResponse::NoContent();
+    if let Some(cookie) = cookie::forget(is_secure(&services, &request)) {
+        response.insert_header((header::SET_COOKIE, cookie));
+    }
+    Ok(response.finish())
+}
+
+/// `GET /api/auth/me`: who is asking.
+pub async fn me(caller: Caller, services: Data<Services>) -> HttpResponse {
+    let kind = match caller.who() {
+        Who::Anyone => "anyone",
+        Who::Person { .. } => "person",
+        Who::Device { .. } => "device",
+    };
+    let auth = match services.access.mode() {
+        AuthMode::Off => "off",
+        AuthMode::Required => "required",
+    };
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json!({
+            "auth": auth,
+            "kind": kind,
+            "name": caller.name(),
+            "role": caller.role().map(Role::as_str),
+            "sites": caller.sites(),
+            "expires_at": caller.expires_at().map(|end| end.to_string()),
+        }))
+}
+
+/// `PUT /api/auth/password`: another password for oneself. Every login ends.
+pub async fn change_password(
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+    services: Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let mut fields = Fields::read(&services, &request, payload).await?;
+    let current = fields.text("current_password");
+    let new = new_password(&mut fields, "new_password");
+    fields.finish()?;
+    let access = &services.access;
+    let account = match caller.who() {
+        Who::Person {
+            name,
+            session: Some(_),
+            ..
+        } => access
+            .registry()
+            .book(|book| book.accounts.get(name).cloned()),
+        _ => None,
+    };
+    let account = account.ok_or_else(|| {
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "Forbidden",
+            "only somebody who has logged in has a password here",
+        )
+    })?;
+    let address = address_of(&services, &request);
+    limit_attempts(access, address, Some(&account.name))?;
+    let passwords = access.passwords();
+    let hash = Some(account.password_hash.clone());
+    if !passwords.verify(current.into(), hash).await.map_err(busy)? {
+        let error = crate::validate::FieldError::new(
+            "/current_password",
+            "wrong_password",
+            "is not the password of this account",
+        );
+        return Err(Problem::invalid("bad_body", "Bad body", vec![error]));
+    }
+    let password_hash = passwords.hash(new.into()).await.map_err(busy)?;
+    let changed = access.registry().change(|book| {
+        let mut change = Change::default();
+        let Some(known) = book.accounts.get(&account.name) else {
+            return Err(Problem::not_found());
+        };
+        end_sessions(&mut change, book, &account.name);
+        change.put_account(Account {
+            password_hash: password_hash.clone(),
+            ..known.clone()
+        });
+        Ok((change, ()))
+    });
+    changed.await.map_err(not_changed)?;
+    tracing::info!(name = account.name, "somebody changed the own password");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ends every login of an account.
+pub(super) fn end_sessions(change: &mut Change, book: &crate::access::book::Book, account: &str) {
+    for (id, _) in book.sessions_of(account) {
+        change.remove_session(id);
+    }
+}
+
+/// A password somebody chooses.
+pub(super) fn new_password(fields: &mut Fields, name: &str) -> String {
+    let password = fields.text(name);
+    if !password.is_empty() && !PASSWORD_LENGTH.contains(&password.chars().count()) {
+        let (least, most) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
+        let detail = format!("must have {least} to {most} characters");
+        fields.fault(name, "bad_password", detail);
+    }
+    password
+}
+
+pub(super) fn busy(_: PasswordsBusy) -> Problem {
+    Problem::unavailable("passwords_busy", "too many passwords are being checked")
+}
+
+pub(super) fn unauthorized(code: &'static str, detail: &'static str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, code, "Unauthorized", detail)
+}
+
+pub(super) fn address_of(services: &Services, request: &HttpRequest) -> Option<IpAddr> {
+    services
+        .trusted_proxies
+        .client(request.peer_addr(), request.headers())
+}
+
+/// Counts an attempt to get in, for its address and for the account it is about.
+pub(super) fn limit_attempts(
+    access: &Access,
+    address: Option<IpAddr>,
+    account: Option<&str>,
+) -> Result<(), Problem> {
+    let limits = access.limits();
+    if let Some(counted) = counted_address(address) {
+        limits.login.check(counted)?;
+    }
+    if let Some(account) = account {
+        limits.login.check(limits.named("login", account))?;
+    }
+    Ok(())
+}
+
+fn is_secure(services: &Services, request: &HttpRequest) -> bool {
+    services
+        .trusted_proxies
+        .is_secure(request.peer_addr(), request.headers())
+}
+
+/// A refresh token of a request, if it has one.
+struct Presented {
+    token: Option<RefreshToken>,
+    in_cookie: bool,
+}
+
+async fn presented(
+    services: &Services,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Presented, Problem> {
+    let mut fields = Fields::read(services, request, payload).await?;
+    let in_body = fields.optional_text("refresh_token");
+    fields.finish()?;
+    let in_cookie = in_body.is_none();
+    let text = in_body.or_else(|| cookie::refresh_token(request.headers()));
+    Ok(Presented {
+        token: text.as_deref().and_then(RefreshToken::parse),
+        in_cookie,
+    })
+}
+
+/// What somebody who has logged in gets.
+struct Handout<'a> {
+    account: &'a Account,
+    session: String,
+    /// `None` when the browser has the next one already.
+    refresh_token: Option<String>,
+    in_cookie: bool,
+}
+
+impl Handout<'_> {
+    fn answer(self, services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+        let access = &services.access;
+        let lifetimes = access.lifetimes();
+        let Account {
+            name, role, sites, ..
+        } = self.account;
+        let token = Verified {
+            subject: name.clone(),
+            session: Some(self.session),
+            // The account says what it may do, at the time it is used.
+            role: None,
+            sites: Sites::ALL,
+            expires_at: access.now().plus(lifetimes.token),
+        };
+        let expires_at = shown(token.expires_at.millis());
+        let access_token = access.issue(&token).map_err(|error| {
+            tracing::error!(%error, "no token could be made");
+            Problem::internal()
+        })?;
+        let mut body = json!({
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": lifetimes.token.as_secs(),
+            "expires_at": expires_at,
+            "name": name,
+            "role": role.as_str(),
+            "sites": sites,
+        });
+        let mut response = HttpResponse::Ok();
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        match self.refresh_token {
+            Some(token) if self.in_cookie => {
+                let is_secure = is_secure(services, request);
+                if let Some(cookie) = cookie::keep(&token, lifetimes.refresh, is_secure) {
+                    response.insert_header((header::SET_COOKIE, cookie));
+                }
+            }
+            Some(token) => body["refresh_token"] = Value::String(token),
+            None => {}
+        }
+        Ok(response.json(body))
+    }
+}

@@ -1,0 +1,45 @@
+//! Who may do what.
+//!
+//! Credentials become a [`Caller`] at one place ([`gate`]), which every way in asks: the middleware of
+//! all calls (`guard`, by the table in [`rule`]), the WebSocket and its commands. What somebody may see
+//! or write then follows from his role and sites. Accounts, sessions, keys and claims are documents in
+//! the database and all in memory (`book`, `registry`).
+
+mod account;
+mod book;
+mod caller;
+mod claim;
+pub mod command;
+mod device_key;
+pub(crate) mod gate;
+mod guard;
+pub mod http;
+mod keeper;
+mod password;
+mod pattern;
+mod rate;
+mod registry;
+mod role;
+pub mod rule;
+mod secret;
+mod session;
+mod sites;
+mod token;
+mod writing;
+
+#[cfg(test)]
+pub(crate) mod test_support;
+
+pub use account::Account;
+pub use caller::{Caller, Who};
+pub use gate::{Access, AccessParts, AuthMode, Lifetimes, Refusal, credential};
+pub use keeper::keep;
+pub use pattern::SensorPattern;
+pub use rate::{RateLimits, customer};
+pub use registry::Registry;
+pub use role::Role;
+pub use sites::Sites;
+pub use token::{OutsideIssuer, SECRET_BYTES_MIN, Tokens, Verified};
+pub use writing::{FORBIDDEN, may_write};
+
+pub(crate) use guard::guard;

@@ -1,0 +1,223 @@
+//! How much somebody may ask for.
+//!
+//! Requests are counted for each account and each key, and for each address where there is neither.
+//! An IPv6 address counts as its /64, which is what one customer of a provider has.
+
+use crate::http::Problem;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Addresses, keys and accounts that are counted; whoever comes beyond that is counted together with
+/// all others beyond it, so that made-up addresses cannot fill memory.
+const COUNTED_MAX: usize = 65_536;
+
+/// Who is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Counted {
+    Address(IpAddr),
+    /// Hash of a name.
+    Named(u64),
+    Others,
+}
+
+/// The part of an address that is one customer.
+pub fn customer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
+
+/// All limits.
+#[derive(Debug)]
+pub struct RateLimits {
+    pub ingest: RateLimit,
+    pub api: RateLimit,
+    pub login: RateLimit,
+    names: RandomState,
+}
+
+/// One limit.
+pub struct RateLimit {
+    name: &'static str,
+    /// Requests at once, and in which time as many come back.
+    burst: u32,
+    window: Duration,
+    limiter: Option<DefaultKeyedRateLimiter<Counted>>,
+    is_full: AtomicBool,
+}
+
+/// Somebody has asked for too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    name: &'static str,
+    burst: u32,
+    window: Duration,
+    retry_after: Duration,
+}
+
+impl RateLimits {
+    /// Requests a second for readings and for everything else, and attempts to log in a minute; 0 is
+    /// no limit.
+    pub fn new(ingest_per_s: u32, api_per_s: u32, login_per_min: u32) -> Self {
+        // Twice a second's worth at once comes back in two seconds.
+        let window = Duration::from_secs(2);
+        Self {
+            ingest: RateLimit::new("ingest", ingest_per_s.saturating_mul(2), window),
+            api: RateLimit::new("api", api_per_s.saturating_mul(2), window),
+            login: RateLimit::new("login", login_per_min, Duration::from_mins(1)),
+            names: RandomState::new(),
+        }
+    }
+
+    /// Who is counted under a name.
+    pub fn named(&self, kind: &str, name: &str) -> Counted {
+        Counted::Named(self.names.hash_one((kind, name)))
+    }
+
+    /// Forgets whom there is nothing to count of any more.
+    pub fn forget_idle(&self) {
+        for limit in [&self.ingest, &self.api, &self.login] {
+            limit.forget_idle();
+        }
+    }
+}
+
+impl RateLimit {
+    fn new(name: &'static str, burst: u32, window: Duration) -> Self {
+        let quota = NonZeroU32::new(burst)
+            .and_then(|burst| Some(Quota::with_period(window / burst.get())?.allow_burst(burst)));
+        Self {
+            name,
+            burst,
+            window,
+            limiter: quota.map(RateLimiter::keyed),
+            is_full: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts one request.
+    pub fn check(&self, counted: Counted) -> Result<(), Limited> {
+        let Some(limiter) = &self.limiter else {
+            return Ok(());
+        };
+        let counted = if self.is_full.load(Ordering::Relaxed) {
+            Counted::Others
+        } else {
+            counted
+        };
+        limiter.check_key(&counted).map_err(|not_until| Limited {
+            name: self.name,
+            burst: self.burst,
+            window: self.window,
+            retry_after: not_until.wait_time_from(DefaultClock::default().now()),
+        })
+    }
+
+    fn forget_idle(&self) {
+        if let Some(limiter) = &self.limiter {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+            let is_full = limiter.len() >= COUNTED_MAX;
+            self.is_full.store(is_full, Ordering::Relaxed);
+        }
+    }
+}
+
+impl std::fmt::Debug for RateLimit {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("RateLimit")
+            .field("name", &self.name)
+            .field("burst", &self.burst)
+            .field("window", &self.window)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A 429 with what a client needs to behave (draft-ietf-httpapi-ratelimit-headers).
+impl From<Limited> for Problem {
+    fn from(limited: Limited) -> Self {
+        let Limited {
+            name,
+            burst,
+            window,
+            retry_after,
+        } = limited;
+        let wait_s = u32::try_from(retry_after.as_secs())
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let header = |name, text: String| {
+            let value = HeaderValue::from_str(&text).ok()?;
+            Some((HeaderName::from_static(name), value))
+        };
+        let policy = format!("\"{name}\";q={burst};w={}", window.as_secs());
+        let state = format!("\"{name}\";r=0;t={wait_s}");
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many requests",
+            format!("{burst} requests within {} s are allowed", window.as_secs()),
+        );
+        problem.retry_after_s = Some(wait_s);
+        problem.headers = [
+            header("ratelimit-policy", policy),
+            header("ratelimit", state),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        problem
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_is_one_customer() {
+        let of = |address: &str| customer(address.parse().unwrap()).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::9"));
+        assert_ne!(of("2001:db8:1:2::9"), of("2001:db8:1:3::9"));
+        assert_eq!(of("::ffff:10.0.0.1"), "10.0.0.1");
+    }
+
+    #[test]
+    fn each_has_a_burst_of_its_own_and_then_is_told_to_wait() {
+        let limits = RateLimits::new(3, 0, 0);
+        let ada = limits.named("account", "ada");
+        let passed = (0..20).filter(|_| limits.ingest.check(ada).is_ok()).count();
+        assert_eq!(passed, 6);
+        let limited = limits.ingest.check(ada).unwrap_err();
+        let problem = Problem::from(limited);
+        assert_eq!(problem.status, 429);
+        assert_eq!(problem.retry_after_s, Some(1));
+        let values: Vec<_> = problem.headers.iter().map(|(_, value)| value).collect();
+        assert_eq!(values, ["\"ingest\";q=6;w=2", "\"ingest\";r=0;t=1"]);
+        assert!(limits.ingest.check(limits.named("key", "ada")).is_ok());
+        assert!((0..1000).all(|_| limits.api.check(ada).is_ok()));
+    }
+
+    #[test]
+    fn made_up_addresses_do_not_fill_memory() {
+        let limits = RateLimits::new(1, 0, 0);
+        for number in 0..u32::try_from(COUNTED_MAX).unwrap() {
+            let address = Counted::Address(std::net::Ipv4Addr::from(number).into());
+            assert!(limits.ingest.check(address).is_ok());
+        }
+        limits.forget_idle();
+        let others = |number: u32| Counted::Address(std::net::Ipv4Addr::from(!number).into());
+        let passed = (0..100).filter(|number| limits.ingest.check(others(*number)).is_ok());
+        assert_eq!(passed.count(), 2);
+    }
+}

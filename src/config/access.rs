@@ -1,0 +1,182 @@
+//! Settings of who may do what.
+#![expect(rustdoc::bare_urls, reason = "these comments are the help text")]
+
+use super::{ConfigError, switch};
+use crate::access::{AuthMode, Lifetimes, OutsideIssuer, RateLimits, SECRET_BYTES_MIN};
+use anyhow::Context;
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Who has to log in, and how.
+#[derive(Debug, Clone, Args)]
+pub struct AccessConfig {
+    /// Whether anybody has to log in: off or required. By default off on a loopback address, and
+    /// required on any other
+    #[arg(long, env = "IAQ_AUTH", value_name = "IAQ_AUTH", value_parser = auth_mode)]
+    pub auth: Option<AuthMode>,
+
+    /// Serve with IAQ_AUTH=off on an address that others can reach
+    #[arg(long, env = "IAQ_INSECURE", value_parser = switch, default_value = "0",
+        num_args = 0..=1, default_missing_value = "1", value_name = "IAQ_INSECURE")]
+    pub insecure: bool,
+
+    /// Secret that tokens are signed with (HS256), at least 32 bytes; by default a random one for
+    /// each start
+    #[arg(
+        long,
+        env = "IAQ_JWT_SECRET",
+        value_name = "IAQ_JWT_SECRET",
+        hide_env_values = true
+    )]
+    pub jwt_secret: Option<SecretString>,
+
+    /// File with the public key (PEM; RS256, ES256 or EdDSA) of an issuer whose tokens count too
+    #[arg(
+        long,
+        env = "IAQ_JWT_PUBLIC_KEY_FILE",
+        value_name = "IAQ_JWT_PUBLIC_KEY_FILE"
+    )]
+    pub jwt_public_key_file: Option<PathBuf>,
+
+    /// `iss` of that issuer's tokens, for example https://login.example
+    #[arg(long, env = "IAQ_JWT_ISSUER", value_name = "IAQ_JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+
+    /// `aud` of that issuer's tokens
+    #[arg(long, env = "IAQ_JWT_AUDIENCE", value_name = "IAQ_JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
+
+    /// How long the token of a login counts
+    #[arg(long, env = "IAQ_TOKEN_TTL", value_name = "IAQ_TOKEN_TTL", default_value = "10m",
+        value_parser = humantime::parse_duration)]
+    pub token_ttl: Duration,
+
+    /// How long somebody stays logged in without being there
+    #[arg(long, env = "IAQ_REFRESH_TTL", value_name = "IAQ_REFRESH_TTL", default_value = "30days",
+        value_parser = humantime::parse_duration)]
+    pub refresh_ttl: Duration,
+
+    /// Requests with readings a second of one address or key, twice as many at once; 0 for no limit
+    #[arg(
+        long,
+        env = "IAQ_RATE_INGEST",
+        value_name = "IAQ_RATE_INGEST",
+        default_value_t = 50
+    )]
+    pub rate_ingest: u32,
+
+    /// Other requests a second of one address, key or account, twice as many at once; 0 for no limit
+    #[arg(
+        long,
+        env = "IAQ_RATE_API",
+        value_name = "IAQ_RATE_API",
+        default_value_t = 100
+    )]
+    pub rate_api: u32,
+
+    /// Attempts to log in a minute from one address and to one account; 0 for no limit
+    #[arg(
+        long,
+        env = "IAQ_RATE_LOGIN",
+        value_name = "IAQ_RATE_LOGIN",
+        default_value_t = 10
+    )]
+    pub rate_login: u32,
+}
+
+/// Below this a page would do little else than renew its token.
+const TOKEN_TTL_MIN: Duration = Duration::from_secs(1);
+
+impl AccessConfig {
+    /// Whether anybody has to log in on this address.
+    pub fn mode(&self, address: IpAddr) -> AuthMode {
+        self.auth.unwrap_or(if address.is_loopback() {
+            AuthMode::Off
+        } else {
+            AuthMode::Required
+        })
+    }
+
+    pub(super) fn check(&self, address: IpAddr) -> Result<(), ConfigError> {
+        let refuse = |setting, reason: String| Err(ConfigError { setting, reason });
+        let is_open = self.mode(address) == AuthMode::Off;
+        if is_open && !address.is_loopback() && !self.insecure {
+            return refuse(
+                "IAQ_AUTH",
+                format!(
+                    "off is refused on {address}, which others can reach: set IAQ_AUTH=required, \
+                     listen on 127.0.0.1 behind nginx, or set IAQ_INSECURE=1"
+                ),
+            );
+        }
+        let secret = self.jwt_secret.as_ref();
+        if secret.is_some_and(|secret| secret.expose_secret().len() < SECRET_BYTES_MIN) {
+            return refuse(
+                "IAQ_JWT_SECRET",
+                format!("must have at least {SECRET_BYTES_MIN} bytes"),
+            );
+        }
+        let has_key = self.jwt_public_key_file.is_some();
+        for (setting, given) in [
+            ("IAQ_JWT_ISSUER", &self.jwt_issuer),
+            ("IAQ_JWT_AUDIENCE", &self.jwt_audience),
+        ] {
+            if has_key && given.as_ref().is_none_or(String::is_empty) {
+                return refuse(
+                    setting,
+                    "must be given with IAQ_JWT_PUBLIC_KEY_FILE".to_owned(),
+                );
+            }
+        }
+        for (setting, lifetime) in [
+            ("IAQ_TOKEN_TTL", self.token_ttl),
+            ("IAQ_REFRESH_TTL", self.refresh_ttl),
+        ] {
+            if lifetime < TOKEN_TTL_MIN {
+                return refuse(setting, "must be at least 1s".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    pub fn lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            token: self.token_ttl,
+            refresh: self.refresh_ttl,
+        }
+    }
+
+    pub fn limits(&self) -> RateLimits {
+        RateLimits::new(self.rate_ingest, self.rate_api, self.rate_login)
+    }
+
+    /// Reads the key of the outside issuer.
+    pub fn outside_issuer(&self) -> anyhow::Result<Option<OutsideIssuer>> {
+        let (Some(file), Some(issuer), Some(audience)) = (
+            &self.jwt_public_key_file,
+            &self.jwt_issuer,
+            &self.jwt_audience,
+        ) else {
+            return Ok(None);
+        };
+        let key_pem = std::fs::read(file).with_context(|| {
+            format!("IAQ_JWT_PUBLIC_KEY_FILE: {} cannot be read", file.display())
+        })?;
+        Ok(Some(OutsideIssuer {
+            key_pem,
+            issuer: issuer.clone(),
+            audience: audience.clone(),
+        }))
+    }
+}
+
+fn auth_mode(text: &str) -> Result<AuthMode, String> {
+    match text {
+        "off" => Ok(AuthMode::Off),
+        "required" => Ok(AuthMode::Required),
+        _ => Err("must be off or required".to_owned()),
+    }
+}

@@ -1,0 +1,113 @@
+//! How much somebody may ask for.
+
+use super::stage::{Credentials, Stage, viewer};
+use crate::harness::{Server, client};
+use pretty_assertions::assert_eq;
+use serde_json::{Value, json};
+
+/// Requests that pass before the first 429, and that one.
+async fn passed(
+    mut request: impl AsyncFnMut(usize) -> reqwest::Response,
+) -> (usize, reqwest::Response) {
+    for number in 0..1000 {
+        let response = request(number).await;
+        if response.status() == 429 {
+            return (number, response);
+        }
+    }
+    panic!("there is no limit");
+}
+
+/// As many as come back during the test may pass besides the burst.
+fn is_about(passed: usize, burst: usize) -> bool {
+    (burst..burst * 2).contains(&passed)
+}
+
+async fn post(server: &Server, who: &Credentials, headers: &[(&str, String)]) -> reqwest::Response {
+    let reading = json!({"sensor_id": "bureau1", "enseigne": "Maison", "salle": "Bureau",
+        "values": {"CO2": 645}});
+    let mut request = client().post(server.url("/api/ingest")).json(&reading);
+    if let Some((name, value)) = &who.0 {
+        request = request.header(*name, value);
+    }
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    request.send().await.unwrap()
+}
+
+#[tokio::test]
+async fn too_many_requests_are_told_when_to_come_back() {
+    let server = Server::with(&[("IAQ_RATE_INGEST", "20")]);
+    let (passed, refused) = passed(async |_| post(&server, &Credentials::none(), &[]).await).await;
+    assert!(is_about(passed, 40), "{passed}");
+    let header = |name: &str| refused.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("retry-after"), "1");
+    assert_eq!(header("ratelimit-policy"), "\"ingest\";q=40;w=2");
+    assert_eq!(header("ratelimit"), "\"ingest\";r=0;t=1");
+    let problem: Value = refused.json().await.unwrap();
+    assert_eq!(problem["code"], "rate_limited");
+    // Reading is counted by itself.
+    assert_eq!(server.get("/api/latest").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_made_up_address_is_worth_nothing() {
+    let server = Server::with(&[("IAQ_RATE_INGEST", "20")]);
+    let (passed, _) = passed(async |number| {
+        let address = format!("203.0.113.{}", number % 250);
+        let headers = [
+            ("x-forwarded-for", address.clone()),
+            ("forwarded", format!("for={address}")),
+            ("x-real-ip", address),
+        ];
+        post(&server, &Credentials::none(), &headers).await
+    })
+    .await;
+    assert!(is_about(passed, 40), "{passed}");
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_address_has_its_own_and_a_network_of_ipv6_is_one() {
+    let settings = [
+        ("IAQ_RATE_INGEST", "20"),
+        ("IAQ_TRUSTED_PROXIES", "127.0.0.1"),
+    ];
+    let server = Server::with(&settings);
+    let from = async |address: String| {
+        let headers = [("x-forwarded-for", address)];
+        post(&server, &Credentials::none(), &headers).await
+    };
+    let (passed, _) = passed(async |number| from(format!("2001:db8:0:1::{number:x}")).await).await;
+    assert!(is_about(passed, 40), "{passed}");
+    assert_eq!(from("2001:db8:0:2::1".to_owned()).await.status(), 200);
+    assert_eq!(from("203.0.113.7".to_owned()).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_key_and_an_account_are_counted_wherever_they_come_from() {
+    let stage = Stage::with(&[("IAQ_RATE_INGEST", "20"), ("IAQ_RATE_API", "20")]).await;
+    let (_, one) = stage.device(&json!({"sensors": ["*"]})).await;
+    let (_, other) = stage.device(&json!({"sensors": ["*"]})).await;
+    let (count, _) = passed(async |_| post(&stage.server, &one, &[]).await).await;
+    assert!(is_about(count, 40), "{count}");
+    assert_eq!(post(&stage.server, &other, &[]).await.status(), 200);
+
+    let (count, _) = passed(async |_| stage.call("GET /api/sensors", &viewer(), None).await).await;
+    assert!(is_about(count, 40), "{count}");
+    let somebody_else = super::stage::operator();
+    let response = stage.call("GET /api/sensors", &somebody_else, None).await;
+    assert_eq!(response.status(), 200);
+    // Whoever tries keys out is slowed down too.
+    let wrong = Credentials::key("iaqk_000000000000_0000000000000000000000000000000000000000000");
+    let (count, _) = passed(async |_| stage.call("GET /api/latest", &wrong, None).await).await;
+    assert!(is_about(count, 40), "{count}");
+}
+
+#[tokio::test]
+async fn who_asks_whether_the_server_lives_is_not_counted() {
+    let server = Server::with(&[("IAQ_RATE_API", "1"), ("IAQ_RATE_INGEST", "1")]);
+    for _ in 0..50 {
+        assert_eq!(server.get("/health/live").await.status(), 200);
+    }
+}

@@ -1,0 +1,12 @@
+//! Who may do what.
+
+mod baseline;
+mod commands;
+mod devices;
+mod limits;
+mod modes;
+mod people;
+mod routes;
+mod sessions;
+mod stage;
+mod websocket;
