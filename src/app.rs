@@ -309,7 +309,6 @@ fn server(
             let request_ids = services.request_ids.clone();
             let stopping = services.shutdown.token();
             let app = App::new()
-                .wrap(from_fn(access::guard))
                 .wrap(from_fn(request_context))
                 .configure(|app| http::routes(&services, app));
             let guard = fn_service(move |stream: TcpStream| {

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn other_texts_are_no_keys() {
         let (.., text) = key();
-        for wrong in ["", "iaqk_", "iaqk_a_b", &text[..text.len() - 1], "bearer"] {
+        for wrong in ["", "iaqk_", "iaqk_a_b", text.split_at(20).0, "bearer"] {
             assert!(PresentedKey::parse(wrong).is_none(), "{wrong}");
         }
     }

@@ -2,6 +2,7 @@
 
 use super::caller::{Caller, Who};
 use super::gate::{counted_address, credential, forbidden};
+use super::role::Role;
 use super::rule::{self, Need};
 use crate::http::{Problem, Services};
 use actix_web::body::{BoxBody, MessageBody};
@@ -10,20 +11,22 @@ use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 
-/// Where calls are; everything else is a page.
-const CALLS: [&str; 4] = ["api", "ws", "health", "metrics"];
 /// The one call that browsers cannot send a header with.
 const EVENTS: &str = "/api/events";
 
-/// Lets a request through that may be made, with its [`Caller`]; answers the others.
+/// Lets a request to `path` through that may be made, with its [`Caller`]; answers the others.
+///
+/// The path is the one the router has found, as it was registered: whatever a request looks like that
+/// comes to a handler, it was this guard's to let through. `None` is for what is no call at all.
 pub(crate) async fn guard(
+    path: Option<&'static str>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(services) = request.app_data::<web::Data<Services>>().cloned() else {
         return Ok(request.error_response(Problem::internal()));
     };
-    match admit(&services, &request) {
+    match admit(&services, path, &request) {
         Ok(caller) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
@@ -40,17 +43,17 @@ pub(crate) async fn guard(
 }
 
 /// Who may make this request; `None` where it needs nobody.
-fn admit(services: &Services, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
+fn admit(
+    services: &Services,
+    path: Option<&'static str>,
+    request: &ServiceRequest,
+) -> Result<Option<Caller>, Problem> {
     // A page of another site must not be able to do anything through its visitor's browser.
     if !request.method().is_safe() && !services.origins.allow(request.headers()) {
         return Err(Problem::forbidden_origin());
     }
-    let path = request.match_pattern();
-    let need = match &path {
-        Some(path) => rule::need(request.method(), path),
-        None => None,
-    };
-    if need == Some(Need::Nothing) || need.is_none() && is_page(request.path()) {
+    let need = path.and_then(|path| rule::need(request.method(), path));
+    if need == Some(Need::Nothing) {
         return Ok(None);
     }
     let access = &services.access;
@@ -64,7 +67,7 @@ fn admit(services: &Services, request: &ServiceRequest) -> Result<Option<Caller>
         }
         return Ok(None);
     }
-    let query = (path.as_deref() == Some(EVENTS)).then(|| request.query_string());
+    let query = (path == Some(EVENTS)).then(|| request.query_string());
     let credential = credential(request.headers(), query);
     let caller = access.caller(credential.as_deref()).map_err(|refusal| {
         // Whoever tries out credentials is slowed down like everybody else.
@@ -80,9 +83,9 @@ fn admit(services: &Services, request: &ServiceRequest) -> Result<Option<Caller>
     }
     match (need, path) {
         (Some(need), _) => require(&caller, need)?,
-        // The router knows what to say.
+        (None, Some(path)) => return Err(not_for_anybody(path)),
+        // There is nothing there, which may be told.
         (None, None) => {}
-        (None, Some(path)) => return Err(not_for_anybody(&path)),
     }
     Ok(Some(caller))
 }
@@ -91,7 +94,7 @@ fn require(caller: &Caller, need: Need) -> Result<(), Problem> {
     let role = match need {
         Need::Nothing | Need::Itself | Need::Somebody => return Ok(()),
         Need::Writing if matches!(caller.who(), Who::Device { .. }) => return Ok(()),
-        Need::Writing => super::role::Role::Operator,
+        Need::Writing => Role::Operator,
         Need::Role(role) => role,
     };
     if caller.is_at_least(role) {
@@ -101,16 +104,10 @@ fn require(caller: &Caller, need: Need) -> Result<(), Problem> {
     }
 }
 
-/// Whether a path is that of a page or one of its files.
-fn is_page(path: &str) -> bool {
-    let first = path.split('/').nth(1).unwrap_or_default();
-    !CALLS.contains(&first)
-}
-
+/// A method that no rule has for this path.
 fn not_for_anybody(path: &str) -> Problem {
-    let methods = rule::methods(path);
     let mut problem = Problem::of_status(StatusCode::METHOD_NOT_ALLOWED);
-    if let Ok(allowed) = methods.join(", ").parse() {
+    if let Ok(allowed) = rule::methods(path).join(", ").parse() {
         problem.headers.push((header::ALLOW, allowed));
     }
     problem

@@ -53,13 +53,8 @@ impl Passwords {
                     .verify_password(password.expose_secret().as_bytes(), hash)
                     .is_ok()
             };
-            match hash {
-                Some(hash) => is_right(&hash),
-                None => {
-                    let _as_slow = is_right(NOBODYS);
-                    false
-                }
-            }
+            let is_right = is_right(hash.as_deref().unwrap_or(NOBODYS));
+            is_right && hash.is_some()
         })
         .await
     }

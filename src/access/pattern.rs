@@ -83,7 +83,9 @@ mod tests {
     fn model(pattern: &str, sensor: &str) -> bool {
         match pattern.split_at_checked(1) {
             None => sensor.is_empty(),
-            Some(("*", rest)) => (0..=sensor.len()).any(|taken| model(rest, &sensor[taken..])),
+            Some(("*", rest)) => (0..=sensor.len())
+                .filter_map(|taken| sensor.get(taken..))
+                .any(|left| model(rest, left)),
             Some((one, rest)) => sensor
                 .strip_prefix(one)
                 .is_some_and(|left| model(rest, left)),

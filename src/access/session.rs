@@ -193,7 +193,13 @@ mod tests {
     fn only_texts_of_the_right_form_are_tokens() {
         let (_, _, text) = Session::begin("ada", false, at(100));
         assert!(RefreshToken::parse(&text).is_some());
-        for wrong in ["", "iaqr_", "iaqr_a_b", &text[1..], &format!("{text}x")] {
+        for wrong in [
+            "",
+            "iaqr_",
+            "iaqr_a_b",
+            text.trim_start_matches("iaqr"),
+            &format!("{text}x"),
+        ] {
             assert!(RefreshToken::parse(wrong).is_none(), "{wrong}");
         }
         assert!(!format!("{:?}", token(&text)).contains(&token(&text).secret));

@@ -46,7 +46,10 @@ pub(crate) async fn access(mode: AuthMode, clock: Arc<dyn Clock>) -> Access {
 
 /// Documents that are gone with the process.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryDocuments(Mutex<(i64, BTreeMap<(String, String), String>)>);
+pub(crate) struct MemoryDocuments(Mutex<(i64, Bodies)>);
+
+/// By kind and id.
+type Bodies = BTreeMap<(String, String), String>;
 
 impl DocumentDatabase for MemoryDocuments {
     fn version(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
@@ -92,7 +95,7 @@ impl DocumentDatabase for MemoryDocuments {
     fn note<'a>(&'a self, noted: &'a [Document]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let (_, documents) = &mut *self.0.lock();
-            for Document { kind, id, body } in noted.to_vec() {
+            for Document { kind, id, body } in noted.iter().cloned() {
                 documents.insert((kind, id), body);
             }
             Ok(())

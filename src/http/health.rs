@@ -2,20 +2,8 @@
 
 use super::Problem;
 use super::routes::Services;
-use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
+use actix_web::{HttpResponse, Responder, web};
 use serde_json::json;
-
-/// A path that answers GET and HEAD, as probes use both.
-pub(super) fn resource<F, Arguments>(path: &str, handler: F) -> Resource
-where
-    F: Handler<Arguments> + Clone,
-    Arguments: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    web::resource(path)
-        .route(web::get().to(handler.clone()))
-        .route(web::head().to(handler))
-}
 
 /// The process runs.
 pub(super) async fn live() -> impl Responder {

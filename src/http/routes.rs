@@ -5,7 +5,7 @@ use super::origin::AllowedOrigins;
 use super::problem::Problem;
 use super::request_id::RequestIds;
 use super::{health, pages};
-use crate::access::{Access, http as accounts};
+use crate::access::{self, Access, http as accounts};
 use crate::broadcast::{self, Hub};
 use crate::clock::Clock;
 use crate::ingest::{self, body::BodyReader};
@@ -14,8 +14,9 @@ use crate::query;
 use crate::score::Profile;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Responder};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,62 +42,111 @@ pub struct Services {
 /// Registers every path.
 pub fn routes(services: &Services, app: &mut ServiceConfig) {
     let pages_dir = services.pages_dir.clone();
-    app.app_data(web::Data::new(services.clone()))
-        .service(web::resource("/api/ingest").route(web::post().to(ingest::http::ingest)))
-        .service(web::resource("/api/iaq/data").route(web::get().to(query::history)))
-        .service(web::resource("/api/latest").route(web::get().to(query::latest)))
-        .service(web::resource("/api/sensors").route(web::get().to(query::sensors)))
-        .service(web::resource("/api/sensors/{id}").route(web::get().to(query::sensor)))
-        .service(web::resource("/api/rooms").route(web::get().to(query::rooms)))
-        .service(health::resource("/api/health", health::health))
-        .service(health::resource("/health", health::health))
-        .service(health::resource("/health/live", health::live))
-        .service(health::resource("/health/ready", health::ready))
-        .service(web::resource("/api/events").route(web::get().to(broadcast::events)))
-        .service(web::resource("/metrics").route(web::get().to(metrics)))
-        .service(web::resource("/ws/stats").route(web::get().to(ws_stats)))
-        .service(web::resource("/ws").to(upgrade_required))
-        .configure(account_routes)
-        .service(web::scope("/api").default_service(web::to(not_found)))
-        .default_service(web::to(move |request: HttpRequest| {
-            std::future::ready(pages::page(&request, &pages_dir))
-        }));
+    app.app_data(web::Data::new(services.clone()));
+    calls(&mut Calls(app));
+    app.service(
+        web::scope("/api")
+            .wrap(from_fn(|request, next| access::guard(None, request, next)))
+            .default_service(web::to(not_found)),
+    )
+    .default_service(web::to(move |request: HttpRequest| {
+        std::future::ready(pages::page(&request, &pages_dir))
+    }));
 }
 
-fn account_routes(app: &mut ServiceConfig) {
-    app.service(web::resource("/api/auth/login").route(web::post().to(accounts::log_in)))
-        .service(web::resource("/api/auth/refresh").route(web::post().to(accounts::refresh)))
-        .service(web::resource("/api/auth/logout").route(web::post().to(accounts::log_out)))
-        .service(web::resource("/api/auth/me").route(web::get().to(accounts::me)))
-        .service(
-            web::resource("/api/auth/password").route(web::put().to(accounts::change_password)),
-        )
-        .service(
-            web::resource("/api/users")
+/// The only way to register a call: behind the guard, which knows it by its path.
+struct Calls<'a>(&'a mut ServiceConfig);
+
+impl Calls<'_> {
+    fn call(&mut self, path: &'static str, add: impl FnOnce(Resource) -> Resource) -> &mut Self {
+        let guard = from_fn(move |request, next| access::guard(Some(path), request, next));
+        self.0.service(add(web::resource(path)).wrap(guard));
+        self
+    }
+
+    fn get<F, Arguments>(&mut self, path: &'static str, handler: F) -> &mut Self
+    where
+        F: Handler<Arguments>,
+        Arguments: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.call(path, |resource| resource.route(web::get().to(handler)))
+    }
+
+    /// Answers HEAD too, as probes use both.
+    fn probe<F, Arguments>(&mut self, path: &'static str, handler: F) -> &mut Self
+    where
+        F: Handler<Arguments> + Clone,
+        Arguments: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.call(path, |resource| {
+            resource
+                .route(web::get().to(handler.clone()))
+                .route(web::head().to(handler))
+        })
+    }
+
+    fn post<F, Arguments>(&mut self, path: &'static str, handler: F) -> &mut Self
+    where
+        F: Handler<Arguments>,
+        Arguments: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.call(path, |resource| resource.route(web::post().to(handler)))
+    }
+}
+
+/// What each of them needs is in `access::rule`.
+fn calls(calls: &mut Calls<'_>) {
+    calls
+        .post("/api/ingest", ingest::http::ingest)
+        .get("/api/iaq/data", query::history)
+        .get("/api/latest", query::latest)
+        .get("/api/sensors", query::sensors)
+        .get("/api/sensors/{id}", query::sensor)
+        .get("/api/rooms", query::rooms)
+        .probe("/api/health", health::health)
+        .probe("/health", health::health)
+        .probe("/health/live", health::live)
+        .probe("/health/ready", health::ready)
+        .get("/api/events", broadcast::events)
+        .get("/metrics", metrics)
+        .get("/ws/stats", ws_stats)
+        .get("/ws", upgrade_required);
+    calls
+        .post("/api/auth/login", accounts::log_in)
+        .post("/api/auth/refresh", accounts::refresh)
+        .post("/api/auth/logout", accounts::log_out)
+        .get("/api/auth/me", accounts::me)
+        .call("/api/auth/password", |password| {
+            password.route(web::put().to(accounts::change_password))
+        })
+        .call("/api/users", |users| {
+            users
                 .route(web::get().to(accounts::users))
-                .route(web::post().to(accounts::add_user)),
-        )
-        .service(
-            web::resource("/api/users/{name}")
-                .route(web::patch().to(accounts::change_user))
-                .route(web::delete().to(accounts::remove_user)),
-        )
-        .service(
-            web::resource("/api/device-keys")
-                .route(web::get().to(accounts::device_keys))
-                .route(web::post().to(accounts::add_device_key)),
-        )
-        .service(
-            web::resource("/api/device-keys/{id}")
-                .route(web::delete().to(accounts::revoke_device_key)),
-        )
-        .service(
-            web::resource("/api/claims")
+                .route(web::post().to(accounts::add_user))
+        })
+        .call("/api/users/{name}", |user| {
+            user.route(web::patch().to(accounts::change_user))
+                .route(web::delete().to(accounts::remove_user))
+        })
+        .call("/api/device-keys", |keys| {
+            keys.route(web::get().to(accounts::device_keys))
+                .route(web::post().to(accounts::add_device_key))
+        })
+        .call("/api/device-keys/{id}", |key| {
+            key.route(web::delete().to(accounts::revoke_device_key))
+        })
+        .call("/api/claims", |claims| {
+            claims
                 .route(web::get().to(accounts::claims))
-                .route(web::post().to(accounts::claim)),
-        )
-        .service(web::resource("/api/claims/redeem").route(web::post().to(accounts::redeem)))
-        .service(web::resource("/api/claims/{id}").route(web::delete().to(accounts::drop_claim)));
+                .route(web::post().to(accounts::claim))
+        })
+        .post("/api/claims/redeem", accounts::redeem)
+        .call("/api/claims/{id}", |claim| {
+            claim.route(web::delete().to(accounts::drop_claim))
+        });
 }
 
 async fn not_found() -> Result<HttpResponse, Problem> {

@@ -23,7 +23,7 @@ pub struct TokenArgs {
     #[arg(long, default_value = "token")]
     pub subject: String,
 
-    /// How long the token counts. It cannot be revoked but by another IAQ_JWT_SECRET
+    /// How long the token counts. Only another secret of the server takes it back
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
     pub ttl: Duration,
 

@@ -5,7 +5,7 @@ use crate::access::account::{is_account_name, role_fault};
 use crate::access::book::{Book, Change};
 use crate::access::password::{PASSWORD_LENGTH, Passwords};
 use crate::access::registry::Registry;
-use crate::access::{Account, Role, secret};
+use crate::access::{Account, Role, Sites, secret};
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
 use crate::domain::Timestamp;
@@ -78,34 +78,8 @@ async fn run(registry: &Registry, action: UserAction) -> anyhow::Result<()> {
             sites: names,
             generate,
         } => {
-            ensure!(
-                is_account_name(&name),
-                "a name is 1 to 64 of A-Z a-z 0-9 . _ - @ +"
-            );
             let sites = sites(&names)?;
-            if let Some(fault) = role_fault(role, &sites) {
-                bail!("{fault}");
-            }
-            let account = Account {
-                name,
-                password_hash: hash(password(generate)?).await?,
-                role,
-                sites,
-                created_ms: SystemClock.now().millis(),
-                last_login_ms: None,
-            };
-            let added = registry.change(|book| {
-                ensure!(
-                    !book.accounts.contains_key(&account.name),
-                    "there is an account {}",
-                    account.name
-                );
-                let mut change = Change::default();
-                change.put_account(account.clone());
-                Ok((change, ()))
-            });
-            added.await.map_err(not_changed)?;
-            note(&format!("added {} as {}", account.name, role.as_str()));
+            add(registry, name, role, sites, generate).await?;
         }
         UserAction::List => list(registry),
         UserAction::Set {
@@ -145,6 +119,43 @@ async fn run(registry: &Registry, action: UserAction) -> anyhow::Result<()> {
             note(&format!("removed {name}"));
         }
     }
+    Ok(())
+}
+
+async fn add(
+    registry: &Registry,
+    name: String,
+    role: Role,
+    sites: Sites,
+    generate: bool,
+) -> anyhow::Result<()> {
+    ensure!(
+        is_account_name(&name),
+        "a name is 1 to 64 of A-Z a-z 0-9 . _ - @ +"
+    );
+    if let Some(fault) = role_fault(role, &sites) {
+        bail!("{fault}");
+    }
+    let account = Account {
+        name,
+        password_hash: hash(password(generate)?).await?,
+        role,
+        sites,
+        created_ms: SystemClock.now().millis(),
+        last_login_ms: None,
+    };
+    let added = registry.change(|book| {
+        ensure!(
+            !book.accounts.contains_key(&account.name),
+            "there is an account {}",
+            account.name
+        );
+        let mut change = Change::default();
+        change.put_account(account.clone());
+        Ok((change, ()))
+    });
+    added.await.map_err(not_changed)?;
+    note(&format!("added {} as {}", account.name, role.as_str()));
     Ok(())
 }
 

@@ -85,13 +85,11 @@ impl Fields {
 
     /// A text that may be left out.
     pub(super) fn optional_text(&mut self, name: &str) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => Some(text),
-            _ => {
-                self.fault(name, "not_text", "must be a text");
-                None
-            }
+        if let Value::String(text) = self.take(name)? {
+            return Some(text);
         }
+        self.fault(name, "not_text", "must be a text");
+        None
     }
 
     /// A text that must be there.

@@ -214,12 +214,12 @@ fn tokens_of_an_outside_issuer_are_believed_by_its_one_algorithm() {
     let rsa = EncodingKey::from_rsa_pem(rsa).unwrap();
     let ec = EncodingKey::from_ec_pem(ec).unwrap();
     let ed = EncodingKey::from_ed_pem(ed).unwrap();
-    let [rsa_public, ec_public, ed_public] = pairs.each_ref().map(|pair| pair.public.as_str());
+    let [rsa_public, ec_public, edwards_public] = pairs.each_ref().map(|pair| pair.public.as_str());
     let token = |algorithm, key| encode(&Header::new(algorithm), &outside_claims(), key).unwrap();
     for (public, algorithm, key) in [
         (rsa_public, Algorithm::RS256, &rsa),
         (ec_public, Algorithm::ES256, &ec),
-        (ed_public, Algorithm::EdDSA, &ed),
+        (edwards_public, Algorithm::EdDSA, &ed),
     ] {
         let tokens = with_outside(public);
         let verified = tokens.verify(&token(algorithm, key), now()).unwrap();

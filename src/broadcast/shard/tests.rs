@@ -55,8 +55,8 @@ impl Stage {
         let store = Store::open(database, profile, now, ReplayLimits::default())
             .await
             .unwrap();
+        let access = access(AuthMode::Off, Arc::new(SystemClock)).await;
         let clock = Arc::new(SystemClock);
-        let access = access(AuthMode::Off, clock.clone()).await;
         let (hub, threads) = Hub::start(store, access, clock, Shutdown::default(), LIMITS, 1);
         let (orders, received) = mpsc::channel(4);
         Self {

@@ -96,7 +96,7 @@ async fn everybody(stage: &Stage) -> [Credentials; 10] {
     let (_, device) = stage.device(&bureau).await;
     let (id, revoked) = stage.device(&bureau).await;
     let revoke = format!("DELETE /api/device-keys/{id}");
-    assert_eq!(stage.call(&revoke, &operator(), None).await.status(), 204);
+    assert_eq!(stage.status(&revoke, &operator()).await, 204);
     [
         Credentials::none(),
         Credentials::bearer(&expired_token()),
@@ -196,14 +196,7 @@ async fn a_method_that_a_call_does_not_have_is_refused_to_everybody() {
 #[tokio::test]
 async fn what_is_not_there_is_told_to_those_who_are_let_in() {
     let stage = Stage::new().await;
-    for path in [
-        "/api",
-        "/api/",
-        "/api/nothing",
-        "/ws/nothing",
-        "/health/",
-        "/metrics/x",
-    ] {
+    for path in ["/api", "/api/", "/api/nothing", "/api/users/a/b"] {
         let call = format!("GET {path}");
         assert_eq!(
             stage.problem(&call, &Credentials::none(), None).await.0,
@@ -213,6 +206,11 @@ async fn what_is_not_there_is_told_to_those_who_are_let_in() {
         assert_eq!(stage.problem(&call, &viewer(), None).await.0, 404, "{path}");
     }
     // A page that is not there is no secret.
+    for path in ["/ws/nothing", "/health/nothing", "/metrics/x"] {
+        let call = format!("GET {path}");
+        let missing = stage.problem(&call, &Credentials::none(), None).await;
+        assert_eq!(missing.0, 404, "{path}");
+    }
     let missing = stage
         .problem("GET /nothing.html", &Credentials::none(), None)
         .await;
@@ -286,7 +284,12 @@ async fn of_another_site_there_is_nothing_to_see() {
             "{path}: {own}"
         );
     }
-    // What one may not see is answered like what is not there, to the byte.
+}
+
+#[tokio::test]
+async fn what_one_may_not_see_is_answered_like_what_is_not_there() {
+    let stage = Stage::new().await;
+    let elsewhere = of_site("viewer", "École");
     for (there, not_there) in [
         (
             "/api/latest?enseigne=Maison",

@@ -105,16 +105,13 @@ async fn a_refresh_token_counts_once_and_a_second_use_ends_the_session() {
     let second: Value = response.json().await.unwrap();
     assert_ne!(first["refresh_token"], second["refresh_token"]);
     assert_eq!(
-        stage
-            .call("GET /api/latest", &token_of(&second), None)
-            .await
-            .status(),
+        stage.status("GET /api/latest", &token_of(&second)).await,
         200
     );
 
-    let reused = refresh(&stage, &first).await;
+    let used_again = refresh(&stage, &first).await;
     assert_eq!(
-        code_of(reused).await,
+        code_of(used_again).await,
         (401, "refresh_token_reused".to_owned())
     );
     // Whoever has the newest may be the thief, so it ends for both, and at once.
@@ -136,10 +133,7 @@ async fn a_session_outlives_a_kill_of_the_server() {
     let response = refresh(&stage, &tokens).await;
     assert_eq!(response.status(), 200);
     assert_eq!(
-        stage
-            .call("GET /api/latest", &token_of(&tokens), None)
-            .await
-            .status(),
+        stage.status("GET /api/latest", &token_of(&tokens)).await,
         200
     );
 }
@@ -155,10 +149,10 @@ async fn a_refresh_token_is_no_access_token() {
     assert_eq!(refused, (401, "bad_token".to_owned()));
     let access_token = json!({"refresh_token": tokens["access_token"]});
     let call = "POST /api/auth/refresh";
-    let refused = stage
+    let misused = stage
         .problem(call, &Credentials::none(), Some(&access_token))
         .await;
-    assert_eq!(refused, (401, "bad_refresh_token".to_owned()));
+    assert_eq!(misused, (401, "bad_refresh_token".to_owned()));
 }
 
 #[tokio::test]
@@ -193,10 +187,7 @@ async fn another_password_ends_every_session() {
     for tokens in [&one, &other] {
         assert_eq!(refresh(&stage, tokens).await.status(), 401);
         assert_eq!(
-            stage
-                .call("GET /api/latest", &token_of(tokens), None)
-                .await
-                .status(),
+            stage.status("GET /api/latest", &token_of(tokens)).await,
             401
         );
     }
@@ -273,10 +264,7 @@ async fn a_browser_keeps_its_session_where_no_script_can_read_it() {
     assert_ne!(next.split(';').next(), cookie.split(';').next());
     let tokens: Value = response.json().await.unwrap();
     assert_eq!(
-        stage
-            .call("GET /api/latest", &token_of(&tokens), None)
-            .await
-            .status(),
+        stage.status("GET /api/latest", &token_of(&tokens)).await,
         200
     );
     // Two tabs may ask at the same moment; the second gets a token and keeps the cookie of the first.
@@ -435,10 +423,7 @@ async fn a_changed_or_removed_account_is_out_at_once() {
         let response = stage.call(call, &admin(), body.as_ref()).await;
         assert_eq!(response.status(), status);
         assert_eq!(
-            stage
-                .call("GET /api/latest", &token_of(&tokens), None)
-                .await
-                .status(),
+            stage.status("GET /api/latest", &token_of(&tokens)).await,
             401
         );
         assert_eq!(refresh(&stage, &tokens).await.status(), 401);

@@ -1,10 +1,10 @@
 //! A server that everybody has to log in to, and everybody who tries.
 
 use crate::harness::{Server, client};
+use iaqverse::clock::{Clock, SystemClock};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const SECRET: &str = "canary-secret-that-signs-every-token";
 
@@ -49,6 +49,11 @@ impl Stage {
             request = request.json(body);
         }
         request.send().await.unwrap()
+    }
+
+    /// Status of the answer to a call without a body.
+    pub async fn status(&self, call: &str, who: &Credentials) -> u16 {
+        self.call(call, who, None).await.status().as_u16()
     }
 
     /// The answer to a call that must go well.
@@ -128,8 +133,8 @@ impl Credentials {
 }
 
 pub fn now_s() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap().as_secs()
+    let now = SystemClock.now().millis();
+    u64::try_from(now).unwrap() / 1000
 }
 
 /// Claims of a token that counts for a minute.
