@@ -1,7 +1,7 @@
 //! The middleware that lets requests through.
 
 use super::caller::{Caller, Who};
-use super::gate::{counted_address, credential, forbidden};
+use super::gate::{AuthMode, counted_address, credential, forbidden};
 use super::role::Role;
 use super::rule::{self, Need};
 use crate::http::{Problem, Services};
@@ -51,6 +51,12 @@ fn admit(
     // A page of another site must not be able to do anything through its visitor's browser.
     if !request.method().is_safe() && !services.origins.allow(request.headers()) {
         return Err(Problem::forbidden_origin());
+    }
+    if services.access.mode() == AuthMode::Off
+        && !services.trusted_proxies.trust(request.peer_addr())
+        && !services.origins.knows_host(request.headers())
+    {
+        return Err(Problem::foreign_host());
     }
     let need = path.and_then(|path| rule::need(request.method(), path));
     if need == Some(Need::Nothing) {

@@ -142,3 +142,6 @@ impl Registry {
         self.database.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::frame::{self, Negotiated, close};
 use super::hub::Hub;
 use super::protocol;
 use super::session::Newcomer;
-use crate::access::{Access, credential};
+use crate::access::{Access, AuthMode, credential};
 use crate::domain::{Topic, TopicSet};
 use crate::http::{AllowedOrigins, GuardedStream, Problem, RequestIds, TrustedProxies};
 use actix_codec::Framed;
@@ -159,6 +159,12 @@ impl Upgrade {
             .ok_or_else(|| {
                 Problem::bad_request("bad_key", "Sec-WebSocket-Key must be 16 bytes in base64")
             })?;
+        if self.access.mode() == AuthMode::Off
+            && !self.trusted_proxies.trust(request.peer_addr())
+            && !self.origins.knows_host(headers)
+        {
+            return Err(Problem::foreign_host());
+        }
         if !self.origins.allow(headers) {
             return Err(Problem::forbidden_origin());
         }

@@ -35,13 +35,16 @@ impl TrustedProxies {
         Some(client)
     }
 
+    /// Whether a trusted proxy sent this, whatever it says about its client.
+    pub fn trust(&self, peer: Option<SocketAddr>) -> bool {
+        let peer = peer.map(|peer| peer.ip().to_canonical());
+        peer.is_some_and(|peer| self.0.iter().any(|network| network.contains(&peer)))
+    }
+
     /// Whether the client's connection is encrypted, as the trusted proxy that ends it says.
     pub fn is_secure(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
-        let peer = peer.map(|peer| peer.ip().to_canonical());
-        let is_trusted =
-            peer.is_some_and(|peer| self.0.iter().any(|network| network.contains(&peer)));
         let scheme = headers.get("x-forwarded-proto");
-        is_trusted && scheme.is_some_and(|scheme| scheme == "https")
+        self.trust(peer) && scheme.is_some_and(|scheme| scheme == "https")
     }
 }
 

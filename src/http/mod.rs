@@ -4,6 +4,7 @@ mod client_address;
 mod connection;
 mod context;
 mod health;
+mod host;
 mod origin;
 mod pages;
 mod problem;

@@ -1,5 +1,6 @@
 //! Which pages may talk to this server from a browser.
 
+use super::host;
 use actix_web::http::header::{self, HeaderMap};
 use std::sync::Arc;
 use url::Url;
@@ -11,6 +12,15 @@ pub struct AllowedOrigins(Arc<[String]>);
 impl AllowedOrigins {
     pub fn new(origins: &[String]) -> Self {
         Self(origins.into())
+    }
+
+    /// Whether the name a request was made to is one that nobody else can have.
+    pub(crate) fn knows_host(&self, headers: &HeaderMap) -> bool {
+        let names = self.0.iter().filter_map(|origin| {
+            let (_, host) = origin.split_once("://")?;
+            host.split(':').next()
+        });
+        host::is_ours(headers, names)
     }
 
     /// Whether a request may be served. One without `Origin` does not come from a page.

@@ -20,6 +20,7 @@ pub(super) fn page(request: &HttpRequest, pages_dir: &Path) -> Result<HttpRespon
     let Some(file) = file_of(request.path()) else {
         return Err(Problem::not_found());
     };
+    let file = with_ending(file);
     let cache = if file.starts_with(ASSETS) {
         CACHE_FOR_EVER
     } else {
@@ -32,6 +33,14 @@ pub(super) fn page(request: &HttpRequest, pages_dir: &Path) -> Result<HttpRespon
     let mut response = file.into_response(request);
     response.headers_mut().insert(header::CACHE_CONTROL, cache);
     Ok(response)
+}
+
+/// A page may be asked for without its ending.
+fn with_ending(file: PathBuf) -> PathBuf {
+    match file.extension() {
+        Some(_) => file,
+        None => file.with_extension("html"),
+    }
 }
 
 /// The relative file a URL path means; `None` for one that could lead outside.
@@ -52,6 +61,12 @@ fn file_of(path: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_needs_no_ending() {
+        assert_eq!(with_ending("login".into()), Path::new("login.html"));
+        assert_eq!(with_ending("icon.svg".into()), Path::new("icon.svg"));
+    }
 
     #[test]
     fn only_plain_paths_inside_are_files() {

@@ -62,6 +62,16 @@ impl Problem {
         )
     }
 
+    pub fn foreign_host() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "foreign_host",
+            "Host not known",
+            "nobody has to log in here, so only requests to this machine by its address or a local \
+             name are answered; see IAQ_ALLOWED_ORIGINS, IAQ_TRUSTED_PROXIES and IAQ_AUTH",
+        )
+    }
+
     pub fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

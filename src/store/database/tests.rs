@@ -2,6 +2,7 @@
 
 mod backup;
 mod chunks;
+mod documents;
 mod log;
 mod opening;
 mod postgres;

@@ -1,7 +1,7 @@
 //! Whether anybody has to log in.
 
 use super::stage::{Credentials, SECRET, admin, expired_token, foreign_token, viewer};
-use crate::harness::{Ended, Run, Server, client, command};
+use crate::harness::{Ended, Run, Server, Wire, client, command, handshake};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -78,6 +78,32 @@ async fn on_this_machine_nobody_has_to_log_in() {
         assert_eq!(status("/api/users", &who).await, 403);
     }
     assert_eq!(status("/api/users", &admin()).await, 200);
+}
+
+/// A page of elsewhere may have its own name point to this machine; only the name tells.
+#[tokio::test]
+async fn where_nobody_has_to_log_in_only_requests_to_this_machine_are_answered() {
+    let open = Server::with(&[("IAQ_ALLOWED_ORIGINS", "https://iaq.example")]);
+    let closed = Server::with(&[("IAQ_AUTH", "required"), ("IAQ_JWT_SECRET", SECRET)]);
+    let status = async |server: &Server, head: String| {
+        let mut wire = Wire::open(server.address).await;
+        wire.send(head).await;
+        wire.answer().await.status
+    };
+    let get = |host: &str| format!("GET /api/latest HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let upgrade =
+        |host: &str| handshake("/ws", "").replace("Host: server", &format!("Host: {host}"));
+    for (host, get_status, upgrade_status) in [
+        ("127.0.0.1:8080", 200, 101),
+        ("localhost", 200, 101),
+        ("iaq.example", 200, 101),
+        ("evil.example:8080", 403, 403),
+    ] {
+        assert_eq!(status(&open, get(host)).await, get_status, "{host}");
+        assert_eq!(status(&open, upgrade(host)).await, upgrade_status, "{host}");
+    }
+    assert_eq!(status(&closed, get("evil.example")).await, 401);
+    assert_eq!(status(&closed, upgrade("any.example")).await, 101);
 }
 
 #[tokio::test]
