@@ -5,6 +5,7 @@ mod connection;
 mod context;
 mod health;
 mod host;
+mod openapi;
 mod origin;
 mod pages;
 mod problem;

@@ -4,7 +4,7 @@ use super::client_address::TrustedProxies;
 use super::origin::AllowedOrigins;
 use super::problem::Problem;
 use super::request_id::RequestIds;
-use super::{health, pages};
+use super::{health, openapi, pages};
 use crate::access::{self, Access, http as accounts};
 use crate::broadcast::{self, Hub};
 use crate::clock::Clock;
@@ -111,6 +111,7 @@ fn calls(calls: &mut Calls<'_>) {
         .probe("/health/live", health::live)
         .probe("/health/ready", health::ready)
         .get("/api/events", broadcast::events)
+        .get("/api/openapi.json", openapi::openapi)
         .get("/metrics", metrics)
         .get("/ws/stats", ws_stats)
         .get("/ws", upgrade_required);

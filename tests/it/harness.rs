@@ -961,19 +961,23 @@ pub fn long_readings(first: u32, count: u32) -> Value {
     readings.collect()
 }
 
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// A batch whose messages are larger than all buffers between server and client.
 pub async fn post_much(server: &Server, sensor: impl Fn(u32) -> String) {
     let mut batch = long_readings(0, 5000);
     for (number, reading) in (0..).zip(batch.as_array_mut().unwrap()) {
         reading["sensor_id"] = sensor(number).into();
     }
-    let mut body = GzEncoder::new(Vec::new(), Compression::fast());
-    body.write_all(batch.to_string().as_bytes()).unwrap();
     let post = client()
         .post(server.url("/api/ingest"))
         .header("content-type", "application/json")
         .header("content-encoding", "gzip")
-        .body(body.finish().unwrap());
+        .body(gzip(batch.to_string().as_bytes()));
     assert_eq!(post.send().await.unwrap().status(), 200);
 }
 

@@ -1,10 +1,10 @@
 //! `POST /api/ingest`, as devices see it.
 
 use crate::harness::{
-    Server, client, example, faults, from_now, millis_of, problem, reading, unlock_store,
+    Server, client, example, faults, from_now, gzip, millis_of, problem, reading, unlock_store,
 };
 use flate2::Compression;
-use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use flate2::write::{DeflateEncoder, ZlibEncoder};
 use futures_util::future::join_all;
 use pretty_assertions::assert_eq;
 use rstest::rstest;
@@ -444,12 +444,6 @@ async fn ten_thousand_readings_are_one_batch_and_one_more_is_too_many(
     assert_eq!(response.status(), 200);
     assert_eq!(response.json::<Value>().await.unwrap()["accepted"], 10_000);
     assert_eq!(stored(&server).await.len(), 10_001);
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 fn zlib(bytes: &[u8]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! Who may do what.
 
+mod abuse;
 mod baseline;
 mod commands;
 mod devices;
