@@ -40,7 +40,9 @@ pub async fn claim(
     let mut fields = Fields::read(&services, &request, payload).await?;
     let label = fields.label("label");
     let (site, room) = (fields.text("enseigne"), fields.text("salle"));
-    let (site, room) = place_of(&mut fields, &caller, site, room);
+    let place = site
+        .zip(room)
+        .map(|(site, room)| place_of(&mut fields, &caller, site, room));
     let sensor = fields.optional_text("sensor_id");
     if let Some(sensor) = &sensor
         && let Err(error) = SensorId::parse(sensor)
@@ -49,6 +51,7 @@ pub async fn claim(
     }
     fields.finish()?;
 
+    let (site, room) = place.unwrap_or_default();
     let access = &services.access;
     let now = access.now();
     let new = NewClaim {
@@ -110,17 +113,16 @@ pub async fn redeem(
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&services, &request, payload).await?;
     let (code, sensor) = (fields.text("code"), fields.text("sensor_id"));
-    let sensor = match SensorId::parse(&sensor) {
-        Ok(sensor) => Some(sensor),
-        Err(error) => {
-            if !sensor.is_empty() {
-                fields.fault("sensor_id", "bad_sensor_id", error.to_string());
-            }
-            None
-        }
-    };
+    let sensor = sensor.and_then(|sensor| {
+        let parsed = SensorId::parse(&sensor);
+        parsed
+            .map_err(|error| fields.fault("sensor_id", "bad_sensor_id", error.to_string()))
+            .ok()
+    });
     fields.finish()?;
-    let sensor = sensor.ok_or_else(Problem::internal)?;
+    let (Some(code), Some(sensor)) = (code, sensor) else {
+        return Err(Problem::internal());
+    };
     let access = &services.access;
     limit_attempts(access, address_of(&services, &request), None)?;
 

@@ -92,15 +92,14 @@ impl Fields {
         None
     }
 
-    /// A text that must be there.
-    pub(super) fn text(&mut self, name: &str) -> String {
+    /// A text that must be there; `None` is a fault.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         let errors = self.errors.len();
-        self.optional_text(name).unwrap_or_else(|| {
-            if self.errors.len() == errors {
-                self.fault(name, "required", "must be given");
-            }
-            String::new()
-        })
+        let text = self.optional_text(name);
+        if text.is_none() && self.errors.len() == errors {
+            self.fault(name, "required", "must be given");
+        }
+        text
     }
 
     /// A switch that is off when it is left out.
@@ -145,11 +144,11 @@ impl Fields {
     }
 
     pub(super) fn role(&mut self, name: &str) -> Role {
-        let text = self.text(name);
+        let Some(text) = self.text(name) else {
+            return Role::Viewer;
+        };
         Role::from_name(&text).unwrap_or_else(|| {
-            if !text.is_empty() {
-                self.fault(name, "unknown_role", "must be viewer, operator or admin");
-            }
+            self.fault(name, "unknown_role", "must be viewer, operator or admin");
             Role::Viewer
         })
     }
@@ -209,8 +208,8 @@ mod tests {
     #[test]
     fn every_fault_is_named_with_its_field() {
         let mut body = fields(json!({"name": 1, "sites": ["a", 2], "role": "boss", "a/b": 1}));
-        assert_eq!(body.text("name"), "");
-        assert_eq!(body.text("password"), "");
+        assert_eq!(body.text("name"), None);
+        assert_eq!(body.text("password"), None);
         assert!(body.sites("sites").are_all());
         assert_eq!(body.role("role"), Role::Viewer);
         let expected = [
@@ -227,7 +226,7 @@ mod tests {
     #[test]
     fn what_is_well_formed_is_taken() {
         let mut body = fields(json!({"name": "ada", "sites": null, "cookie": true, "label": ""}));
-        assert_eq!(body.text("name"), "ada");
+        assert_eq!(body.text("name").unwrap(), "ada");
         assert!(body.sites("sites").are_all() && body.flag("cookie"));
         assert_eq!(body.label("label"), None);
         body.finish().unwrap();

@@ -28,6 +28,7 @@ pub async fn log_in(
     let (name, password) = (fields.text("name"), fields.text("password"));
     let in_cookie = fields.flag("cookie");
     fields.finish()?;
+    let (name, password) = (name.unwrap_or_default(), password.unwrap_or_default());
 
     let access = &services.access;
     limit_attempts(access, address_of(&services, &request), Some(&name))?;
@@ -200,6 +201,7 @@ pub async fn change_password(
     let current = fields.text("current_password");
     let new = new_password(&mut fields, "new_password");
     fields.finish()?;
+    let current = current.unwrap_or_default();
     let access = &services.access;
     let account = match caller.who() {
         Who::Person {
@@ -256,10 +258,12 @@ pub(super) fn end_sessions(change: &mut Change, book: &crate::access::book::Book
     }
 }
 
-/// A password somebody chooses.
+/// A password somebody chooses; any fault keeps the body from being taken.
 pub(super) fn new_password(fields: &mut Fields, name: &str) -> String {
-    let password = fields.text(name);
-    if !password.is_empty() && !PASSWORD_LENGTH.contains(&password.chars().count()) {
+    let Some(password) = fields.text(name) else {
+        return String::new();
+    };
+    if !PASSWORD_LENGTH.contains(&password.chars().count()) {
         let (least, most) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
         let detail = format!("must have {least} to {most} characters");
         fields.fault(name, "bad_password", detail);

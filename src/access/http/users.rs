@@ -33,7 +33,7 @@ pub async fn add_user(
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&services, &request, payload).await?;
     let name = fields.text("name");
-    if !name.is_empty() && !is_account_name(&name) {
+    if name.as_ref().is_some_and(|name| !is_account_name(name)) {
         let detail = "must be 1 to 64 of A-Z a-z 0-9 . _ - @ +";
         fields.fault("name", "bad_name", detail);
     }
@@ -47,7 +47,7 @@ pub async fn add_user(
     let access = &services.access;
     let hash = access.passwords().hash(password.into()).await;
     let account = Account {
-        name,
+        name: name.unwrap_or_default(),
         password_hash: hash.map_err(busy)?,
         role,
         sites,

@@ -133,7 +133,7 @@ async fn a_bomb_costs_nothing(#[case] who: Credentials, #[case] status: u16) {
 async fn a_thousand_come_back_at_once_with_their_tokens() {
     let stage = Stage::with(&[CROWDED]).await;
     let who = viewer();
-    let target = handshake("/ws", &header(&who));
+    let target = handshake("/ws?topics=alerts", &header(&who));
     for _ in 0..2 {
         let herd = (0..1000).map(async |_| {
             let mut wire = Wire::open(stage.server.address).await;

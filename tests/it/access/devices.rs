@@ -256,6 +256,39 @@ async fn a_sensor_is_adopted_with_a_code() {
     assert_eq!(used, (401, "bad_code".to_owned()));
 }
 
+#[rstest]
+#[case::nothing(json!({}), "/code")]
+#[case::no_sensor(json!({"code": "AAAA-AAAA"}), "/sensor_id")]
+#[case::an_empty_one(json!({"code": "AAAA-AAAA", "sensor_id": ""}), "/sensor_id")]
+#[tokio::test]
+async fn what_is_wrong_with_what_a_sensor_sends_is_told(
+    #[case] body: Value,
+    #[case] pointer: &str,
+) {
+    let stage = Stage::new().await;
+    let redeem = "POST /api/claims/redeem";
+    let response = stage.call(redeem, &Credentials::none(), Some(&body)).await;
+    assert_eq!(response.status(), 422);
+    let problem: Value = response.json().await.unwrap();
+    assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+}
+
+#[rstest]
+#[case::nothing(json!({}), "/enseigne")]
+#[case::empty(json!({"enseigne": "", "salle": "a"}), "/enseigne")]
+#[case::no_room(json!({"enseigne": "a"}), "/salle")]
+#[case::sensor(json!({"enseigne": "a", "salle": "b", "sensor_id": ""}), "/sensor_id")]
+#[tokio::test]
+async fn what_is_wrong_with_a_claim_is_told(#[case] body: Value, #[case] pointer: &str) {
+    let stage = Stage::new().await;
+    let response = stage
+        .call("POST /api/claims", &operator(), Some(&body))
+        .await;
+    assert_eq!(response.status(), 422);
+    let problem: Value = response.json().await.unwrap();
+    assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+}
+
 #[tokio::test]
 async fn a_code_takes_over_nobodys_sensor() {
     let stage = Stage::new().await;

@@ -68,6 +68,8 @@ async fn the_last_admin_stays() {
 
 #[rstest]
 #[case::missing(json!({}), &[("/name", "required"), ("/password", "required"), ("/role", "required")])]
+#[case::empty(json!({"name": "", "password": "", "role": ""}),
+    &[("/name", "bad_name"), ("/password", "bad_password"), ("/role", "unknown_role")])]
 #[case::name(json!({"name": "a b", "password": "long enough!", "role": "viewer"}), &[("/name", "bad_name")])]
 #[case::short(json!({"name": "a", "password": "123456789", "role": "viewer"}), &[("/password", "bad_password")])]
 #[case::long(json!({"name": "a", "password": "x".repeat(257), "role": "viewer"}), &[("/password", "bad_password")])]
