@@ -5,18 +5,20 @@ import { Server } from "./server";
 
 interface Fixtures {
   server: Server;
+  /** Environment variables of the server. */
+  settings: Readonly<Record<string, string>>;
   /** Complaints that belong to the test, such as a refused connection after the server was killed. */
   expectedComplaints: RegExp[];
 }
 
 export const test = base.extend<Fixtures>({
-  // biome-ignore lint/correctness/noEmptyPattern: Playwright reads what a fixture needs from the pattern
-  server: async ({}, use) => {
-    const server = await Server.create();
+  settings: [{}, { option: true }],
+  server: async ({ settings }, use) => {
+    const server = await Server.create(settings);
     await use(server);
     await server.destroy();
   },
-  // biome-ignore lint/correctness/noEmptyPattern: as above
+  // biome-ignore lint/correctness/noEmptyPattern: Playwright reads what a fixture needs from the pattern
   expectedComplaints: async ({}, use) => {
     await use([]);
   },

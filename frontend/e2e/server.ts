@@ -1,6 +1,6 @@
 /** The real server as a child process, on a database of its own. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -23,12 +23,32 @@ export class Server {
   private process: ChildProcess | undefined;
   private listeningPort = 0;
 
-  private constructor(private readonly directory: string) {}
+  private constructor(
+    private readonly directory: string,
+    private readonly settings: Readonly<Record<string, string>>,
+  ) {}
 
-  static async create(): Promise<Server> {
-    const server = new Server(await mkdtemp(path.join(tmpdir(), "iaqverse-e2e-")));
+  static async create(settings: Readonly<Record<string, string>> = {}): Promise<Server> {
+    const server = new Server(await mkdtemp(path.join(tmpdir(), "iaqverse-e2e-")), settings);
     await server.start();
     return server;
+  }
+
+  /** Runs a command of the server's on its database, and returns what it prints. */
+  run(args: readonly string[], input = ""): string {
+    return execFileSync(binary(), args, { env: this.environment, input, encoding: "utf8" }).trim();
+  }
+
+  private get environment(): NodeJS.ProcessEnv {
+    return {
+      ...process.env,
+      DATABASE_URL: `sqlite://${path.join(this.directory, "iaq.db")}`,
+      IAQ_PAGES_DIR: path.join(FRONTEND_DIR, "dist"),
+      // All pages of a test come from one address.
+      IAQ_RATE_INGEST: "0",
+      IAQ_RATE_API: "0",
+      ...this.settings,
+    };
   }
 
   get port(): number {
@@ -43,12 +63,7 @@ export class Server {
   async start(port = 0): Promise<void> {
     const child = spawn(binary(), [], {
       cwd: this.directory,
-      env: {
-        ...process.env,
-        IAQ_BIND: `127.0.0.1:${port}`,
-        DATABASE_URL: `sqlite://${path.join(this.directory, "iaq.db")}`,
-        IAQ_PAGES_DIR: path.join(FRONTEND_DIR, "dist"),
-      },
+      env: { ...this.environment, IAQ_BIND: `127.0.0.1:${port}` },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.process = child;
@@ -65,10 +80,10 @@ export class Server {
     await ended;
   }
 
-  async post(reading: PostedReading): Promise<void> {
+  async post(reading: PostedReading, key?: string): Promise<void> {
     const response = await fetch(`${this.origin}/api/ingest`, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", ...(key === undefined ? {} : { "x-api-key": key }) },
       body: JSON.stringify(reading),
     });
     if (!response.ok) throw new Error(`ingest answered ${response.status}: ${await response.text()}`);

@@ -1,8 +1,11 @@
 import "./styles/tokens.css";
 import "./styles/base.css";
 import { createApp } from "vue";
+import { withSession } from "./access";
 import { readingFeed } from "./session";
 import DashboardView from "./views/DashboardView.vue";
 
-createApp(DashboardView).mount("#app");
-readingFeed.start();
+await withSession(() => {
+  createApp(DashboardView).mount("#app");
+  readingFeed.start();
+});

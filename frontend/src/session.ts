@@ -1,5 +1,6 @@
 /** The page's one connection to the building, made when the page starts. */
 
+import { session } from "./access";
 import { ApiClient } from "./api/client";
 import { ReadingFeed, websocketWanted } from "./charts/charts";
 import { LiveData } from "./live/live-data";
@@ -7,9 +8,11 @@ import { wsManager } from "./live/websocket-manager";
 
 export const liveData = new LiveData();
 
+export const api = new ApiClient(session);
+
 export const readingFeed = new ReadingFeed({
   manager: wsManager,
   data: liveData,
-  api: new ApiClient(),
+  api,
   useWebSocket: websocketWanted(location.search),
 });

@@ -4,6 +4,13 @@ import { isJsonObject } from "../domain/reading";
 
 export type RequestFailure = "network" | "timeout" | "refused" | "unreadable";
 
+/** What is wrong with one field of what was sent. */
+export interface FieldFault {
+  /** JSON pointer, such as `/password`. */
+  pointer: string;
+  detail: string;
+}
+
 export class RequestError extends Error {
   override readonly name = "RequestError";
 
@@ -12,6 +19,7 @@ export class RequestError extends Error {
     message: string,
     readonly status?: number,
     readonly requestId?: string,
+    readonly fields: readonly FieldFault[] = [],
   ) {
     super(message);
   }
@@ -25,7 +33,16 @@ export async function requestErrorOf(response: Response): Promise<RequestError> 
   const detail = textOr(fields.detail, "");
   const requestId = textOr(fields.request_id, response.headers.get("x-request-id") ?? "");
   const message = detail === "" ? title : `${title}: ${detail}`;
-  return new RequestError("refused", message, response.status, requestId);
+  return new RequestError("refused", message, response.status, requestId, faultsOf(fields.errors));
+}
+
+function faultsOf(errors: unknown): FieldFault[] {
+  if (!Array.isArray(errors)) return [];
+  return errors.flatMap((error) => {
+    if (!isJsonObject(error)) return [];
+    const { pointer, detail } = error;
+    return typeof pointer === "string" && typeof detail === "string" ? { pointer, detail } : [];
+  });
 }
 
 function textOr(value: unknown, otherwise: string): string {

@@ -73,7 +73,9 @@ export interface PassedOnMessage extends Frame {
     | "alert"
     | "module_update"
     | "module_state"
-    | "config_updated";
+    | "config_updated"
+    | "authenticated"
+    | "token_expiring";
 }
 
 /** `{"topic":…,"data":…}` without a type of its own, which older servers send for alerts. */
@@ -110,6 +112,8 @@ const PASSED_ON: ReadonlySet<string> = new Set<PassedOnMessage["type"]>([
   "module_update",
   "module_state",
   "config_updated",
+  "authenticated",
+  "token_expiring",
 ]);
 
 const TOPICS_OF_TYPE: Readonly<Record<string, readonly string[]>> = {

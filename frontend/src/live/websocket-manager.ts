@@ -18,10 +18,19 @@ export interface WebSocketManagerOptions {
   /** Where the same messages are had as server-sent events; without it there are none. */
   eventsUrl?: string;
   maxReconnectAttempts?: number;
-  createSocket?: (url: string) => Socket;
+  createSocket?: (url: string, subprotocols: string[]) => Socket;
   createEventStream?: (url: string) => EventStream;
   random?: () => number;
 }
+
+/** Where the token comes from, on servers that ask for one. */
+export interface Credentials {
+  readonly bearer: string | undefined;
+  /** Another token, when the one at hand is about to end. */
+  renew(): Promise<string | undefined>;
+}
+
+const SUBPROTOCOL = "iaqverse.v1";
 
 export class WebSocketManager implements ReconnectPolicy {
   readonly subscriptions = new Set<string>();
@@ -30,6 +39,8 @@ export class WebSocketManager implements ReconnectPolicy {
   maxReconnectAttempts: number;
   reconnectDelay = BACKOFF_BASE_MS;
   shouldReconnect = true;
+  /** Read anew for each connection. */
+  credentials: Credentials | undefined;
 
   private readonly url: string;
   private readonly position = new StreamPosition();
@@ -41,7 +52,7 @@ export class WebSocketManager implements ReconnectPolicy {
   constructor(options: WebSocketManagerOptions = {}) {
     const {
       eventsUrl,
-      createSocket = (url) => new WebSocket(url),
+      createSocket = (url, subprotocols) => new WebSocket(url, subprotocols),
       createEventStream = (url) => new EventSource(url),
       random = Math.random,
     } = options;
@@ -49,7 +60,8 @@ export class WebSocketManager implements ReconnectPolicy {
     this.maxReconnectAttempts = options.maxReconnectAttempts ?? Number.POSITIVE_INFINITY;
     this.ladder = new Ladder({
       policy: this,
-      openSocket: (events) => new WebSocketTransport(this.socketUrl(), events, createSocket),
+      openSocket: (events) =>
+        new WebSocketTransport(this.socketUrl(), events, (url) => createSocket(url, this.subprotocols())),
       openStream:
         eventsUrl === undefined
           ? undefined
@@ -158,6 +170,8 @@ export class WebSocketManager implements ReconnectPolicy {
     this.position.resume();
     if (since === undefined) url.searchParams.set("snapshot", "true");
     else url.searchParams.set("since", since);
+    const bearer = this.credentials?.bearer;
+    if (bearer !== undefined) url.searchParams.set("token", bearer);
     return new EventStreamTransport(url.href, events, createEventStream);
   }
 
@@ -173,7 +187,22 @@ export class WebSocketManager implements ReconnectPolicy {
       this.receiptLogged = true;
       console.info(`[live] first message received (${message.type})`);
     }
+    if (message.type === "token_expiring") void this.authenticate();
     if (this.position.take(message)) this.notifyListeners(message);
+  }
+
+  /** Browsers can set no header on a WebSocket, and an address may be logged. */
+  private subprotocols(): string[] {
+    const bearer = this.credentials?.bearer;
+    return bearer === undefined ? [] : [SUBPROTOCOL, `bearer.${bearer}`];
+  }
+
+  /** Goes on with another token. A stream is one-way, so it is opened anew. */
+  private async authenticate(): Promise<void> {
+    const token = await this.credentials?.renew();
+    if (token === undefined) return;
+    this.ladder.socket?.send({ type: "auth", token });
+    this.ladder.changeTopics();
   }
 
   private socketUrl(): string {
