@@ -155,6 +155,7 @@ test("an admin lets somebody in who then sees one site", async ({ page, server, 
   await server.post({ sensor_id: "x", enseigne: "Elsewhere", salle: "Hidden", values: { CO2: 1 } }, key);
   await page.goto(`${server.origin}/people.html`);
   await logIn(page);
+  await expect(page.getByRole("heading", { name: "Add somebody" })).toBeVisible();
   await page.getByLabel("Name").fill("grace");
   await page.getByLabel("Password", { exact: true }).fill("short");
   await page.getByLabel("Sites", { exact: true }).fill("Maison");
@@ -166,6 +167,7 @@ test("an admin lets somebody in who then sees one site", async ({ page, server, 
   await page.getByRole("button", { name: "Log out" }).click();
 
   await logIn(page, "grace");
+  await expect(page.getByRole("link", { name: "Account of grace" })).toBeVisible();
   await page.goto(server.origin);
   await expect(page.locator("li[data-room='Bureau']")).toBeVisible();
   await expect(page.getByText("Hidden")).toHaveCount(0);

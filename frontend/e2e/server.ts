@@ -36,7 +36,13 @@ export class Server {
 
   /** Runs a command of the server's on its database, and returns what it prints. */
   run(args: readonly string[], input = ""): string {
-    return execFileSync(binary(), args, { env: this.environment, input, encoding: "utf8" }).trim();
+    return execFileSync(binary(), args, {
+      env: this.environment,
+      input,
+      encoding: "utf8",
+      // What it says besides is of interest only when it fails, and then in the error.
+      stdio: ["pipe", "pipe", "pipe"],
+    }).trim();
   }
 
   private get environment(): NodeJS.ProcessEnv {
