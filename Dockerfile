@@ -26,7 +26,8 @@ RUN sed -i -e 's|server 127.0.0.1:8081;|server server:8080;|' \
         -e 's|root frontend/dist;|root /usr/share/nginx/html;|' /etc/iaqverse/nginx.conf \
     && grep -q 'server server:8080;' /etc/iaqverse/nginx.conf \
     && grep -q 'root /usr/share/nginx/html;' /etc/iaqverse/nginx.conf
-USER www-data
+# www-data, by its number so that whoever runs this can tell that it is not root.
+USER 33:33
 EXPOSE 8080
 # Answers to running requests are finished on this signal.
 STOPSIGNAL SIGQUIT
@@ -34,15 +35,33 @@ HEALTHCHECK --interval=10s --timeout=3s CMD ["bash", "-c", "exec 3<>/dev/tcp/127
 # /tmp is all that nginx writes to, so the rest can be read-only.
 CMD ["nginx", "-p", "/tmp", "-c", "/etc/iaqverse/nginx.conf", "-e", "stderr", "-g", "daemon off;"]
 
-FROM debian:bookworm-slim AS server
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin iaqverse \
-    && install -d -o iaqverse -g iaqverse /data
+# All that the server's image has: the program, the libraries it is linked with, certificates to know a
+# Postgres by, and two files that names are resolved by. There is no shell and nothing else to run.
+FROM debian:bookworm-slim AS root
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/iaqverse /usr/local/bin/iaqverse
+WORKDIR /image
+# Where ldd fails there is nothing to copy, and then cp fails.
+# hadolint ignore=DL4006
+RUN install -D -t usr/local/bin /usr/local/bin/iaqverse \
+    && ldd /usr/local/bin/iaqverse | grep -o '/[^ ]*' | xargs cp --parents -L -t . \
+    && install -D -m 644 -t etc/ssl/certs /etc/ssl/certs/ca-certificates.crt \
+    && echo 'iaqverse:x:10001:10001::/data:/nonexistent' >etc/passwd \
+    && echo 'hosts: files dns' >etc/nsswitch.conf \
+    && install -d -m 700 -o 10001 -g 10001 data \
+    && install -d -m 1777 tmp
+
+FROM scratch AS server
+COPY --from=root /image /
 ENV DATABASE_URL=sqlite:///data/iaqverse.db IAQ_LOG_FORMAT=json
 WORKDIR /data
 VOLUME /data
-USER 10001
-# Listens on the container's loopback until IAQ_BIND and IAQ_INSECURE say otherwise; see docker-compose.yml.
+USER 10001:10001
+# Listens on the container's loopback until IAQ_BIND says otherwise; see docker-compose.yml.
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["iaqverse", "healthcheck"]
-CMD ["iaqverse", "serve"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/local/bin/iaqverse", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/iaqverse"]
+CMD ["serve"]

@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint unit integration browser autobahn bench bench-hub bench-store fuzz fmt clean pages tools
+.PHONY: help run test lint unit integration browser autobahn api-fuzz audit bench bench-hub bench-store fuzz fmt clean pages server tools
 
 # Debian keeps nginx where the PATH of an ordinary user does not lead; cargo-deny is put below target/.
 export PATH := $(PATH):/usr/sbin:$(CURDIR)/target/tools/bin
@@ -28,11 +28,11 @@ test: ## Install what the tests need, then lint and run all tests
 	@scripts/install-test-tools
 	@rm -rf target/test-logs && mkdir -p target/test-logs
 	@status=0; \
-	$(WITH_POSTGRES) $(MAKE) --no-print-directory lint unit integration browser autobahn || status=$$?; \
+	$(WITH_POSTGRES) $(MAKE) --no-print-directory lint unit integration browser autobahn api-fuzz || status=$$?; \
 	scripts/count-tests target/test-logs || status=1; \
 	exit $$status
 
-lint: $(NODE_MODULES) ## Format, clippy, licences, types of the pages, nginx configuration
+lint: $(NODE_MODULES) ## Format, clippy, licences, types of the pages, nginx configuration, service
 	@$(STEP) format cargo fmt --check
 	@$(STEP) clippy cargo clippy --all-targets --locked -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then \
@@ -42,6 +42,11 @@ lint: $(NODE_MODULES) ## Format, clippy, licences, types of the pages, nginx con
 	fi
 	@$(STEP) pages-check $(NPM) run check
 	@$(STEP) nginx scripts/check-nginx
+	@if systemd-analyze --help 2>/dev/null | grep -q -- --offline; then \
+		$(STEP) service scripts/check-service; \
+	else \
+		echo "service … skipped, there is no systemd-analyze of systemd 250 or later"; \
+	fi
 
 unit: $(NODE_MODULES) ## Unit tests of the server and of the pages
 	@$(STEP) unit $(WITH_POSTGRES) cargo test --locked --no-fail-fast --lib --bins
@@ -51,13 +56,23 @@ unit: $(NODE_MODULES) ## Unit tests of the server and of the pages
 integration: pages ## Tests against the real server, nginx included
 	@$(STEP) integration $(WITH_POSTGRES) cargo test --locked --no-fail-fast --test '*'
 
-# Not cargo build: without the tests' dependencies it would compile others again with fewer features.
-browser: pages ## Tests of the pages in Chromium against the real server
-	@$(STEP) server cargo test --locked --no-run --test '*'
+browser: pages server ## Tests of the pages in Chromium against the real server
 	@IAQ_BIN=$(CURDIR)/target/debug/iaqverse $(STEP) browser $(NPM) run e2e
 
 autobahn: ## WebSocket conformance by the Autobahn test suite; needs a Python 2.7
 	@scripts/autobahn
+
+api-fuzz: server ## Made-up requests against what the API's own document promises; needs a Python 3 with venv
+	@if python3 -c 'import venv, ensurepip' 2>/dev/null; then \
+		scripts/api-fuzz; \
+	else \
+		echo "api-fuzz … skipped, there is no Python 3 with venv"; \
+	fi
+
+# No part of make test: what is found out about a dependency today must not fail what was right yesterday.
+audit: ## Ask the network for known weaknesses of dependencies; needs cargo-deny
+	cargo deny --locked check advisories
+	$(NPM) audit --omit=dev
 
 bench: ## Measure with Criterion; reports in target/criterion
 	cargo bench --locked --bench road
@@ -81,6 +96,10 @@ clean: ## Remove everything that was built, and the demo's readings
 
 pages: $(NODE_MODULES)
 	@$(STEP) pages $(NPM) run build
+
+# Not cargo build: without the tests' dependencies it would compile others again with fewer features.
+server:
+	@$(STEP) server cargo test --locked --no-run --test '*'
 
 $(NODE_MODULES): frontend/package.json frontend/package-lock.json
 	@$(STEP) packages $(NPM) ci

@@ -210,6 +210,12 @@ async fn open_access(config: &ServeConfig, clock: &Arc<dyn Clock>) -> anyhow::Re
              `iaqverse user add NAME --role admin`"
         );
     }
+    if mode == AuthMode::Off && !config.trusted_proxies.is_empty() {
+        tracing::warn!(
+            "nobody has to log in, and a proxy passes on requests of others: set IAQ_AUTH=required \
+             unless the proxy asks them who they are"
+        );
+    }
     Ok(Gate::new(AccessParts {
         mode,
         registry,

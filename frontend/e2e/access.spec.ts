@@ -161,7 +161,7 @@ test("an admin lets somebody in who then sees one site", async ({ page, server, 
   await page.getByLabel("Sites", { exact: true }).fill("Maison");
   await page.getByRole("button", { name: "Add", exact: true }).click();
   await expect(page.getByText("must have 10 to 256 characters")).toBeVisible();
-  await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await page.getByLabel(/^Password/).fill(PASSWORD);
   await page.getByRole("button", { name: "Add", exact: true }).click();
   await expect(page.locator("[data-account='grace']")).toBeVisible();
   await page.getByRole("button", { name: "Log out" }).click();

@@ -14,11 +14,12 @@ use std::rc::Rc;
 use std::time::Instant;
 
 /// Headers that every answer has, whatever it is. nginx sets the same where it stands in front.
-pub(super) const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+pub(super) const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; \
+            "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+             connect-src 'self'; worker-src 'self'; object-src 'none'; base-uri 'none'; \
              frame-ancestors 'none'; form-action 'self'",
         ),
     ),
@@ -36,7 +37,13 @@ pub(super) const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     ),
     (
         header::PERMISSIONS_POLICY,
-        HeaderValue::from_static("camera=(), geolocation=(), microphone=()"),
+        HeaderValue::from_static(
+            "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        ),
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
     ),
 ];
 

@@ -149,7 +149,7 @@ impl Wanted {
 
 fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
     let mut parameters = Parameters::of(request);
-    let raw = matches!(parameters.text("raw"), Some("true" | "1"));
+    let raw = parameters.flag("raw");
     let step = parameters.text("step").and_then(step);
     if parameters.text("step").is_some() && step.is_none() {
         parameters.fault(

@@ -265,6 +265,7 @@ async fn security_headers_come_once_each(#[case] line: &str, #[case] status: u16
         "x-content-type-options",
         "referrer-policy",
         "cross-origin-opener-policy",
+        "cross-origin-resource-policy",
         "permissions-policy",
         "x-request-id",
     ] {
@@ -364,6 +365,32 @@ async fn the_address_of_a_client_is_what_nginx_sees_whatever_it_claims() {
     assert_eq!(again.close_code().await, 1013);
     let mut other = watch_from(&nginx, "127.0.0.3", claims).await;
     assert_eq!(other.frame().await.0, TEXT);
+}
+
+#[tokio::test]
+async fn who_guesses_passwords_is_told_to_wait_whatever_address_it_claims() {
+    let (_server, nginx) = pair_with(&[("IAQ_RATE_LOGIN", "0")]).await;
+    let mut refused = None;
+    for each in 0..60 {
+        let claim = format!("X-Forwarded-For: 203.0.113.{each}");
+        let lines = [
+            "POST /api/auth/login?token=secret HTTP/1.1",
+            "Content-Length: 0",
+            &claim,
+        ];
+        let answer = nginx.ask(&lines).await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let answer = refused.expect("nginx has a limit of its own");
+    answer.problem(429, "rate_limited");
+    assert_eq!(answer.all("retry-after"), ["5"]);
+    let access = nginx.accessed("/api/auth/login");
+    assert_eq!(access["method"], "POST");
+    assert!(!access.to_string().contains("secret"), "{access}");
+    assert_eq!(nginx.get("/api/latest").await.status, 200);
 }
 
 #[tokio::test]

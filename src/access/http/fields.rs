@@ -79,8 +79,10 @@ impl Fields {
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) {
+        // Without a name it is the whole of it.
+        let slash = if name.is_empty() { "" } else { "/" };
         self.errors
-            .push(FieldError::new(format!("/{name}"), code, detail));
+            .push(FieldError::new(format!("{slash}{name}"), code, detail));
     }
 
     /// A text that may be left out.

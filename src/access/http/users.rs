@@ -90,6 +90,9 @@ pub async fn change_user(
     let password = fields
         .has("password")
         .then(|| new_password(&mut fields, "password"));
+    if role.is_none() && sites.is_none() && password.is_none() {
+        fields.fault("", "nothing_to_change", "must name a role, sites or a password");
+    }
     fields.finish()?;
 
     let access = &services.access;

@@ -5,8 +5,8 @@ use crate::access::rule::{Need, need};
 use actix_web::http::Method;
 use utoipa::Modify;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -69,6 +69,9 @@ fn complete(path: &str, method: &Method, operation: &mut Operation) {
     let said = operation.description.take().unwrap_or_default();
     operation.description = Some(format!("{said}\n\n{who}").trim().to_owned());
 
+    for parameter in operation.parameters.iter_mut().flatten() {
+        without_null(parameter);
+    }
     let has_body = !matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
     add(
         operation,
@@ -105,6 +108,21 @@ fn complete(path: &str, method: &Method, operation: &mut Operation) {
                 response.content.clear();
             }
         }
+    }
+}
+
+/// What is not sent is left out: there is no null in a query or a header.
+fn without_null(parameter: &mut Parameter) {
+    let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else {
+        return;
+    };
+    if let SchemaType::Array(kinds) = &schema.schema_type {
+        let kind = kinds.iter().find(|kind| **kind != Type::Null);
+        schema.schema_type = kind.cloned().unwrap_or(Type::String).into();
+    }
+    if parameter.name == "Content-Encoding" {
+        let encodings = ["gzip", "deflate", "zstd", "identity"];
+        schema.enum_values = Some(encodings.map(Into::into).to_vec());
     }
 }
 

@@ -108,8 +108,10 @@ async fn nobody_gives_himself_more_than_he_has() {
         let refused = stage.problem(call, &ada, Some(&more)).await;
         assert_eq!(refused, (403, "forbidden".to_owned()));
     }
-    let told = errors(&stage, call, &json!({"name": "grace"})).await;
+    let told = errors(&stage, call, &json!({"role": "viewer", "name": "grace"})).await;
     assert_eq!(told, [("/name".to_owned(), "unknown_field".to_owned())]);
+    let told = errors(&stage, call, &json!({})).await;
+    assert_eq!(told, [(String::new(), "nothing_to_change".to_owned())]);
     let users = stage.json("GET /api/users", &admin(), None).await;
     assert_eq!(users[0]["role"], "viewer");
     assert_eq!(users[0]["sites"], json!(["Maison"]));
