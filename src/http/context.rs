@@ -37,9 +37,7 @@ pub(super) const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
     ),
     (
         header::PERMISSIONS_POLICY,
-        HeaderValue::from_static(
-            "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-        ),
+        HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     ),
     (
         HeaderName::from_static("cross-origin-resource-policy"),

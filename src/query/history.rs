@@ -23,6 +23,9 @@ use validator::Validate;
 /// Hours shown when nothing else is asked for.
 const HOURS_DEFAULT: f64 = 24.0;
 
+/// As far as 64-bit integers go in other languages.
+const LIMIT_MAX: u64 = i64::MAX.unsigned_abs();
+
 #[derive(Debug, Validate)]
 struct Wanted {
     filter: Filter,
@@ -30,7 +33,7 @@ struct Wanted {
     end: Option<Timestamp>,
     #[validate(range(min = 0.001, max = 1_000_000.0, message = "must be 0.001 to 1000000"))]
     hours: Option<f64>,
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = LIMIT_MAX, message = "must be 1 to 9223372036854775807"))]
     limit: Option<u64>,
     bucket: Option<Bucket>,
     #[validate(range(min = POINTS_MIN, max = POINTS_MAX, message = "must be 2 to 100000"))]

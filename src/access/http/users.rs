@@ -91,7 +91,11 @@ pub async fn change_user(
         .has("password")
         .then(|| new_password(&mut fields, "password"));
     if role.is_none() && sites.is_none() && password.is_none() {
-        fields.fault("", "nothing_to_change", "must name a role, sites or a password");
+        fields.fault(
+            "",
+            "nothing_to_change",
+            "must name a role, sites or a password",
+        );
     }
     fields.finish()?;
 

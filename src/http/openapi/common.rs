@@ -70,7 +70,9 @@ fn complete(path: &str, method: &Method, operation: &mut Operation) {
     operation.description = Some(format!("{said}\n\n{who}").trim().to_owned());
 
     for parameter in operation.parameters.iter_mut().flatten() {
-        without_null(parameter);
+        if let RefOr::T(parameter) = parameter {
+            without_null(parameter);
+        }
     }
     let has_body = !matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
     add(
