@@ -3,14 +3,7 @@ import { expect, test } from "./fixtures";
 import { officeReading } from "./readings";
 
 for (const colorScheme of ["light", "dark"] as const) {
-  for (const path of [
-    "/",
-    "/digital-twin.html",
-    "/login.html",
-    "/devices.html",
-    "/people.html",
-    "/account.html",
-  ]) {
+  for (const path of ["/", "/digital-twin.html"]) {
     test(`${path} in ${colorScheme} colours breaks no accessibility rule`, async ({ page, server }) => {
       await page.emulateMedia({ colorScheme });
       await server.post(officeReading());
@@ -25,37 +18,6 @@ for (const colorScheme of ["light", "dark"] as const) {
       await expect(page.getByText("No new reading")).toBeVisible();
       const { violations } = await new AxeBuilder({ page }).analyze();
       expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
-    });
-  }
-}
-
-for (const colorScheme of ["light", "dark"] as const) {
-  for (const path of ["/devices.html", "/people.html", "/account.html", "/login.html"]) {
-    test.describe("where everybody has to log in", () => {
-      test.use({ settings: { IAQ_AUTH: "required" } });
-
-      test(`${path} in ${colorScheme} colours breaks no accessibility rule`, async ({
-        page,
-        server,
-        expectedComplaints,
-      }) => {
-        // That one has to log in is what the pages find out first.
-        expectedComplaints.push(/status of 401/);
-        server.run(["user", "add", "ada", "--role", "admin"], "correct horse battery");
-        server.run(["device-key", "add", "esp-*", "--label", "hall"]);
-        await page.emulateMedia({ colorScheme });
-        await page.goto(server.origin + path);
-        await page.getByLabel("Name").fill("ada");
-        await page.getByLabel("Password").fill("correct horse battery");
-        if (path !== "/login.html") {
-          await expect(async () => {
-            await page.getByRole("button", { name: "Log in" }).click();
-            await expect(page.getByRole("link", { name: "Account of ada" })).toBeVisible({ timeout: 2_000 });
-          }).toPass();
-        }
-        const { violations } = await new AxeBuilder({ page }).analyze();
-        expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
-      });
     });
   }
 }

@@ -1,20 +1,22 @@
 /** A server per test, and a page that fails the test when the browser complained. */
 
 import { test as base, expect } from "@playwright/test";
-import { Server } from "./server";
+import { type Account, Server, type Settings } from "./server";
 
 interface Fixtures {
+  /** Environment variables of the server's; a test sets them by `test.use`. */
+  settings: Settings;
+  accounts: Account[];
   server: Server;
-  /** Environment variables of the server. */
-  settings: Readonly<Record<string, string>>;
   /** Complaints that belong to the test, such as a refused connection after the server was killed. */
   expectedComplaints: RegExp[];
 }
 
 export const test = base.extend<Fixtures>({
   settings: [{}, { option: true }],
-  server: async ({ settings }, use) => {
-    const server = await Server.create(settings);
+  accounts: [[], { option: true }],
+  server: async ({ settings, accounts }, use) => {
+    const server = await Server.create(settings, accounts);
     await use(server);
     await server.destroy();
   },

@@ -1,6 +1,6 @@
 /** The real server as a child process, on a database of its own. */
 
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -19,42 +19,30 @@ export interface PostedReading {
   values: Record<string, number>;
 }
 
+export type Settings = Readonly<Record<string, string>>;
+
+export interface Account {
+  name: string;
+  password: string;
+  role: "viewer" | "operator" | "admin";
+}
+
 export class Server {
   private process: ChildProcess | undefined;
   private listeningPort = 0;
 
   private constructor(
     private readonly directory: string,
-    private readonly settings: Readonly<Record<string, string>>,
+    private readonly settings: Settings,
   ) {}
 
-  static async create(settings: Readonly<Record<string, string>> = {}): Promise<Server> {
+  /** `settings` are environment variables of the server's, such as `IAQ_AUTH`. */
+  static async create(settings: Settings = {}, accounts: readonly Account[] = []): Promise<Server> {
     const server = new Server(await mkdtemp(path.join(tmpdir(), "iaqverse-e2e-")), settings);
+    // Before the start, since a running server takes a moment to notice them.
+    for (const account of accounts) await server.addAccount(account);
     await server.start();
     return server;
-  }
-
-  /** Runs a command of the server's on its database, and returns what it prints. */
-  run(args: readonly string[], input = ""): string {
-    return execFileSync(binary(), args, {
-      env: this.environment,
-      input,
-      encoding: "utf8",
-      // What it says besides is of interest only when it fails, and then in the error.
-      stdio: ["pipe", "pipe", "pipe"],
-    }).trim();
-  }
-
-  private get environment(): NodeJS.ProcessEnv {
-    return {
-      ...process.env,
-      DATABASE_URL: `sqlite://${path.join(this.directory, "iaq.db")}`,
-      IAQ_PAGES_DIR: path.join(FRONTEND_DIR, "dist"),
-      // All pages of a test come from one address.
-      IAQ_RATE_INGEST: "0",
-      IAQ_RATE_API: "0",
-      ...this.settings,
-    };
   }
 
   get port(): number {
@@ -69,7 +57,7 @@ export class Server {
   async start(port = 0): Promise<void> {
     const child = spawn(binary(), [], {
       cwd: this.directory,
-      env: { ...this.environment, IAQ_BIND: `127.0.0.1:${port}` },
+      env: { ...this.environment(), IAQ_BIND: `127.0.0.1:${port}` },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.process = child;
@@ -86,13 +74,43 @@ export class Server {
     await ended;
   }
 
-  async post(reading: PostedReading, key?: string): Promise<void> {
-    const response = await fetch(`${this.origin}/api/ingest`, {
-      method: "POST",
-      headers: { "content-type": "application/json", ...(key === undefined ? {} : { "x-api-key": key }) },
-      body: JSON.stringify(reading),
+  private async addAccount({ name, password, role }: Account): Promise<void> {
+    const child = spawn(binary(), ["user", "add", name, "--role", role], {
+      cwd: this.directory,
+      env: this.environment(),
+      stdio: ["pipe", "ignore", "ignore"],
     });
-    if (!response.ok) throw new Error(`ingest answered ${response.status}: ${await response.text()}`);
+    child.stdin?.end(`${password}\n`);
+    const code = await new Promise((resolve, reject) => child.once("exit", resolve).once("error", reject));
+    if (code !== 0) throw new Error(`the account was not made: code ${code}`);
+  }
+
+  async post(reading: PostedReading, key?: string): Promise<void> {
+    await this.send("/api/ingest", reading, key);
+  }
+
+  /** A call as a device makes it; returns what the server answered. */
+  async send(path: string, body: unknown, key?: string): Promise<unknown> {
+    const response = await fetch(this.origin + path, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+      },
+      body: JSON.stringify(body),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text}`);
+    return text === "" ? undefined : JSON.parse(text);
+  }
+
+  private environment(): NodeJS.ProcessEnv {
+    return {
+      ...process.env,
+      DATABASE_URL: `sqlite://${path.join(this.directory, "iaq.db")}`,
+      IAQ_PAGES_DIR: path.join(FRONTEND_DIR, "dist"),
+      ...this.settings,
+    };
   }
 
   async destroy(): Promise<void> {

@@ -1,11 +1,9 @@
 import "./styles/tokens.css";
 import "./styles/base.css";
 import { createApp } from "vue";
-import { withSession } from "./access";
+import { session } from "./access/page-session";
 import { readingFeed } from "./session";
 import DashboardView from "./views/DashboardView.vue";
 
-await withSession(() => {
-  createApp(DashboardView).mount("#app");
-  readingFeed.start();
-});
+createApp(DashboardView).mount("#app");
+if (await session.start()) readingFeed.start();

@@ -1,11 +1,9 @@
 import "./styles/tokens.css";
 import "./styles/base.css";
 import { createApp } from "vue";
-import { withSession } from "./access";
+import { session } from "./access/page-session";
 import { readingFeed } from "./session";
 import DigitalTwinView from "./views/DigitalTwinView.vue";
 
-await withSession(() => {
-  createApp(DigitalTwinView).mount("#app");
-  readingFeed.start();
-});
+createApp(DigitalTwinView).mount("#app");
+if (await session.start()) readingFeed.start();

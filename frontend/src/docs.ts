@@ -1,20 +1,17 @@
+import "./styles/tokens.css";
+import "./styles/base.css";
 import "swagger-ui-dist/swagger-ui.css";
-import SwaggerUIBundle from "swagger-ui-dist/swagger-ui-es-bundle.js";
-import { session, withSession } from "./access";
+import "./styles/docs.css";
+import { createApp } from "vue";
+import { session } from "./access/page-session";
+import DocsView from "./views/DocsView.vue";
 
-/** Calls are made with the session of whoever looks, whether the document or one that is tried. */
-function authorize(request: { headers: Record<string, string> }): { headers: Record<string, string> } {
-  if (session.bearer !== undefined) request.headers.Authorization ??= `Bearer ${session.bearer}`;
-  return request;
-}
+// Swagger swallows the dark scheme's colours unless it is told of them by this class.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = (): void => {
+  document.documentElement.classList.toggle("dark-mode", dark.matches);
+};
+dark.addEventListener("change", follow);
+follow();
 
-await withSession(() => {
-  SwaggerUIBundle({
-    url: "/api/openapi.json",
-    dom_id: "#app",
-    deepLinking: true,
-    // Nothing is asked of servers elsewhere.
-    validatorUrl: null,
-    requestInterceptor: authorize,
-  });
-});
+if (await session.start()) createApp(DocsView).mount("#app");

@@ -1,10 +1,9 @@
 import "./styles/tokens.css";
 import "./styles/base.css";
-import "./styles/forms.css";
+import "./styles/records.css";
 import { createApp } from "vue";
-import { withSession } from "./access";
+import { session } from "./access/page-session";
 import PeopleView from "./views/PeopleView.vue";
 
-await withSession(() => {
-  createApp(PeopleView).mount("#app");
-});
+// What the page lists is asked for only once it is known who asks.
+if (await session.start()) createApp(PeopleView).mount("#app");

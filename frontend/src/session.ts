@@ -1,6 +1,6 @@
 /** The page's one connection to the building, made when the page starts. */
 
-import { session } from "./access";
+import { session } from "./access/page-session";
 import { ApiClient } from "./api/client";
 import { ReadingFeed, websocketWanted } from "./charts/charts";
 import { LiveData } from "./live/live-data";
@@ -8,11 +8,9 @@ import { wsManager } from "./live/websocket-manager";
 
 export const liveData = new LiveData();
 
-export const api = new ApiClient(session);
-
 export const readingFeed = new ReadingFeed({
   manager: wsManager,
   data: liveData,
-  api,
+  api: new ApiClient(session),
   useWebSocket: websocketWanted(location.search),
 });

@@ -1,158 +1,168 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { type FakeServer, fakeServer, tokensAnswer, UNAUTHORIZED } from "./fake-server";
 import { Session } from "./session";
 
-const TOKENS = {
-  access_token: "first",
-  token_type: "Bearer",
-  expires_in: 600,
-  name: "ada",
-  role: "operator",
-  sites: ["Maison"],
-};
+const ME = "GET /api/auth/me";
+const REFRESH = "POST /api/auth/refresh";
+const LOGOUT = "POST /api/auth/logout";
 
-interface Call {
-  path: string;
-  body: unknown;
-  authorization: string | undefined;
-}
+let server: FakeServer;
+let session: Session;
+let addresses: string[];
+let reloads: number;
 
-/** A server that answers each path with the next of its answers. */
-function stage(answers: Record<string, (Response | undefined)[]>) {
-  const calls: Call[] = [];
-  const ended = vi.fn();
-  const session = new Session({
-    fetch: async (input, init) => {
-      const path = String(input);
-      const headers = init?.headers as Record<string, string>;
-      const body = init?.body === undefined ? undefined : JSON.parse(String(init.body));
-      calls.push({ path, body, authorization: headers.Authorization });
-      const answer = answers[path]?.shift();
-      if (answer === undefined) throw new TypeError("unreachable");
-      return answer;
+function begin(answers: FakeServer["answers"]): void {
+  server = fakeServer(answers);
+  addresses = [];
+  reloads = 0;
+  session = new Session({
+    goTo: (address) => addresses.push(address),
+    reload: () => {
+      reloads += 1;
     },
-    ended,
+    here: () => "/devices.html",
   });
-  return { session, calls, ended };
 }
 
-function json(body: unknown, status = 200, headers: Record<string, string> = {}): Response {
-  return new Response(JSON.stringify(body), { status, headers });
+function refreshes(): number {
+  return server.calls.filter((call) => call === REFRESH).length;
 }
-
-const REFUSED = (): Response => json({ code: "unauthorized" }, 401);
 
 beforeEach(() => {
   vi.useFakeTimers();
 });
+
 afterEach(() => {
+  session.stop();
+  vi.unstubAllGlobals();
   vi.useRealTimers();
 });
 
-describe("a start", () => {
-  it("finds that nobody has to log in", async () => {
-    const anyone = { auth: "off", kind: "anyone", name: "anyone", role: "operator", sites: null };
-    const { session, ended } = stage({ "/api/auth/me": [json(anyone)] });
+describe("where nobody has to log in", () => {
+  beforeEach(() => begin({ [ME]: { status: 200, body: { kind: "anyone", role: "operator", sites: null } } }));
+
+  test("the page goes on without a token, and nothing is ever renewed", async () => {
+    expect(await session.start()).toBe(true);
+    expect(session.identity).toMatchObject({ kind: "anyone", role: "operator" });
+    expect(session.token).toBeUndefined();
+    expect(session.renewable).toBe(false);
+    expect(await session.tokenAfter(undefined)).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect(server.calls).toEqual([ME]);
+  });
+});
+
+describe("where people log in", () => {
+  test("the cookie gives a token", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one") });
+    expect(await session.start()).toBe(true);
+    expect(session.token).toBe("one");
+    expect(session.identity).toMatchObject({ kind: "person", name: "ada", role: "admin" });
+    expect(addresses).toEqual([]);
+  });
+
+  test("without a cookie the reader is sent to log in, once", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: UNAUTHORIZED });
+    expect(await session.start()).toBe(false);
+    expect(await session.tokenAfter(undefined)).toBeUndefined();
+    expect(addresses).toEqual(["/login.html?next=%2Fdevices.html"]);
+    expect(refreshes()).toBe(1);
+  });
+
+  test("the token is renewed a minute before its end", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one") });
     await session.start();
-    expect(session.person).toMatchObject({ kind: "anyone", role: "operator" });
-    expect(session.isLoggedIn).toBe(false);
-    expect(session.bearer).toBeUndefined();
-    expect(session.hasRole("operator")).toBe(true);
-    expect(session.hasRole("admin")).toBe(false);
-    expect(ended).not.toHaveBeenCalled();
-  });
-
-  it("goes on with the cookie of before", async () => {
-    const { session, calls } = stage({ "/api/auth/me": [REFUSED()], "/api/auth/refresh": [json(TOKENS)] });
-    expect(await session.start()).toMatchObject({ kind: "person", name: "ada", sites: ["Maison"] });
-    expect(session.bearer).toBe("first");
-    expect(calls.map(({ path }) => path)).toEqual(["/api/auth/me", "/api/auth/refresh"]);
-    expect(calls[1]?.body).toEqual({});
-  });
-
-  it("ends where somebody has to log in", async () => {
-    const { session, ended } = stage({ "/api/auth/me": [REFUSED()], "/api/auth/refresh": [REFUSED()] });
-    expect(await session.start()).toBeUndefined();
-    expect(ended).toHaveBeenCalledOnce();
-  });
-
-  it("knows nothing while the server is away, and nobody is sent away", async () => {
-    const { session, ended } = stage({ "/api/auth/me": [undefined] });
-    expect(await session.start()).toBeUndefined();
-    expect(ended).not.toHaveBeenCalled();
-  });
-});
-
-describe("a login", () => {
-  it("asks for the cookie and keeps the token", async () => {
-    const { session, calls } = stage({ "/api/auth/login": [json(TOKENS)] });
-    expect(await session.logIn("ada", "secret")).toBeUndefined();
-    expect(calls[0]?.body).toEqual({ name: "ada", password: "secret", cookie: true });
-    expect(session.bearer).toBe("first");
-  });
-
-  it.each([
-    [REFUSED(), { kind: "wrong" }],
-    [json({}, 429, { "retry-after": "17" }), { kind: "too_many", retryAfterSeconds: 17 }],
-    [json({}, 503), { kind: "unreachable" }],
-    [undefined, { kind: "unreachable" }],
-  ])("says why it was refused (%#)", async (answer, failure) => {
-    const { session } = stage({ "/api/auth/login": [answer] });
-    expect(await session.logIn("ada", "secret")).toEqual(failure);
-  });
-});
-
-describe("a session", () => {
-  const next = (): Response => json({ ...TOKENS, access_token: "second" });
-
-  it("renews its token a minute before it ends", async () => {
-    const { session, calls } = stage({ "/api/auth/login": [json(TOKENS)], "/api/auth/refresh": [next()] });
-    await session.logIn("ada", "secret");
+    server.answers[REFRESH] = tokensAnswer("two");
     await vi.advanceTimersByTimeAsync(539_000);
-    expect(session.bearer).toBe("first");
-    await vi.advanceTimersByTimeAsync(1_000);
-    expect(session.bearer).toBe("second");
-    expect(calls[1]?.authorization).toBe("Bearer first");
+    expect(session.token).toBe("one");
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(session.token).toBe("two");
   });
 
-  it("is renewed once, however many ask at the same moment", async () => {
-    const { session, calls } = stage({ "/api/auth/login": [json(TOKENS)], "/api/auth/refresh": [next()] });
-    await session.logIn("ada", "secret");
-    expect(await Promise.all([session.renew(), session.renew()])).toEqual(["second", "second"]);
-    expect(calls).toHaveLength(2);
+  test("a token shorter than that is renewed at half its life", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one", "ada", 3) });
+    await session.start();
+    await vi.advanceTimersByTimeAsync(3_100);
+    expect(refreshes()).toBe(3);
   });
 
-  it("is looked at when the page wakes, and left alone while the token is good", async () => {
-    const { session, calls } = stage({ "/api/auth/login": [json(TOKENS)], "/api/auth/refresh": [next()] });
-    await session.logIn("ada", "secret");
-    await session.wake();
-    expect(calls).toHaveLength(1);
-    vi.setSystemTime(Date.now() + 700_000);
-    await session.wake();
-    expect(session.bearer).toBe("second");
+  test("a page that slept renews as soon as it is back", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one") });
+    await session.start();
+    window.dispatchEvent(new Event("online"));
+    expect(refreshes()).toBe(1);
+    vi.setSystemTime(Date.now() + 3_600_000);
+    window.dispatchEvent(new Event("online"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(refreshes()).toBe(2);
   });
 
-  it("ends when it is not renewed, but not because the server is away", async () => {
-    const { session, ended } = stage({
-      "/api/auth/login": [json(TOKENS)],
-      "/api/auth/refresh": [undefined, REFUSED()],
+  test("everyone who was refused shares one renewal", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one") });
+    await session.start();
+    server.answers[REFRESH] = tokensAnswer("two");
+    const tokens = await Promise.all([session.tokenAfter("one"), session.tokenAfter("one")]);
+    expect(tokens).toEqual(["two", "two"]);
+    expect(await session.tokenAfter("one")).toBe("two");
+    expect(refreshes()).toBe(2);
+  });
+
+  test.each([
+    ["is away", undefined],
+    ["is ill", { status: 503 }],
+    ["is asked too often", { status: 429 }],
+  ])("a server that %s does not end the session", async (_, answer) => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one") });
+    await session.start();
+    if (answer === undefined) delete server.answers[REFRESH];
+    else server.answers[REFRESH] = answer;
+    expect(await session.tokenAfter("one")).toBeUndefined();
+    expect(addresses).toEqual([]);
+    server.answers[REFRESH] = tokensAnswer("two");
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(session.token).toBe("two");
+  });
+
+  test("a server that is away at the start is asked again", async () => {
+    begin({});
+    expect(await session.start()).toBe(true);
+    server.answers = { [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one") };
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(session.token).toBe("one");
+  });
+
+  test("somebody else's login in another tab reloads the page", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one") });
+    await session.start();
+    server.answers[REFRESH] = tokensAnswer("two", "bob");
+    await session.tokenAfter("one");
+    expect(reloads).toBe(1);
+  });
+
+  test("logging out leaves, and takes the other tabs along", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one"), [LOGOUT]: { status: 204 } });
+    await session.start();
+    const left: string[] = [];
+    const other = new Session({
+      goTo: (address) => left.push(address),
+      reload: () => {},
+      here: () => "/",
     });
-    await session.logIn("ada", "secret");
-    expect(await session.renew()).toBe("first");
-    expect(ended).not.toHaveBeenCalled();
-    expect(await session.renew()).toBeUndefined();
-    expect(ended).toHaveBeenCalledOnce();
-    expect(session.bearer).toBeUndefined();
+    await other.start();
+    vi.useRealTimers();
+    await session.logout();
+    expect(session.token).toBeUndefined();
+    expect(addresses).toEqual(["/login.html"]);
+    await vi.waitFor(() => expect(left).toEqual(["/login.html"]));
+    expect(other.token).toBeUndefined();
+    other.stop();
   });
 
-  it("ends with a logout", async () => {
-    const { session, ended } = stage({
-      "/api/auth/login": [json(TOKENS)],
-      "/api/auth/logout": [new Response(null, { status: 204 })],
-    });
-    await session.logIn("ada", "secret");
-    await session.logOut();
-    expect(ended).toHaveBeenCalledOnce();
-    await vi.advanceTimersByTimeAsync(600_000);
-    expect(session.bearer).toBeUndefined();
+  test("a logout the server did not hear of is told, and nobody leaves", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one"), [LOGOUT]: { status: 503 } });
+    await session.start();
+    await expect(session.logout()).rejects.toThrow("503");
+    expect(addresses).toEqual([]);
+    expect(session.token).toBe("one");
   });
 });

@@ -1,166 +1,180 @@
 /**
- * Who uses this browser.
- *
- * The token is kept in memory only. What brings the next one is a cookie that no script can read, so a
- * page that was closed, or slept, asks for a token first of all.
+ * The reader's session: a short-lived access token in memory, renewed before it ends. What renews it is
+ * a cookie no script can read, so nothing of value is left in the browser's storage.
  */
 
 import { isJsonObject } from "../domain/reading";
+import { onPageReturn } from "../live/page-return";
+import type { Credentials } from "./credentials";
+import { type Identity, identityOf } from "./identity";
+import { LOGIN_PATH, loginAddress } from "./next-path";
+import { announceLogout, oneTabAtATime, onLogoutElsewhere } from "./tabs";
 
-export type Role = "viewer" | "operator" | "admin";
-
-export interface Person {
-  /** `anyone` where nobody has to log in. */
-  kind: "anyone" | "person";
-  name: string;
-  role: Role;
-  /** Sites one is restricted to; null for all. */
-  sites: string[] | null;
-}
-
-export type LoginFailure =
-  | { kind: "wrong" }
-  | { kind: "too_many"; retryAfterSeconds: number }
-  | { kind: "unreachable" };
-
-/** Renewed this long before its end. */
-const RENEW_BEFORE_MS = 60_000;
+const RENEW_BEFORE_END_MS = 60_000;
+const RETRY_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
-/** Further than a timer reaches. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
 
-interface Token {
-  text: string;
-  expiresAtMs: number;
-}
+/** `unreachable` leaves the session as it is: it may well be good, and is tried again. */
+type Renewal = "renewed" | "ended" | "unreachable";
 
 export interface SessionParts {
-  fetch: typeof fetch;
-  /** The session has ended: whoever was there has to log in. */
-  ended(): void;
+  goTo(address: string): void;
+  reload(): void;
+  /** The page's own path with its query and fragment. */
+  here(): string;
 }
 
-export class Session {
-  private token: Token | undefined;
-  private renewal: Promise<string | undefined> | undefined;
+export class Session implements Credentials {
+  private known: Identity | undefined;
+  private accessToken: string | undefined;
+  private renewAtMs = Number.POSITIVE_INFINITY;
+  private renewal: Promise<Renewal> | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private current: Person | undefined;
+  private readonly stopWatching: (() => void)[] = [];
+  private readonly listeners = new Set<(identity: Identity | undefined) => void>();
+  private leaving = false;
 
   constructor(private readonly parts: SessionParts) {}
 
-  /** Known once the session has started. */
-  get person(): Person | undefined {
-    return this.current;
+  get identity(): Identity | undefined {
+    return this.known;
   }
 
-  /** False where nobody has to log in. */
-  get isLoggedIn(): boolean {
-    return this.current?.kind === "person";
+  get token(): string | undefined {
+    return this.accessToken;
   }
 
-  hasRole(role: Role): boolean {
-    const roles: Role[] = ["viewer", "operator", "admin"];
-    return this.current !== undefined && roles.indexOf(this.current.role) >= roles.indexOf(role);
+  get renewable(): boolean {
+    return this.known?.kind !== "anyone" && !this.leaving;
   }
 
-  /** The token to send, where one is needed. */
-  get bearer(): string | undefined {
-    return this.token?.text;
+  /** The reader is on the way to the login page, or came back from there to this very page. */
+  get hasEnded(): boolean {
+    return this.leaving;
   }
 
-  /** Finds out who is there. Undefined when somebody has to log in first, or the server is away. */
-  async start(): Promise<Person | undefined> {
-    const response = await this.call("/api/auth/me");
-    if (response === undefined) return undefined;
-    if (response.status === 401) {
-      if ((await this.renew()) === undefined) return undefined;
-      return this.current;
-    }
-    this.current = personOf(await response.json().catch(() => undefined));
-    return this.current;
+  /** Returns whether the page may go on: else the reader is on the way to the login page. */
+  async start(): Promise<boolean> {
+    this.stopWatching.push(
+      onPageReturn(() => this.renewIfDue()),
+      onLogoutElsewhere(() => this.end(this.parts.here())),
+    );
+    return this.identify();
   }
 
-  async logIn(name: string, password: string): Promise<LoginFailure | undefined> {
-    const response = await this.call("/api/auth/login", { name, password, cookie: true });
-    if (response?.status === 429) {
-      return { kind: "too_many", retryAfterSeconds: Number(response.headers.get("retry-after")) || 60 };
-    }
-    if (response?.status === 401 || response?.status === 422) return { kind: "wrong" };
-    if (response?.ok !== true) return { kind: "unreachable" };
-    this.take(await response.json().catch(() => undefined));
-    return undefined;
+  stop(): void {
+    clearTimeout(this.timer);
+    for (const stop of this.stopWatching.splice(0)) stop();
   }
 
-  async logOut(): Promise<void> {
-    await this.call("/api/auth/logout", {});
+  /** Who the page's visitor is without a session, or undefined when the server wants a login. */
+  async visitor(): Promise<Identity | undefined> {
+    const response = await fetch("/api/auth/me", options("GET"));
+    return response.ok ? identityOf(await response.json()) : undefined;
+  }
+
+  async logout(): Promise<void> {
+    // After a renewal that is under way, whose cookie it ends.
+    const response = await oneTabAtATime(() => fetch("/api/auth/logout", options("POST")));
+    if (!response.ok && response.status !== 401) throw new Error(`HTTP ${response.status}`);
+    announceLogout();
     this.end();
   }
 
-  /** Another token. Undefined when the session is over, which is told, or the server is away. */
-  renew(): Promise<string | undefined> {
-    this.renewal ??= this.fetchToken().finally(() => {
-      this.renewal = undefined;
-    });
+  async tokenAfter(refused: string | undefined): Promise<string | undefined> {
+    if (!this.renewable) return undefined;
+    if (this.accessToken !== undefined && this.accessToken !== refused) return this.accessToken;
+    return (await this.renew()) === "renewed" ? this.accessToken : undefined;
+  }
+
+  onChange(listener: (identity: Identity | undefined) => void): void {
+    this.listeners.add(listener);
+  }
+
+  private async identify(): Promise<boolean> {
+    try {
+      const response = await fetch("/api/auth/me", options("GET"));
+      if (response.status === 401) return (await this.renew()) !== "ended";
+      if (response.ok) {
+        this.become(identityOf(await response.json()));
+        return true;
+      }
+    } catch {
+      // The page shows by itself that the server is away.
+    }
+    this.schedule(RETRY_MS);
+    return true;
+  }
+
+  /** One renewal at a time: each uses up the cookie of the one before. */
+  private renew(): Promise<Renewal> {
+    this.renewal ??= oneTabAtATime(() => this.askForToken())
+      .catch((): Renewal => "unreachable")
+      .then((outcome) => {
+        this.renewal = undefined;
+        if (outcome === "ended") this.end(this.parts.here());
+        if (outcome === "unreachable") this.schedule(RETRY_MS);
+        return outcome;
+      });
     return this.renewal;
   }
 
-  /** The page may have slept past the end of its token. */
-  async wake(): Promise<void> {
-    if (this.token !== undefined && Date.now() >= this.token.expiresAtMs - RENEW_BEFORE_MS)
-      await this.renew();
+  private async askForToken(): Promise<Renewal> {
+    if (this.leaving) return "ended";
+    const response = await fetch("/api/auth/refresh", options("POST"));
+    if (response.status === 401 || response.status === 403) return "ended";
+    if (!response.ok) return "unreachable";
+    return this.take(await response.json()) ? "renewed" : "unreachable";
   }
 
-  /** The session is over, here or in another tab. */
-  end(): void {
-    clearTimeout(this.timer);
-    this.token = undefined;
-    this.parts.ended();
-  }
-
-  private async fetchToken(): Promise<string | undefined> {
-    const response = await this.call("/api/auth/refresh", {});
-    if (response?.ok === true) this.take(await response.json().catch(() => undefined));
-    else if (response?.status === 401) this.end();
-    return this.token?.text;
-  }
-
-  private take(answer: unknown): void {
-    if (!isJsonObject(answer)) return;
-    const { access_token: text, expires_in: seconds } = answer;
-    if (typeof text !== "string" || typeof seconds !== "number") return;
-    // By the browser's own clock, which may be minutes off the server's.
+  private take(tokens: unknown): boolean {
+    if (!isJsonObject(tokens)) return false;
+    const { access_token: token, expires_in: seconds } = tokens;
+    if (typeof token !== "string" || typeof seconds !== "number") return false;
+    const identity = identityOf(tokens);
+    const before = this.known?.name;
+    this.accessToken = token;
     const lifetimeMs = seconds * 1000;
-    this.token = { text, expiresAtMs: Date.now() + lifetimeMs };
-    this.current = personOf({ ...answer, kind: "person" });
-    clearTimeout(this.timer);
-    const delayMs = Math.max(lifetimeMs - RENEW_BEFORE_MS, lifetimeMs / 2);
-    this.timer = setTimeout(() => void this.renew(), Math.min(delayMs, TIMER_MAX_MS));
+    this.schedule(lifetimeMs - Math.min(RENEW_BEFORE_END_MS, lifetimeMs / 2));
+    this.become(identity);
+    // Somebody else logged in in another tab: what this page shows is not theirs.
+    if (before != null && before !== identity?.name) this.parts.reload();
+    return true;
   }
 
-  private async call(path: string, body?: Record<string, unknown>): Promise<Response | undefined> {
-    const headers: Record<string, string> = {};
-    if (this.token !== undefined) headers.Authorization = `Bearer ${this.token.text}`;
-    if (body !== undefined) headers["Content-Type"] = "application/json";
-    try {
-      return await this.parts.fetch(path, {
-        method: body === undefined ? "GET" : "POST",
-        headers,
-        cache: "no-store",
-        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-    } catch {
-      return undefined;
-    }
+  private become(identity: Identity | undefined): void {
+    this.known = identity;
+    for (const listener of this.listeners) listener(identity);
+  }
+
+  private schedule(delayMs: number): void {
+    clearTimeout(this.timer);
+    this.renewAtMs = Date.now() + delayMs;
+    this.timer = setTimeout(() => this.renewIfDue(), delayMs);
+  }
+
+  /** A sleeping page's timers are late, so the clock decides. */
+  private renewIfDue(): void {
+    if (this.leaving || Date.now() < this.renewAtMs) return;
+    if (this.known === undefined) void this.identify();
+    else void this.renew();
+  }
+
+  private end(next?: string): void {
+    if (this.leaving) return;
+    this.leaving = true;
+    this.accessToken = undefined;
+    this.stop();
+    this.parts.goTo(next === undefined ? LOGIN_PATH : loginAddress(next));
   }
 }
 
-function personOf(value: unknown): Person | undefined {
-  if (!isJsonObject(value)) return undefined;
-  const { kind, name, role, sites } = value;
-  if (kind !== "anyone" && kind !== "person") return undefined;
-  if (typeof name !== "string" || (role !== "viewer" && role !== "operator" && role !== "admin"))
-    return undefined;
-  const names = Array.isArray(sites) ? sites.filter((site) => typeof site === "string") : null;
-  return { kind, name, role, sites: names };
+/** The server takes a body-less POST for a page's own only with a content type no form can send. */
+function options(method: "GET" | "POST"): RequestInit {
+  return {
+    method,
+    cache: "no-store",
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    ...(method === "POST" ? { headers: { "Content-Type": "application/json" } } : {}),
+  };
 }

@@ -1,9 +1,8 @@
 /** The calls the pages make, typed and with a time limit. */
 
+import type { Credentials } from "../access/credentials";
 import { isJsonObject, type Reading, readingsFromRecords } from "../domain/reading";
-import { RequestError, requestErrorOf } from "./problem";
-
-const REQUEST_TIMEOUT_MS = 10_000;
+import { jsonArray, request } from "./request";
 
 export interface SensorPeriod {
   sensorId: string;
@@ -16,32 +15,16 @@ export interface HistoryQuery {
   startMs: number;
 }
 
-/** What a request is sent with, where the server asks who it is. */
-export interface Authorization {
-  readonly bearer: string | undefined;
-  renew(): Promise<string | undefined>;
-}
-
-export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-
 export class ApiClient {
   private latestTag: string | undefined;
 
-  constructor(private readonly authorization?: Authorization) {}
-
-  /** Any other call: the JSON of its answer, undefined when there is none. */
-  async call(method: Method, path: string, body?: unknown): Promise<unknown> {
-    const sent = body === undefined ? {} : { body: JSON.stringify(body) };
-    const headers: Record<string, string> = body === undefined ? {} : { "Content-Type": "application/json" };
-    const response = await this.request(path, undefined, headers, { method, ...sent });
-    return response.status === 204 ? undefined : response.json();
-  }
+  constructor(private readonly credentials?: Credentials) {}
 
   /** The latest reading of each sensor, or undefined when nothing changed since the last call. */
   async latest(signal?: AbortSignal): Promise<Reading[] | undefined> {
     const headers: Record<string, string> =
       this.latestTag === undefined ? {} : { "If-None-Match": this.latestTag };
-    const response = await this.request("/api/latest", signal, headers);
+    const response = await request("/api/latest", this.credentials, { headers, signal });
     if (response.status === 304) return undefined;
     const readings = readingsFromRecords(await jsonArray(response));
     this.latestTag = response.headers.get("etag") ?? undefined;
@@ -50,7 +33,7 @@ export class ApiClient {
 
   /** Sensors that reported too seldom for a period to be known are left out. */
   async sensorPeriods(signal?: AbortSignal): Promise<SensorPeriod[]> {
-    const sensors = await jsonArray(await this.request("/api/sensors", signal));
+    const sensors = await jsonArray(await request("/api/sensors", this.credentials, { signal }));
     return sensors.flatMap((sensor) => {
       if (!isJsonObject(sensor)) return [];
       const { sensor_id: sensorId, expected_period_s: periodSeconds } = sensor;
@@ -66,54 +49,7 @@ export class ApiClient {
       salle: query.room,
       start: new Date(query.startMs).toISOString(),
     });
-    return readingsFromRecords(await jsonArray(await this.request(`/api/iaq/data?${parameters}`, signal)));
+    const path = `/api/iaq/data?${parameters}`;
+    return readingsFromRecords(await jsonArray(await request(path, this.credentials, { signal })));
   }
-
-  /** With the token at hand; when that does not count any more, once again with another one. */
-  private async request(
-    path: string,
-    signal?: AbortSignal,
-    headers: Record<string, string> = {},
-    init: RequestInit = {},
-  ): Promise<Response> {
-    const response = await send(
-      path,
-      signal,
-      { ...headers, ...bearerHeader(this.authorization?.bearer) },
-      init,
-    );
-    if (response.ok || response.status === 304) return response;
-    if (response.status !== 401 || this.authorization?.bearer === undefined)
-      throw await requestErrorOf(response);
-    const renewed = bearerHeader(await this.authorization.renew());
-    const again = await send(path, signal, { ...headers, ...renewed }, init);
-    if (again.ok || again.status === 304) return again;
-    throw await requestErrorOf(again);
-  }
-}
-
-function bearerHeader(token: string | undefined): Record<string, string> {
-  return token === undefined ? {} : { Authorization: `Bearer ${token}` };
-}
-
-async function send(
-  path: string,
-  signal: AbortSignal | undefined,
-  headers: Record<string, string>,
-  init: RequestInit,
-): Promise<Response> {
-  const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-  const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
-  try {
-    // The page keeps the tag itself: the browser's cache would turn a 304 back into a 200.
-    return await fetch(path, { ...init, headers, signal: either, cache: "no-store" });
-  } catch (cause) {
-    throw new RequestError(timeout.aborted ? "timeout" : "network", String(cause));
-  }
-}
-
-async function jsonArray(response: Response): Promise<unknown[]> {
-  const body: unknown = await response.json().catch(() => undefined);
-  if (Array.isArray(body)) return body;
-  throw new RequestError("unreadable", "the answer is not a JSON array", response.status);
 }

@@ -41,3 +41,8 @@ export function formatClock(atMs: number, locale: string, withSeconds = false): 
   }
   return format.format(atMs);
 }
+
+/** "9:05": what is left, in minutes and seconds. */
+export function formatCountdown(seconds: number): string {
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}

@@ -5,7 +5,7 @@ export const CLOSE_NORMAL = 1000;
 export const CLOSE_GOING_AWAY = 1001;
 /** Never sent: stands for a connection that broke without a goodbye. */
 export const CLOSE_ABNORMAL = 1006;
-/** Credentials or policy: trying again would meet the same answer. */
+/** Credentials or policy: trying again would meet the same answer, unless with another token. */
 export const CLOSE_POLICY = 1008;
 /** The server is full or this client too slow. */
 export const CLOSE_OVERLOADED = 1013;

@@ -40,11 +40,13 @@ export class EventStreamTransport implements Transport {
   private readonly welcomeTimer: ReturnType<typeof setTimeout>;
 
   constructor(
+    /** Without the token, which must not be shown. */
     readonly url: string,
     private readonly events: EventStreamEvents,
     createStream: (url: string) => EventStream,
+    token?: string,
   ) {
-    this.stream = createStream(url);
+    this.stream = createStream(token === undefined ? url : withToken(url, token));
     this.stream.onmessage = (event) => this.receive(event.data);
     this.stream.onerror = () =>
       this.lose(this.stream.readyState === STREAM_CLOSED ? "events refused" : "events broken off");
@@ -84,4 +86,11 @@ export class EventStreamTransport implements Transport {
     this.close();
     this.events.down({ code: CLOSE_ABNORMAL, reason });
   }
+}
+
+/** A browser's stream has no place for a token but its address. */
+function withToken(url: string, token: string): string {
+  const address = new URL(url);
+  address.searchParams.set("token", token);
+  return address.href;
 }

@@ -11,7 +11,10 @@ export class FakeSocket implements Socket {
   onmessage: ((event: MessageEvent) => void) | null = null;
   readonly sent: Record<string, unknown>[] = [];
 
-  constructor(readonly url: string) {}
+  constructor(
+    readonly url: string,
+    readonly protocols?: readonly string[],
+  ) {}
 
   send(text: string): void {
     this.sent.push(JSON.parse(text));
@@ -49,7 +52,7 @@ export class FakeSocket implements Socket {
 export interface FakeNetwork {
   sockets: FakeSocket[];
   streams: FakeEventStream[];
-  create(url: string): FakeSocket;
+  create(url: string, protocols?: readonly string[]): FakeSocket;
   createStream(url: string): FakeEventStream;
   readonly latest: FakeSocket;
   readonly latestStream: FakeEventStream;
@@ -61,7 +64,7 @@ export function fakeNetwork(): FakeNetwork {
   return {
     sockets,
     streams,
-    create: (url) => added(sockets, new FakeSocket(url)),
+    create: (url, protocols) => added(sockets, new FakeSocket(url, protocols)),
     createStream: (url) => added(streams, new FakeEventStream(url)),
     get latest() {
       return last(sockets);

@@ -20,6 +20,9 @@ import type { WebSocketTransport } from "./websocket-transport";
 /** One failure may be an accident; a network that lets no WebSocket through fails every time. */
 const BROKEN_UPGRADES_MAX = 2;
 
+/** A refusal so long after the last one is no part of a series. */
+const REFUSALS_FORGOTTEN_MS = 60_000;
+
 /** Open to scripts on the page, so it is read anew each time. */
 export interface ReconnectPolicy {
   reconnectAttempts: number;
@@ -33,6 +36,8 @@ export interface LadderParts {
   openSocket(events: TransportEvents): WebSocketTransport;
   /** Without it there is no rung between the WebSocket and polling. */
   openStream: ((events: EventStreamEvents) => EventStreamTransport) | undefined;
+  /** Another token than the refused one; undefined where there is none to renew, and a refusal is final. */
+  renewToken(): Promise<unknown> | undefined;
   /** The WebSocket is up and waits to be told what to send. */
   subscribe(socket: WebSocketTransport): void;
   message(text: unknown): void;
@@ -46,6 +51,8 @@ export class Ladder {
   private currentRung: Rung | undefined;
   private brokenUpgrades = 0;
   private streamAttempts = 0;
+  private refusals = 0;
+  private refusedAtMs = Number.NEGATIVE_INFINITY;
   private openedBefore = false;
   private failureReported = false;
 
@@ -116,8 +123,8 @@ export class Ladder {
     else if (this.streams?.isWaiting) this.streams.open();
   }
 
-  /** A stream is one-way: what it carries is changed by opening another one. */
-  changeTopics(): void {
+  /** A stream is one-way: what it carries, and for whom, is changed by opening another one. */
+  reopenStream(): void {
     if (this.streams?.transport !== undefined) this.streams.replace();
   }
 
@@ -146,7 +153,8 @@ export class Ladder {
   private handleSocketDown(loss: Loss, wasUp: boolean): void {
     const { policy, emit } = this.parts;
     if (!wasUp && !isGoodbye(loss.code)) this.brokenUpgrades += 1;
-    const refused = loss.code === CLOSE_POLICY;
+    const renewal = loss.code === CLOSE_POLICY ? this.parts.renewToken() : undefined;
+    const refused = loss.code === CLOSE_POLICY && renewal === undefined;
     const gaveUp = policy.reconnectAttempts >= policy.maxReconnectAttempts;
     if (refused) policy.shouldReconnect = false;
     const willReconnect = policy.shouldReconnect && !gaveUp;
@@ -158,8 +166,21 @@ export class Ladder {
       emit("error", { failure: failureOf({ refused, gaveUp, wasUp }), ...loss });
     }
     // A listener may have disconnected or reconnected meanwhile.
-    if (willReconnect && policy.shouldReconnect && this.sockets.isEmpty) this.planSocket(loss.code);
+    if (willReconnect && renewal !== undefined) void this.planAfterRenewal(renewal, loss.code);
+    else if (willReconnect && policy.shouldReconnect && this.sockets.isEmpty) this.planSocket(loss.code);
     if (this.streamWanted && this.streams?.isEmpty) this.streams.open();
+  }
+
+  /** Comes back later each time: a server that takes no new token either must not be hammered with them. */
+  private async planAfterRenewal(renewal: Promise<unknown>, code: number): Promise<void> {
+    const { policy } = this.parts;
+    const nowMs = Date.now();
+    this.refusals = nowMs - this.refusedAtMs > REFUSALS_FORGOTTEN_MS ? 0 : this.refusals + 1;
+    this.refusedAtMs = nowMs;
+    await renewal;
+    if (!policy.shouldReconnect || !this.sockets.isEmpty) return;
+    policy.reconnectAttempts = Math.max(policy.reconnectAttempts, this.refusals);
+    this.planSocket(code);
   }
 
   private planSocket(code: number): void {

@@ -65,6 +65,8 @@ export interface ConflatedMessage extends Frame {
 export interface PassedOnMessage extends Frame {
   type:
     | "pong"
+    | "authenticated"
+    | "token_expiring"
     | "unsubscribed"
     | "stats_update"
     | "metrics_update"
@@ -73,9 +75,7 @@ export interface PassedOnMessage extends Frame {
     | "alert"
     | "module_update"
     | "module_state"
-    | "config_updated"
-    | "authenticated"
-    | "token_expiring";
+    | "config_updated";
 }
 
 /** `{"topic":…,"data":…}` without a type of its own, which older servers send for alerts. */
@@ -103,6 +103,8 @@ export type Parsed =
 
 const PASSED_ON: ReadonlySet<string> = new Set<PassedOnMessage["type"]>([
   "pong",
+  "authenticated",
+  "token_expiring",
   "unsubscribed",
   "stats_update",
   "metrics_update",
@@ -112,8 +114,6 @@ const PASSED_ON: ReadonlySet<string> = new Set<PassedOnMessage["type"]>([
   "module_update",
   "module_state",
   "config_updated",
-  "authenticated",
-  "token_expiring",
 ]);
 
 const TOPICS_OF_TYPE: Readonly<Record<string, readonly string[]>> = {

@@ -37,43 +37,6 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe("credentials", () => {
-  test("come as a subprotocol, read anew for each connection, and never in the address", () => {
-    const offered: string[][] = [];
-    start({
-      createSocket: (url, subprotocols) => {
-        offered.push(subprotocols);
-        return network.create(url);
-      },
-    });
-    manager.connect();
-    manager.disconnect();
-    manager.credentials = { bearer: "a.b.c", renew: async () => "d.e.f" };
-    manager.connect();
-    expect(offered).toEqual([[], ["iaqverse.v1", "bearer.a.b.c"]]);
-    expect(network.latest.url).not.toContain("a.b.c");
-  });
-
-  test("are renewed on the connection that is about to lose them", async () => {
-    manager.credentials = { bearer: "a.b.c", renew: async () => "d.e.f" };
-    manager.connect();
-    network.latest.open();
-    network.latest.receive({ type: "token_expiring", expires_at: "2025-11-19T10:05:00.000Z" });
-    await vi.advanceTimersByTimeAsync(0);
-    expect(network.latest.sent).toContainEqual({ type: "auth", token: "d.e.f" });
-    expect(network.sockets).toHaveLength(1);
-  });
-
-  test("that are not to be had are not sent", async () => {
-    manager.credentials = { bearer: "a.b.c", renew: async () => undefined };
-    manager.connect();
-    network.latest.open();
-    network.latest.receive({ type: "token_expiring", expires_at: "2025-11-19T10:05:00.000Z" });
-    await vi.advanceTimersByTimeAsync(0);
-    expect(network.latest.sent.some((message) => message.type === "auth")).toBe(false);
-  });
-});
-
 describe("connecting", () => {
   test("names its topics at the handshake and asks for a snapshot", () => {
     manager.subscribe(["measurements", "alerts"]);

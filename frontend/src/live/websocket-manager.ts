@@ -4,6 +4,8 @@
  * It knows nothing of rooms, charts or frameworks, and is what `window.wsManager` offers on the console.
  */
 
+import type { Credentials } from "../access/credentials";
+import { session } from "../access/page-session";
 import { BACKOFF_BASE_MS } from "./backoff";
 import type { Listener, Rung, TopicPayloads } from "./connection-events";
 import { type EventStream, type EventStreamEvents, EventStreamTransport } from "./event-stream-transport";
@@ -13,24 +15,20 @@ import { parseServerMessage, type ServerMessage, topicsOfType } from "./protocol
 import { StreamPosition } from "./stream-position";
 import { type Socket, WebSocketTransport } from "./websocket-transport";
 
+/** Codes of the server's errors after which another token may help. */
+const TOKEN_ERRORS: ReadonlySet<string> = new Set(["token_expired", "revoked"]);
+
 export interface WebSocketManagerOptions {
   url?: string;
   /** Where the same messages are had as server-sent events; without it there are none. */
   eventsUrl?: string;
   maxReconnectAttempts?: number;
-  createSocket?: (url: string, subprotocols: string[]) => Socket;
+  /** Without them the server is told nothing of who listens. */
+  credentials?: Credentials;
+  createSocket?: (url: string, protocols?: string[]) => Socket;
   createEventStream?: (url: string) => EventStream;
   random?: () => number;
 }
-
-/** Where the token comes from, on servers that ask for one. */
-export interface Credentials {
-  readonly bearer: string | undefined;
-  /** Another token, when the one at hand is about to end. */
-  renew(): Promise<string | undefined>;
-}
-
-const SUBPROTOCOL = "iaqverse.v1";
 
 export class WebSocketManager implements ReconnectPolicy {
   readonly subscriptions = new Set<string>();
@@ -39,10 +37,11 @@ export class WebSocketManager implements ReconnectPolicy {
   maxReconnectAttempts: number;
   reconnectDelay = BACKOFF_BASE_MS;
   shouldReconnect = true;
-  /** Read anew for each connection. */
-  credentials: Credentials | undefined;
 
   private readonly url: string;
+  private readonly credentials: Credentials | undefined;
+  /** The last one the server was told. */
+  private usedToken: string | undefined;
   private readonly position = new StreamPosition();
   private readonly ladder: Ladder;
   private malformedReported = false;
@@ -52,20 +51,23 @@ export class WebSocketManager implements ReconnectPolicy {
   constructor(options: WebSocketManagerOptions = {}) {
     const {
       eventsUrl,
-      createSocket = (url, subprotocols) => new WebSocket(url, subprotocols),
+      credentials,
+      createSocket = (url, protocols) => new WebSocket(url, protocols),
       createEventStream = (url) => new EventSource(url),
       random = Math.random,
     } = options;
+    this.credentials = credentials;
     this.url = options.url ?? "/ws";
     this.maxReconnectAttempts = options.maxReconnectAttempts ?? Number.POSITIVE_INFINITY;
     this.ladder = new Ladder({
       policy: this,
       openSocket: (events) =>
-        new WebSocketTransport(this.socketUrl(), events, (url) => createSocket(url, this.subprotocols())),
+        new WebSocketTransport(this.socketUrl(), events, createSocket, this.takeToken()),
       openStream:
         eventsUrl === undefined
           ? undefined
           : (events) => this.openStream(eventsUrl, events, createEventStream),
+      renewToken: () => this.renewToken(),
       subscribe: (socket) => this.subscribeSocket(socket),
       message: (text) => this.handleMessage(text),
       emit: (name, payload) => this.emit(name, payload),
@@ -101,14 +103,14 @@ export class WebSocketManager implements ReconnectPolicy {
     const countBefore = this.subscriptions.size;
     for (const topic of topics) this.subscriptions.add(topic);
     this.ladder.socket?.send({ type: "subscribe", topics, snapshot: true });
-    if (this.subscriptions.size !== countBefore) this.ladder.changeTopics();
+    if (this.subscriptions.size !== countBefore) this.ladder.reopenStream();
   }
 
   unsubscribe(topics: readonly string[]): void {
     const countBefore = this.subscriptions.size;
     for (const topic of topics) this.subscriptions.delete(topic);
     this.ladder.socket?.send({ type: "unsubscribe", topics });
-    if (this.subscriptions.size !== countBefore) this.ladder.changeTopics();
+    if (this.subscriptions.size !== countBefore) this.ladder.reopenStream();
   }
 
   on<Topic extends keyof TopicPayloads>(topic: Topic, listener: Listener<TopicPayloads[Topic]>): void;
@@ -170,9 +172,7 @@ export class WebSocketManager implements ReconnectPolicy {
     this.position.resume();
     if (since === undefined) url.searchParams.set("snapshot", "true");
     else url.searchParams.set("since", since);
-    const bearer = this.credentials?.bearer;
-    if (bearer !== undefined) url.searchParams.set("token", bearer);
-    return new EventStreamTransport(url.href, events, createEventStream);
+    return new EventStreamTransport(url.href, events, createEventStream, this.takeToken());
   }
 
   private handleMessage(text: unknown): void {
@@ -187,22 +187,36 @@ export class WebSocketManager implements ReconnectPolicy {
       this.receiptLogged = true;
       console.info(`[live] first message received (${message.type})`);
     }
-    if (message.type === "token_expiring") void this.authenticate();
+    this.mindToken(message);
     if (this.position.take(message)) this.notifyListeners(message);
   }
 
-  /** Browsers can set no header on a WebSocket, and an address may be logged. */
-  private subprotocols(): string[] {
-    const bearer = this.credentials?.bearer;
-    return bearer === undefined ? [] : [SUBPROTOCOL, `bearer.${bearer}`];
+  /** What the server says of the token, it says to this client alone. */
+  private mindToken(message: ServerMessage): void {
+    if (message.type === "token_expiring") void this.goOnWithNextToken();
+    // The close that follows a WebSocket's error says so as well; the end of a stream does not.
+    if (message.type === "error" && TOKEN_ERRORS.has(message.code)) void this.renewToken();
   }
 
-  /** Goes on with another token. A stream is one-way, so it is opened anew. */
-  private async authenticate(): Promise<void> {
-    const token = await this.credentials?.renew();
+  private async goOnWithNextToken(): Promise<void> {
+    const token = await this.renewToken();
     if (token === undefined) return;
-    this.ladder.socket?.send({ type: "auth", token });
-    this.ladder.changeTopics();
+    if (this.ladder.socket === undefined) {
+      this.ladder.reopenStream();
+      return;
+    }
+    this.usedToken = token;
+    this.ladder.socket.send({ type: "auth", token });
+  }
+
+  private renewToken(): Promise<string | undefined> | undefined {
+    const { credentials } = this;
+    return credentials?.renewable === true ? credentials.tokenAfter(this.usedToken) : undefined;
+  }
+
+  private takeToken(): string | undefined {
+    this.usedToken = this.credentials?.token;
+    return this.usedToken;
   }
 
   private socketUrl(): string {
@@ -237,5 +251,5 @@ declare global {
 }
 
 /** The page's own connection, shared by everything on it. */
-export const wsManager = new WebSocketManager({ eventsUrl: "/api/events" });
+export const wsManager = new WebSocketManager({ eventsUrl: "/api/events", credentials: session });
 window.wsManager = wsManager;

@@ -21,6 +21,10 @@ export interface Socket {
 
 const SOCKET_OPEN = 1;
 
+const PROTOCOL = "iaqverse.v1";
+/** The only place for a token in a browser's handshake that no log writes down. */
+const TOKEN_PROTOCOL = "bearer.";
+
 export class WebSocketTransport implements Transport {
   private readonly socket: Socket;
   private isUp = false;
@@ -32,9 +36,11 @@ export class WebSocketTransport implements Transport {
   constructor(
     readonly url: string,
     private readonly events: TransportEvents,
-    createSocket: (url: string) => Socket,
+    createSocket: (url: string, protocols?: string[]) => Socket,
+    token?: string,
   ) {
-    this.socket = createSocket(url);
+    this.socket =
+      token === undefined ? createSocket(url) : createSocket(url, [PROTOCOL, `${TOKEN_PROTOCOL}${token}`]);
     this.socket.onmessage = (event) => this.receive(event.data);
     // The close event follows every error and tells more.
     this.socket.onclose = ({ code, reason }) => this.lose({ code, reason });
