@@ -1,6 +1,6 @@
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
-import { expect, test } from "./fixtures";
+import { expect, SERVER_AWAY, test } from "./fixtures";
 import { officeReading } from "./readings";
 import type { Server } from "./server";
 
@@ -299,5 +299,35 @@ test.describe("where nobody has to log in", () => {
     await expect(page.getByRole("button", { name: "Get a code" })).toBeVisible();
     await page.goto(`${server.origin}/login?next=/devices.html`);
     await page.waitForURL(/devices\.html$/);
+  });
+});
+
+test.describe("on a server that makes its secret up at each start", () => {
+  test.use({ settings: { IAQ_AUTH: "required" } });
+
+  test("the page outlives a kill of the server without another login", async ({
+    page,
+    server,
+    expectedComplaints,
+  }) => {
+    expectedComplaints.push(SERVER_AWAY);
+    const key = await deviceKey(server);
+    await server.post(officeReading(), key);
+    await page.goto(server.origin);
+    await page.waitForURL(/login/);
+    await logIn(page);
+    const card = page.locator("li[data-room='Bureau']");
+    await expect(card).toContainText("645 ppm");
+    const kept = await page.evaluate(() => JSON.stringify([localStorage, sessionStorage, document.cookie]));
+    expect(kept).not.toMatch(/eyJ|iaqr_/);
+
+    const { port } = server;
+    await server.kill();
+    await server.start(port);
+    await server.post(officeReading({ CO2: 1_234 }), key);
+    await expect(card).toContainText("1,234 ppm", { timeout: 30_000 });
+    await expect(page.getByRole("status").filter({ hasText: "WebSocket active" })).toBeVisible({
+      timeout: 30_000,
+    });
   });
 });
