@@ -11,10 +11,11 @@ use crate::http::{
     self, AllowedOrigins, GuardedStream, RequestIds, Services, TrustedProxies, request_context,
 };
 use crate::ingest::body::BodyReader;
+use crate::models::Models;
 use crate::pipeline::Pipeline;
 use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
-use crate::store::database::{self, Access};
+use crate::store::database::{self, Access, DocumentDatabase};
 use crate::store::{Keeper, Store, WriteQueue, Writer};
 use crate::{metrics, system};
 use actix_http::{HttpService, Protocol};
@@ -67,7 +68,13 @@ impl Application {
         let shutdown = Shutdown::default();
         let store = open_store(&config, clock.as_ref()).await?;
         let keeper = Keeper::new(&store, config.store.retention(), Arc::clone(&clock));
-        let gate = open_access(&config, &clock).await?;
+        let url = &config.store.database.database_url;
+        let documents = database::open_documents(url)
+            .await
+            .context("DATABASE_URL: the accounts cannot be read")?;
+        let gate = open_access(&config, &clock, Arc::clone(&documents)).await?;
+        let folder = config.models.folder(database::file_of(url)?);
+        let models = Models::open(documents, &folder, config.models.limits()).await?;
         let (hub, hub_threads) = Hub::start(
             store.clone(),
             gate.clone(),
@@ -101,6 +108,7 @@ impl Application {
             store: store.clone(),
             hub: hub.clone(),
             access: gate.clone(),
+            models,
             origins: origins.clone(),
             trusted_proxies: trusted_proxies.clone(),
             metrics: metrics::start().context("the metrics")?,
@@ -195,10 +203,11 @@ impl Application {
     }
 }
 
-async fn open_access(config: &ServeConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Gate> {
-    let documents = database::open_documents(&config.store.database.database_url)
-        .await
-        .context("DATABASE_URL: the accounts cannot be read")?;
+async fn open_access(
+    config: &ServeConfig,
+    clock: &Arc<dyn Clock>,
+    documents: Arc<dyn DocumentDatabase>,
+) -> anyhow::Result<Gate> {
     let registry = Registry::open(documents)
         .await
         .context("DATABASE_URL: the accounts cannot be read")?;

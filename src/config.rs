@@ -8,9 +8,11 @@
 )]
 
 mod access;
+mod models;
 mod store;
 
 pub use access::AccessConfig;
+pub use models::ModelsConfig;
 pub use store::{DatabaseConfig, StoreConfig};
 
 use crate::broadcast::{HubLimits, LogLimits};
@@ -109,6 +111,9 @@ pub struct ServeConfig {
 
     #[command(flatten)]
     pub store: StoreConfig,
+
+    #[command(flatten)]
+    pub models: ModelsConfig,
 
     /// Folder of the built pages
     #[arg(
@@ -305,6 +310,7 @@ impl ServeConfig {
         let refuse = |setting, reason: String| Err(ConfigError { setting, reason });
         self.access.check(self.bind.ip())?;
         self.store.check()?;
+        self.models.check()?;
         for (setting, number) in [
             ("IAQ_BODY_BYTES_MAX", self.body_bytes_max),
             ("IAQ_BODY_EXPANDED_BYTES_MAX", self.body_expanded_bytes_max),
@@ -454,6 +460,9 @@ mod tests {
             (["--batch-readings-max", "0"], "IAQ_BATCH_READINGS_MAX"),
             (["--ws-silence-max", "1s"], "IAQ_WS_SILENCE_MAX"),
             (["--allowed-origins", "example.org"], "IAQ_ALLOWED_ORIGINS"),
+            (["--model-bytes-max", "0"], "IAQ_MODEL_BYTES_MAX"),
+            (["--models-bytes-max", "1"], "IAQ_MODELS_BYTES_MAX"),
+            (["--model-timeout", "0s"], "IAQ_MODEL_TIMEOUT"),
         ] {
             assert_eq!(
                 parse(&arguments).unwrap().check().unwrap_err().setting,

@@ -20,6 +20,8 @@ pub mod broadcast;
 
 pub mod query;
 
+pub mod models;
+
 pub mod system;
 
 pub mod http;

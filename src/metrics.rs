@@ -1,6 +1,7 @@
 //! What is counted and measured, each with its meaning, and the way out to Prometheus.
 
 use crate::broadcast::Hub;
+use crate::models::Models;
 use crate::store::Store;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -38,19 +39,28 @@ fn describe() {
             "iaqverse_broadcast_silent_clients_dropped_total",
             "Clients dropped because they gave no sign of life",
         ),
+        (
+            "iaqverse_model_uploads_refused_total",
+            "Uploads of models of rooms that were refused or broken off",
+        ),
     ] {
         describe_counter!(name, meaning);
         counter!(name).absolute(0);
     }
     describe_gauge!("iaqverse_broadcast_clients", "Clients connected");
     describe_gauge!("iaqverse_sensors", "Sensors in the registry");
+    describe_gauge!("iaqverse_models", "Models of rooms");
+    describe_gauge!("iaqverse_models_bytes", "Size of all models of rooms");
 }
 
 /// Brings what is not counted as it happens up to date.
-pub fn update(hub: &Hub, store: &Store) {
+pub fn update(hub: &Hub, store: &Store, models: &Models) {
     gauge!("iaqverse_broadcast_clients").set(as_f64(hub.stats().active_connections));
     let sensors = store.directory(crate::store::Directory::sensor_count);
     gauge!("iaqverse_sensors").set(as_f64(sensors));
+    let (count, bytes) = models.totals();
+    gauge!("iaqverse_models").set(as_f64(count));
+    gauge!("iaqverse_models_bytes").set(as_f64(usize::try_from(bytes).unwrap_or(usize::MAX)));
 }
 
 #[expect(

@@ -72,6 +72,10 @@ pub const RULES: &[Rule] = &[
     rule(Method::POST, "/api/claims", OPERATOR),
     rule(Method::POST, "/api/claims/redeem", Need::Itself),
     rule(Method::DELETE, "/api/claims/{id}", OPERATOR),
+    rule(Method::GET, "/api/models", VIEWER),
+    rule(Method::PUT, "/api/models", OPERATOR),
+    rule(Method::GET, "/api/models/{id}", VIEWER),
+    rule(Method::DELETE, "/api/models/{id}", OPERATOR),
 ];
 
 /// What a call needs; `None` for one that nobody may make.

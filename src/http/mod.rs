@@ -3,6 +3,7 @@
 mod client_address;
 mod connection;
 mod context;
+mod etag;
 mod health;
 mod host;
 mod openapi;
@@ -22,3 +23,4 @@ pub use request_id::RequestIds;
 pub use routes::{Services, routes};
 
 pub(crate) use context::request_context;
+pub(crate) use etag::is_known;

@@ -9,6 +9,7 @@ use crate::access::{self, Access, http as accounts};
 use crate::broadcast::{self, Hub};
 use crate::clock::Clock;
 use crate::ingest::{self, body::BodyReader};
+use crate::models::{self, Models};
 use crate::pipeline::Pipeline;
 use crate::query;
 use crate::score::Profile;
@@ -31,6 +32,7 @@ pub struct Services {
     pub store: Store,
     pub hub: Hub,
     pub access: Access,
+    pub models: Models,
     pub origins: AllowedOrigins,
     pub trusted_proxies: TrustedProxies,
     pub metrics: PrometheusHandle,
@@ -148,6 +150,17 @@ fn calls(calls: &mut Calls<'_>) {
         .call("/api/claims/{id}", |claim| {
             claim.route(web::delete().to(accounts::drop_claim))
         });
+    calls
+        .call("/api/models", |models| {
+            models
+                .route(web::get().to(models::http::models))
+                .route(web::put().to(models::http::put_model))
+        })
+        .call("/api/models/{id}", |model| {
+            model
+                .route(web::get().to(models::http::model))
+                .route(web::delete().to(models::http::remove_model))
+        });
 }
 
 async fn not_found() -> Result<HttpResponse, Problem> {
@@ -165,7 +178,7 @@ async fn ws_stats(services: web::Data<Services>) -> impl Responder {
 
 /// What operators watch, as Prometheus reads it.
 async fn metrics(services: web::Data<Services>) -> impl Responder {
-    crate::metrics::update(&services.hub, &services.store);
+    crate::metrics::update(&services.hub, &services.store, &services.models);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(services.metrics.render())

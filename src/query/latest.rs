@@ -3,7 +3,7 @@
 use super::parameters::Parameters;
 use super::record::LatestRecord;
 use crate::access::Caller;
-use crate::http::{Problem, Services};
+use crate::http::{Problem, Services, is_known};
 use crate::store::LatestReading;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -80,15 +80,4 @@ fn tag(version: &str, caller: &Caller) -> String {
             format!("\"{version}-{:x}\"", hasher.finish())
         }
     }
-}
-
-/// Whether the client has this version. A proxy that compresses marks the tag as weak.
-fn is_known(request: &HttpRequest, tag: &str) -> bool {
-    request
-        .headers()
-        .get_all(header::IF_NONE_MATCH)
-        .filter_map(|known| known.to_str().ok())
-        .flat_map(|known| known.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }

@@ -30,7 +30,7 @@ use super::rows::RoomRow;
 use super::series::Series;
 use crate::domain::{SensorId, Timestamp};
 use futures_util::future::BoxFuture;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,14 @@ pub async fn open(url: &str, access: Access) -> Result<Arc<dyn Database>, StoreE
     } else {
         Ok(Arc::new(SqliteDatabase::open(url, access).await?))
     }
+}
+
+/// The file of a `sqlite://` URL, absolute; `None` for Postgres.
+pub fn file_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
+    if is_postgres(url) {
+        return Ok(None);
+    }
+    sqlite::path_of(url).map(Some)
 }
 
 fn is_postgres(url: &str) -> bool {

@@ -1,5 +1,6 @@
 //! The server behind nginx, with the configuration that is delivered.
 
+use crate::glb;
 use crate::harness::{
     Answer, Events, PATIENCE, Server, TEXT, Wire, handshake, number, numbered, reading,
 };
@@ -416,6 +417,50 @@ async fn a_body_above_1_mib_is_answered_with_a_problem() {
     wire.send(blank.repeat(17)).await;
     wire.answer().await.problem(413, "too_large");
     assert_eq!(server.get_json("/api/latest").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_model_may_be_larger_and_passes_unchanged() {
+    let (server, nginx) = pair().await;
+    let file = glb::triangle_and(3 * 1024 * 1024);
+    let path = "/api/models?enseigne=Maison&salle=Bureau";
+    let lines = [
+        &format!("PUT {path} HTTP/1.1"),
+        "Content-Type: model/gltf-binary",
+    ];
+    let length = format!("Content-Length: {}", file.len());
+    let mut wire = nginx.wire().await;
+    wire.send(request(&[&lines[..], &[&length]].concat(), ""))
+        .await;
+    wire.send(&file).await;
+    let answer = wire.answer().await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let url = answer.json()["url"].as_str().unwrap().to_owned();
+    let answer = nginx.get(&url).await;
+    assert!(answer.body == file);
+    assert_eq!(
+        answer.all("cache-control"),
+        ["private, max-age=31536000, immutable"]
+    );
+    assert_eq!(answer.all("content-type"), ["model/gltf-binary"]);
+    assert_eq!(answer.all("x-content-type-options"), ["nosniff"]);
+    // Above the limit, and everywhere else above the usual one.
+    let declared = [&lines[..], &["Content-Length: 33554433"]].concat();
+    let refused = nginx.ask(&declared).await.problem(413, "too_large");
+    assert_eq!(refused["detail"], "the body is larger than 32 MiB");
+    let elsewhere = format!("PUT {url} HTTP/1.1");
+    let declared = [&elsewhere, "Content-Length: 1048577"];
+    let refused = nginx.ask(&declared).await.problem(413, "too_large");
+    assert_eq!(refused["detail"], "the body is larger than 1 MiB");
+    assert_eq!(
+        server
+            .get_json("/api/models")
+            .await
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[rstest]

@@ -12,6 +12,7 @@
 mod access;
 mod common;
 mod live;
+mod models;
 mod operation;
 mod readings;
 mod shapes;
@@ -67,6 +68,10 @@ use utoipa::OpenApi;
         access::claim,
         access::drop_claim,
         access::redeem,
+        models::models,
+        models::put_model,
+        models::model,
+        models::remove_model,
     ),
     components(schemas(shapes::Problem)),
     modifiers(&Common),
@@ -77,6 +82,7 @@ use utoipa::OpenApi;
         (name = "sessions", description = "Logging in and out"),
         (name = "people", description = "Accounts"),
         (name = "devices", description = "Keys of devices, and how a sensor gets one"),
+        (name = "models", description = "3D models of rooms"),
     )
 )]
 struct Document;

@@ -513,3 +513,22 @@ pub(super) struct Adopted {
     enseigne: String,
     salle: String,
 }
+
+/// A 3D model of a room.
+#[derive(ToSchema)]
+pub(super) struct Model {
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    id: String,
+    /// Site.
+    enseigne: String,
+    /// Room.
+    salle: String,
+    /// Size of the file.
+    bytes: u64,
+    /// Path of the file.
+    url: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// Name of whoever uploaded it.
+    created_by: String,
+}

@@ -144,7 +144,7 @@ impl Writer {
 }
 
 /// The file of a URL, with no link in its folder's path, so that it has one lock file.
-fn path_of(url: &str) -> Result<PathBuf, StoreError> {
+pub(super) fn path_of(url: &str) -> Result<PathBuf, StoreError> {
     if !url.starts_with("sqlite:") {
         return Err(StoreError::Unusable(
             "the URL of a database must begin with sqlite:// or postgres://".into(),

@@ -4,6 +4,7 @@ use super::stage::{
     Credentials, Stage, admin, expired_token, foreign_token, of_site, operator,
     token_for_another_audience, viewer,
 };
+use crate::glb;
 use crate::harness::{Wire, client};
 use iaqverse::access::rule::RULES;
 use pretty_assertions::assert_eq;
@@ -68,6 +69,10 @@ const ROWS: &[Row] = &[
     ("GET /api/claims", "GET /api/claims",                   [401, 401, 401, 401, 403, 200, 200, 403, 403, 401]),
     ("POST /api/claims", "POST /api/claims",                 [401, 401, 401, 401, 403, 201, 201, 403, 403, 401]),
     ("DELETE /api/claims/{id}", "DELETE /api/claims/none",   [401, 401, 401, 401, 403, 404, 404, 403, 403, 401]),
+    ("GET /api/models", "GET /api/models",                   [401, 401, 401, 401, 200, 200, 200, 200, 403, 401]),
+    ("PUT /api/models", "PUT /api/models?enseigne=a&salle=b", [401, 401, 401, 401, 403, 201, 200, 403, 403, 401]),
+    ("GET /api/models/{id}", "GET /api/models/none",         [401, 401, 401, 401, 404, 404, 404, 404, 403, 401]),
+    ("DELETE /api/models/{id}", "DELETE /api/models/none",   [401, 401, 401, 401, 403, 404, 404, 403, 403, 401]),
 ];
 
 /// A body with which the call goes well for whoever may make it.
@@ -121,8 +126,12 @@ async fn everybody_gets_the_answer_of_the_table() {
         }
         let mut answered = Vec::new();
         for (number, who) in everybody.iter().enumerate() {
-            let body = body(call, number);
-            let response = stage.call(made, who, body.as_ref()).await;
+            let response = if *call == "PUT /api/models" {
+                stage.upload(made, who, glb::triangle()).await
+            } else {
+                let body = body(call, number);
+                stage.call(made, who, body.as_ref()).await
+            };
             answered.push(response.status().as_u16());
         }
         let named = |statuses: &[u16]| -> Vec<(&str, u16)> {

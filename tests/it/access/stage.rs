@@ -51,6 +51,18 @@ impl Stage {
         request.send().await.unwrap()
     }
 
+    /// Sends a file like `PUT /api/models?enseigne=a&salle=b`.
+    pub async fn upload(&self, call: &str, who: &Credentials, file: Vec<u8>) -> Response {
+        let (_, path) = call.split_once(' ').unwrap();
+        let mut request = client()
+            .put(self.server.url(path))
+            .header("content-type", "model/gltf-binary");
+        if let Some((name, value)) = &who.0 {
+            request = request.header(*name, value);
+        }
+        request.body(file).send().await.unwrap()
+    }
+
     /// Status of the answer to a call without a body.
     pub async fn status(&self, call: &str, who: &Credentials) -> u16 {
         self.call(call, who, None).await.status().as_u16()

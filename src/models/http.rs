@@ -1,0 +1,345 @@
+//! The calls about models.
+
+use super::catalogue::{ModelChangeError, Models};
+use super::file_body::{FileFault, ModelFile};
+use super::glb::{At, GlbFault};
+use super::id::ModelId;
+use super::incoming::{Part, Received, UploadError};
+use super::model::Model;
+use super::space::QuotaExceeded;
+use crate::access::{Caller, FORBIDDEN};
+use crate::domain::{Place, PlaceName, Timestamp};
+use crate::http::{Problem, Services, is_known};
+use crate::validate::FieldError;
+use actix_web::body::SizedStream;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt;
+use metrics::counter;
+use serde_json::{Value, json};
+use std::io;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Media type of a GLB.
+const GLB: &str = "model/gltf-binary";
+/// Parts of a body that may wait for the disk; each is at most what is read from a socket at once.
+const PARTS_MAX: usize = 4;
+/// Longest silence within an upload: others may wait for its place.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// `GET /api/models`: those of one's sites, by site and room.
+pub async fn models(caller: Caller, services: Data<Services>) -> HttpResponse {
+    let mut models: Vec<Model> = services.models.book(|book| {
+        let own = |model: &&Model| caller.sites().allow(model.place.site.as_str());
+        book.iter().filter(own).cloned().collect()
+    });
+    models.sort_by(|one, other| one.place.cmp(&other.place));
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .json(models.iter().map(body).collect::<Vec<_>>())
+}
+
+/// `GET /api/models/{id}`: the file, which never changes.
+pub async fn model(
+    caller: Caller,
+    id: Path<String>,
+    request: HttpRequest,
+    services: Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let model = find(&services.models, &caller, &id)?;
+    let (id, bytes) = (model.id, model.bytes);
+    let file = ModelFile::open(services.models.path_of(id), model).await;
+    let file = file.map_err(|fault| {
+        tracing::error!(%id, error = %fault, "a model cannot be sent");
+        not_sent(&fault)
+    })?;
+    let tag = format!("\"{id}\"");
+    let is_known = is_known(&request, &tag);
+    let mut response = HttpResponse::build(if is_known {
+        StatusCode::NOT_MODIFIED
+    } else {
+        StatusCode::OK
+    });
+    response
+        .insert_header((header::ETAG, tag))
+        .insert_header((
+            header::CACHE_CONTROL,
+            "private, max-age=31536000, immutable",
+        ))
+        .insert_header((header::VARY, "Authorization"));
+    if is_known {
+        return Ok(response.finish());
+    }
+    let name = format!("attachment; filename=\"{id}.glb\"");
+    Ok(response
+        .insert_header((header::CONTENT_TYPE, GLB))
+        .insert_header((header::CONTENT_DISPOSITION, name))
+        .body(SizedStream::new(bytes, file.into_stream())))
+}
+
+/// `PUT /api/models?enseigne=&salle=`: the model of a room, in place of the one it had.
+pub async fn put_model(
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+    services: Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let put = put(&caller, &request, payload, &services).await;
+    let (model, replaced) = put.inspect_err(|_refused| {
+        counter!("iaqverse_model_uploads_refused_total").increment(1);
+    })?;
+    tracing::info!(id = %model.id, bytes = model.bytes, by = caller.name(), "a model was uploaded");
+    let mut response = if replaced {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::Created()
+    };
+    Ok(response.json(body(&model)))
+}
+
+/// `DELETE /api/models/{id}`: the room has none from now on.
+pub async fn remove_model(
+    caller: Caller,
+    id: Path<String>,
+    services: Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let model = find(&services.models, &caller, &id)?;
+    let removed = services.models.remove(model.id).await;
+    removed.map_err(|error| not_changed(&error))?;
+    tracing::info!(id = %model.id, by = caller.name(), "a model was removed");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The model of an id that a request names. One of another site is answered like none.
+fn find(models: &Models, caller: &Caller, id: &str) -> Result<Model, Problem> {
+    let found = ModelId::parse(id).and_then(|id| models.book(|book| book.get(id).cloned()));
+    found
+        .filter(|model| caller.sites().allow(model.place.site.as_str()))
+        .ok_or_else(Problem::not_found)
+}
+
+/// Whatever can be known before the body is judged before it is read.
+async fn put(
+    caller: &Caller,
+    request: &HttpRequest,
+    payload: Payload,
+    services: &Services,
+) -> Result<(Model, bool), Problem> {
+    let place = place(request).map_err(Problem::closing)?;
+    if !caller.sites().allow(place.site.as_str()) {
+        return Err(forbidden().closing());
+    }
+    require_glb(request.headers()).map_err(Problem::closing)?;
+    let declared = declared(request.headers(), services.models.limits().bytes_max);
+    let declared = declared.map_err(Problem::closing)?;
+    let received = receive(services, payload, declared, &place).await?;
+    let (name, now) = (caller.name(), services.clock.now());
+    let added = services.models.add(received, place, name, now).await;
+    added.map_err(|error| not_changed(&error))
+}
+
+/// Reads the body to the disk.
+async fn receive(
+    services: &Services,
+    payload: Payload,
+    declared: u64,
+    place: &Place,
+) -> Result<Received, Problem> {
+    let permit = services.models.may_upload();
+    let permit = permit.ok_or_else(|| {
+        Problem::unavailable("too_many_uploads", "other models are being uploaded").closing()
+    })?;
+    let (parts, mut taken) = mpsc::channel(PARTS_MAX);
+    let (models, place) = (services.models.clone(), place.clone());
+    let writing = tokio::task::spawn_blocking(move || {
+        models.begin(declared, permit)?.receive(&mut taken, &place)
+    });
+    let time_max = services.models.limits().timeout;
+    let sent = tokio::select! {
+        sent = timeout(time_max, send(payload, parts)) => sent.unwrap_or_else(|_late| Err(late())),
+        () = services.shutdown.begun() => {
+            Err(Problem::unavailable("stopping", "the server is stopping"))
+        }
+    };
+    match (sent, writing.await) {
+        (Ok(()), Ok(Ok(received))) => Ok(received),
+        // Whoever writes was not told the end, which only this side can explain.
+        (Err(problem), Ok(Ok(_) | Err(UploadError::BrokenOff))) => Err(problem.closing()),
+        (_, Ok(Err(error))) => Err(refused(error).closing()),
+        (_, Err(_)) => Err(Problem::internal().closing()),
+    }
+}
+
+/// Hands the parts of a body on as fast as they are written.
+async fn send(mut payload: Payload, parts: mpsc::Sender<Part>) -> Result<(), Problem> {
+    loop {
+        let part = tokio::select! {
+            part = timeout(PAUSE_MAX, payload.next()) => part.map_err(|_silence| late())?,
+            // It is refused, and the other side says why.
+            () = parts.closed() => return Ok(()),
+        };
+        let part = match part {
+            Some(Ok(bytes)) => Part::Bytes(bytes),
+            Some(Err(_cut)) => {
+                let detail = "the body ended early or is not well formed";
+                return Err(Problem::bad_request("incomplete", detail));
+            }
+            None => Part::End,
+        };
+        let is_last = matches!(part, Part::End);
+        if parts.send(part).await.is_err() || is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// The room that the query names.
+fn place(request: &HttpRequest) -> Result<Place, Problem> {
+    let mut faults = Vec::new();
+    let mut name = |parameter: &str| {
+        let mut pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
+        let given = pairs.find(|(key, value)| key == parameter && !value.is_empty());
+        let pointer = format!("/{parameter}");
+        let parsed = match &given {
+            Some((_, text)) => PlaceName::parse(text)
+                .map_err(|error| FieldError::new(pointer, "bad_name", error.to_string())),
+            None => Err(FieldError::new(pointer, "required", "must be given")),
+        };
+        parsed.map_err(|fault| faults.push(fault)).ok()
+    };
+    match (name("enseigne"), name("salle")) {
+        (Some(site), Some(room)) => Ok(Place { site, room }),
+        _ => Err(Problem::invalid("bad_parameter", "Bad parameter", faults)),
+    }
+}
+
+fn require_glb(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(GLB) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Content-Type not supported",
+            "send model/gltf-binary",
+        ));
+    }
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING);
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            "Content-Encoding not supported",
+            "send the file as it is",
+        ));
+    }
+    Ok(())
+}
+
+/// How many bytes are said to come; 0 when nothing is said.
+fn declared(headers: &HeaderMap, bytes_max: u64) -> Result<u64, Problem> {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        Some(length) if length > bytes_max => Err(too_large(bytes_max)),
+        length => Ok(length.unwrap_or(0)),
+    }
+}
+
+fn forbidden() -> Problem {
+    let mut problem = Problem::new(
+        StatusCode::FORBIDDEN,
+        FORBIDDEN,
+        "Forbidden",
+        "the site is none of yours",
+    );
+    let fault = FieldError::new("/enseigne", FORBIDDEN, "is none of your sites");
+    problem.errors.push(fault);
+    problem
+}
+
+fn late() -> Problem {
+    Problem::of_status(StatusCode::REQUEST_TIMEOUT)
+}
+
+fn too_large(bytes_max: u64) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too_large",
+        "Model too large",
+        format!("a model may have {bytes_max} bytes"),
+    )
+}
+
+fn refused(error: UploadError) -> Problem {
+    match error {
+        UploadError::TooLarge { bytes_max } => too_large(bytes_max),
+        UploadError::Quota(QuotaExceeded) => conflict(
+            "quota_exceeded",
+            "all models together would be too large; remove some first",
+        ),
+        UploadError::Bad(fault) => bad_model(fault),
+        UploadError::File(error) => not_written(&error),
+        UploadError::BrokenOff => Problem::bad_request("incomplete", "the body ended early"),
+    }
+}
+
+fn bad_model(fault: GlbFault) -> Problem {
+    let (pointer, offset) = match fault.at {
+        At::Byte(offset) => (String::new(), Some(json!({"offset": offset}))),
+        At::Member(pointer) => (pointer, None),
+    };
+    let error = FieldError::new(pointer, fault.code, fault.detail);
+    Problem {
+        extensions: offset,
+        ..Problem::invalid("bad_model", "Not a model", vec![error])
+    }
+}
+
+fn conflict(code: &'static str, detail: &'static str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, code, "Conflict", detail)
+}
+
+fn not_written(error: &io::Error) -> Problem {
+    tracing::error!(%error, "the file of a model could not be written");
+    Problem::unavailable("models_unavailable", "the file could not be written")
+}
+
+fn not_changed(error: &ModelChangeError) -> Problem {
+    match error {
+        ModelChangeError::TooMany => conflict("too_many_models", "there are too many models"),
+        ModelChangeError::Missing => Problem::not_found(),
+        ModelChangeError::File(error) => not_written(error),
+        ModelChangeError::Store(error) => {
+            tracing::error!(%error, "the models could not be changed");
+            Problem::unavailable("store_unavailable", "the store does not answer")
+        }
+    }
+}
+
+fn not_sent(fault: &FileFault) -> Problem {
+    let (code, detail) = match fault {
+        FileFault::Missing => ("model_missing", "the file of this model is missing"),
+        FileFault::Damaged { .. } => ("model_damaged", "the file of this model is damaged"),
+        FileFault::Unreadable(_) => ("model_unreadable", "the file of this model cannot be read"),
+    };
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    Problem::new(status, code, "Model not available", detail)
+}
+
+fn body(model: &Model) -> Value {
+    json!({
+        "id": model.id.to_string(),
+        "enseigne": model.place.site.as_str(),
+        "salle": model.place.room.as_str(),
+        "bytes": model.bytes,
+        "url": format!("/api/models/{}", model.id),
+        "created_at": Timestamp::from_millis(model.created_ms).to_string(),
+        "created_by": model.created_by,
+    })
+}

@@ -1,0 +1,69 @@
+//! What is known of a model besides its file.
+
+use super::id::ModelId;
+use crate::domain::{Place, PlaceName};
+use crate::store::StoreError;
+use crate::store::database::Document;
+use serde::{Deserialize, Serialize};
+
+/// A model that a room has. As a document its id is the document's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    pub id: ModelId,
+    pub place: Place,
+    /// Size of the file.
+    pub bytes: u64,
+    pub created_ms: i64,
+    /// Name of whoever uploaded it.
+    pub created_by: String,
+}
+
+/// Kind of the documents.
+pub(super) const KIND: &str = "model";
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    enseigne: String,
+    salle: String,
+    bytes: u64,
+    created_ms: i64,
+    created_by: String,
+}
+
+impl Model {
+    pub(super) fn to_document(&self) -> Document {
+        let body = Body {
+            enseigne: self.place.site.as_str().to_owned(),
+            salle: self.place.room.as_str().to_owned(),
+            bytes: self.bytes,
+            created_ms: self.created_ms,
+            created_by: self.created_by.clone(),
+        };
+        Document {
+            kind: KIND.to_owned(),
+            id: self.id.to_string(),
+            // Serialising texts and numbers into memory cannot fail.
+            body: serde_json::to_string(&body).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn from_document(document: &Document) -> Result<Self, StoreError> {
+        let corrupt = |detail: String| StoreError::Corrupt {
+            table: "documents",
+            detail: format!("{KIND} {}: {detail}", document.id),
+        };
+        let body: Body =
+            serde_json::from_str(&document.body).map_err(|error| corrupt(error.to_string()))?;
+        let name = |text: &str| PlaceName::parse(text).map_err(|error| corrupt(error.to_string()));
+        Ok(Self {
+            id: ModelId::parse(&document.id).ok_or_else(|| corrupt("not an id".to_owned()))?,
+            place: Place {
+                site: name(&body.enseigne)?,
+                room: name(&body.salle)?,
+            },
+            bytes: body.bytes,
+            created_ms: body.created_ms,
+            created_by: body.created_by,
+        })
+    }
+}
