@@ -11,29 +11,39 @@ export interface RequestOptions {
   /** Sent as JSON. */
   body?: unknown;
   signal?: AbortSignal | undefined;
+  /** Whether the browser may keep the answer; without it, it may not. */
+  cache?: RequestCache;
+  timeoutMs?: number;
 }
 
-/** A refused token is renewed once and the request repeated once. */
-export async function request(
+export function request(
   path: string,
   credentials: Credentials | undefined,
   options: RequestOptions = {},
 ): Promise<Response> {
+  return authorized(credentials, (token) => send(path, token, options));
+}
+
+/** A refused token is renewed once and the request repeated once. */
+export async function authorized(
+  credentials: Credentials | undefined,
+  attempt: (token: string | undefined) => Promise<Response>,
+): Promise<Response> {
   const used = credentials?.token;
-  const response = await send(path, used, options);
+  const response = await attempt(used);
   if (response.ok || response.status === 304) return response;
   const error = await requestErrorOf(response);
   if (!isAboutToken(error)) throw error;
   const token = await credentials?.tokenAfter(used);
   if (token === undefined) throw error;
-  const repeated = await send(path, token, options);
+  const repeated = await attempt(token);
   if (repeated.ok || repeated.status === 304) return repeated;
   throw await requestErrorOf(repeated);
 }
 
 async function send(path: string, token: string | undefined, options: RequestOptions): Promise<Response> {
-  const { method = "GET", body, signal } = options;
-  const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+  const { method = "GET", body, signal, cache = "no-store", timeoutMs = REQUEST_TIMEOUT_MS } = options;
+  const timeout = AbortSignal.timeout(timeoutMs);
   const headers: Record<string, string> = { ...options.headers };
   if (token !== undefined) headers.Authorization = `Bearer ${token}`;
   // Also without a body: it is what shows that no form of another site sent this.
@@ -45,7 +55,7 @@ async function send(path: string, token: string | undefined, options: RequestOpt
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
       // The page keeps the tag itself: the browser's cache would turn a 304 back into a 200.
-      cache: "no-store",
+      cache,
     });
   } catch (cause) {
     throw new RequestError(timeout.aborted ? "timeout" : "network", String(cause));
