@@ -68,13 +68,9 @@ impl Application {
         let shutdown = Shutdown::default();
         let store = open_store(&config, clock.as_ref()).await?;
         let keeper = Keeper::new(&store, config.store.retention(), Arc::clone(&clock));
-        let url = &config.store.database.database_url;
-        let documents = database::open_documents(url)
-            .await
-            .context("DATABASE_URL: the accounts cannot be read")?;
+        let documents = open_documents(&config).await?;
         let gate = open_access(&config, &clock, Arc::clone(&documents)).await?;
-        let folder = config.models.folder(database::file_of(url)?);
-        let models = Models::open(documents, &folder, config.models.limits()).await?;
+        let models = open_models(&config, documents).await?;
         let (hub, hub_threads) = Hub::start(
             store.clone(),
             gate.clone(),
@@ -100,11 +96,7 @@ impl Application {
             profile: config.score_profile,
             pipeline: pipeline(&config, &clock, &queue, &store),
             clock: Arc::clone(&clock),
-            bodies: BodyReader::new(
-                config.body_bytes_max,
-                config.body_expanded_bytes_max,
-                config.body_timeout,
-            ),
+            bodies: bodies(&config),
             store: store.clone(),
             hub: hub.clone(),
             access: gate.clone(),
@@ -203,6 +195,21 @@ impl Application {
     }
 }
 
+async fn open_documents(config: &ServeConfig) -> anyhow::Result<Arc<dyn DocumentDatabase>> {
+    database::open_documents(&config.store.database.database_url)
+        .await
+        .context("DATABASE_URL: the accounts cannot be read")
+}
+
+async fn open_models(
+    config: &ServeConfig,
+    documents: Arc<dyn DocumentDatabase>,
+) -> anyhow::Result<Models> {
+    let file = database::file_of(&config.store.database.database_url)?;
+    let folder = config.models.folder(file);
+    Ok(Models::open(documents, &folder, config.models.limits()).await?)
+}
+
 async fn open_access(
     config: &ServeConfig,
     clock: &Arc<dyn Clock>,
@@ -255,6 +262,14 @@ async fn open_store(config: &ServeConfig, clock: &dyn Clock) -> anyhow::Result<S
     Store::open(database, profile, clock.now(), limits)
         .await
         .context("DATABASE_URL: the database cannot be read")
+}
+
+fn bodies(config: &ServeConfig) -> BodyReader {
+    BodyReader::new(
+        config.body_bytes_max,
+        config.body_expanded_bytes_max,
+        config.body_timeout,
+    )
 }
 
 fn pipeline(

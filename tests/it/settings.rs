@@ -72,7 +72,6 @@ fn refusal(command: &mut Command) -> String {
 #[case("IAQ_MODEL_BYTES_MAX", "--model-bytes-max", "4294967296")]
 #[case("IAQ_MODELS_BYTES_MAX", "--models-bytes-max", "1000")]
 #[case("IAQ_MODEL_TIMEOUT", "--model-timeout", "0s")]
-#[case("IAQ_MODELS_DIR", "--models-dir", "/dev/null/models")]
 #[case("IAQ_BODY_BYTES_MAX", "--body-bytes-max", "1MiB")]
 #[case("IAQ_BODY_BYTES_MAX", "--body-bytes-max", "0")]
 #[case("IAQ_BODY_EXPANDED_BYTES_MAX", "--body-expanded-bytes-max", "0")]

@@ -19,7 +19,7 @@ pub const JSON_BYTES_MAX: u32 = 4 * 1024 * 1024;
 
 /// Header of the file and of its first chunk.
 pub const HEAD_BYTES: usize = 20;
-const CHUNK_HEAD_BYTES: u64 = 8;
+const CHUNK_HEAD_BYTES: usize = 8;
 const MAGIC: [u8; 4] = *b"glTF";
 const VERSION: u32 = 2;
 const JSON: [u8; 4] = *b"JSON";
@@ -131,11 +131,12 @@ pub fn check(file: &mut (impl Read + Seek), size: u64) -> Result<(), CheckError>
 
 /// The second chunk, which must be the last.
 fn check_binary(file: &mut impl Read, begin: u64, size: u64) -> Result<(), CheckError> {
-    if size - begin < CHUNK_HEAD_BYTES {
+    let content = begin + CHUNK_HEAD_BYTES as u64;
+    if content > size {
         let detail = "ends within the header of a chunk";
         return Err(GlbFault::at_byte(begin, "truncated", detail).into());
     }
-    let mut bytes = [0; CHUNK_HEAD_BYTES as usize];
+    let mut bytes = [0; CHUNK_HEAD_BYTES];
     file.read_exact(&mut bytes)?;
     let [l0, l1, l2, l3, t0, t1, t2, t3] = bytes;
     if [t0, t1, t2, t3] != BIN {
@@ -143,7 +144,7 @@ fn check_binary(file: &mut impl Read, begin: u64, size: u64) -> Result<(), Check
         return Err(GlbFault::at_byte(begin + 4, "bad_chunk", detail).into());
     }
     let length = u32::from_le_bytes([l0, l1, l2, l3]);
-    if !length.is_multiple_of(4) || begin + CHUNK_HEAD_BYTES + u64::from(length) != size {
+    if !length.is_multiple_of(4) || content + u64::from(length) != size {
         return Err(bad_length(begin).into());
     }
     Ok(())

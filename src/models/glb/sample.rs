@@ -20,16 +20,16 @@ pub(crate) fn document() -> Value {
 /// A file with this JSON and binary chunk, padded as it must be.
 pub(crate) fn glb(json: &str, binary: Option<&[u8]>) -> Vec<u8> {
     let mut file = b"glTF\x02\0\0\0\0\0\0\0".to_vec();
-    chunk(&mut file, b"JSON", json.as_bytes(), b' ');
+    chunk(&mut file, *b"JSON", json.as_bytes(), b' ');
     if let Some(binary) = binary {
-        chunk(&mut file, b"BIN\0", binary, 0);
+        chunk(&mut file, *b"BIN\0", binary, 0);
     }
     let length = u32::try_from(file.len()).unwrap();
     file.splice(8..12, length.to_le_bytes());
     file
 }
 
-fn chunk(file: &mut Vec<u8>, kind: &[u8; 4], content: &[u8], padding: u8) {
+fn chunk(file: &mut Vec<u8>, kind: [u8; 4], content: &[u8], padding: u8) {
     let length = content.len().next_multiple_of(4);
     file.extend(u32::try_from(length).unwrap().to_le_bytes());
     file.extend(kind);

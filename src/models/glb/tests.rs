@@ -149,7 +149,7 @@ fn what_the_pages_could_not_read_is_refused(
 fn json_that_is_none_is_told_with_its_byte() {
     assert_eq!(
         fault(&glb("{\"asset\":\n  oops}", None)),
-        (At::Byte(33), "not_json")
+        (At::Byte(32), "not_json")
     );
     assert_eq!(fault(&glb("{} {}", None)).1, "not_json");
     assert_eq!(fault(&glb("[]", None)), (member(""), "not_an_object"));
