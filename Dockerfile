@@ -38,6 +38,8 @@ FROM debian:bookworm-slim AS server
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin iaqverse \
     && install -d -o iaqverse -g iaqverse /data
 COPY --from=build /usr/local/bin/iaqverse /usr/local/bin/iaqverse
+# Whom webhooks with https and a Postgres with TLS are believed by.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ENV DATABASE_URL=sqlite:///data/iaqverse.db IAQ_LOG_FORMAT=json
 WORKDIR /data
 VOLUME /data

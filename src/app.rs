@@ -16,6 +16,7 @@ use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
 use crate::store::database::{self, Access};
 use crate::store::{Keeper, Store, WriteQueue, Writer};
+use crate::webhook::{self, Announced, News, WebhookParts, Webhooks};
 use crate::{metrics, system};
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerHandle};
@@ -47,6 +48,7 @@ pub struct Application {
     writer: Writer,
     keeper: Keeper,
     queue: WriteQueue,
+    webhooks: Webhooks,
     hub: Hub,
     hub_threads: HubThreads,
     clock: Arc<dyn Clock>,
@@ -76,9 +78,11 @@ impl Application {
             config.hub_limits(),
             config.hub_thread_count(),
         );
+        let (announced, news) = Announced::before(Arc::new(hub.clone()));
+        let webhooks = open_webhooks(&config, &clock, &store, news).await?;
         let (writer, queue) = Writer::new(
             &store,
-            Arc::new(hub.clone()),
+            Arc::new(announced),
             config.score_profile,
             config.store.registry_limits(),
             config.store.queue_readings_max,
@@ -101,6 +105,7 @@ impl Application {
             store: store.clone(),
             hub: hub.clone(),
             access: gate.clone(),
+            webhooks: webhooks.clone(),
             origins: origins.clone(),
             trusted_proxies: trusted_proxies.clone(),
             metrics: metrics::start().context("the metrics")?,
@@ -124,6 +129,7 @@ impl Application {
             writer,
             keeper,
             queue,
+            webhooks,
             hub,
             hub_threads,
             clock,
@@ -152,6 +158,7 @@ impl Application {
             writer,
             keeper,
             queue,
+            webhooks,
             hub,
             hub_threads,
             clock,
@@ -165,6 +172,7 @@ impl Application {
         let written = CancellationToken::new();
         let keeping = actix_rt::spawn(keeper.run(written.clone()));
         shutdown.spawn(access::keep(gate.clone(), shutdown.clone()));
+        shutdown.spawn(webhook::dispatch(webhooks, shutdown.clone()));
         system::announce(
             &hub,
             &queue,
@@ -218,6 +226,27 @@ async fn open_access(config: &ServeConfig, clock: &Arc<dyn Clock>) -> anyhow::Re
         limits: config.access.limits(),
         clock: Arc::clone(clock),
     }))
+}
+
+async fn open_webhooks(
+    config: &ServeConfig,
+    clock: &Arc<dyn Clock>,
+    store: &Store,
+    news: News,
+) -> anyhow::Result<Webhooks> {
+    let documents = database::open_documents(&config.store.database.database_url)
+        .await
+        .context("DATABASE_URL: the webhooks cannot be read")?;
+    Webhooks::open(WebhookParts {
+        database: documents,
+        store: store.clone(),
+        clock: Arc::clone(clock),
+        reach: config.webhook.reach(),
+        news,
+        count_max: config.webhook.webhooks_max,
+    })
+    .await
+    .context("the webhooks")
 }
 
 /// What the simulated building shows for as long as this process lives.

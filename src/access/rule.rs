@@ -72,6 +72,10 @@ pub const RULES: &[Rule] = &[
     rule(Method::POST, "/api/claims", OPERATOR),
     rule(Method::POST, "/api/claims/redeem", Need::Itself),
     rule(Method::DELETE, "/api/claims/{id}", OPERATOR),
+    rule(Method::GET, "/api/webhooks", ADMIN),
+    rule(Method::POST, "/api/webhooks", ADMIN),
+    rule(Method::DELETE, "/api/webhooks/{id}", ADMIN),
+    rule(Method::POST, "/api/webhooks/{id}/test", ADMIN),
 ];
 
 /// What a call needs; `None` for one that nobody may make.

@@ -14,6 +14,7 @@ use crate::query;
 use crate::score::Profile;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::webhook::{self, Webhooks};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder};
@@ -31,6 +32,7 @@ pub struct Services {
     pub store: Store,
     pub hub: Hub,
     pub access: Access,
+    pub webhooks: Webhooks,
     pub origins: AllowedOrigins,
     pub trusted_proxies: TrustedProxies,
     pub metrics: PrometheusHandle,
@@ -148,6 +150,16 @@ fn calls(calls: &mut Calls<'_>) {
         .call("/api/claims/{id}", |claim| {
             claim.route(web::delete().to(accounts::drop_claim))
         });
+    calls
+        .call("/api/webhooks", |webhooks| {
+            webhooks
+                .route(web::get().to(webhook::http::webhooks))
+                .route(web::post().to(webhook::http::add_webhook))
+        })
+        .call("/api/webhooks/{id}", |webhook| {
+            webhook.route(web::delete().to(webhook::http::remove_webhook))
+        })
+        .post("/api/webhooks/{id}/test", webhook::http::test_webhook);
 }
 
 async fn not_found() -> Result<HttpResponse, Problem> {

@@ -15,6 +15,7 @@ mod live;
 mod operation;
 mod readings;
 mod shapes;
+mod webhooks;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
@@ -67,6 +68,10 @@ use utoipa::OpenApi;
         access::claim,
         access::drop_claim,
         access::redeem,
+        webhooks::webhooks,
+        webhooks::add_webhook,
+        webhooks::remove_webhook,
+        webhooks::test_webhook,
     ),
     components(schemas(shapes::Problem)),
     modifiers(&Common),
@@ -77,6 +82,7 @@ use utoipa::OpenApi;
         (name = "sessions", description = "Logging in and out"),
         (name = "people", description = "Accounts"),
         (name = "devices", description = "Keys of devices, and how a sensor gets one"),
+        (name = "webhooks", description = "Measurements pushed to other systems"),
     )
 )]
 struct Document;
