@@ -70,14 +70,7 @@ impl Application {
         let store = open_store(&config, clock.as_ref()).await?;
         let keeper = Keeper::new(&store, config.store.retention(), Arc::clone(&clock));
         let gate = open_access(&config, &clock).await?;
-        let (hub, hub_threads) = Hub::start(
-            store.clone(),
-            gate.clone(),
-            Arc::clone(&clock),
-            shutdown.clone(),
-            config.hub_limits(),
-            config.hub_thread_count(),
-        );
+        let (hub, hub_threads) = start_hub(&config, &clock, &store, &gate, &shutdown);
         let (announced, news) = Announced::before(Arc::new(hub.clone()));
         let webhooks = open_webhooks(&config, &clock, &store, news).await?;
         let (writer, queue) = Writer::new(
@@ -269,6 +262,23 @@ async fn open_store(config: &ServeConfig, clock: &dyn Clock) -> anyhow::Result<S
     Store::open(database, profile, clock.now(), limits)
         .await
         .context("DATABASE_URL: the database cannot be read")
+}
+
+fn start_hub(
+    config: &ServeConfig,
+    clock: &Arc<dyn Clock>,
+    store: &Store,
+    gate: &Gate,
+    shutdown: &Shutdown,
+) -> (Hub, HubThreads) {
+    Hub::start(
+        store.clone(),
+        gate.clone(),
+        Arc::clone(clock),
+        shutdown.clone(),
+        config.hub_limits(),
+        config.hub_thread_count(),
+    )
 }
 
 fn pipeline(

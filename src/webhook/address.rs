@@ -69,18 +69,20 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 /// The address of IPv4 that one of IPv6 stands for.
 fn inner(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [_, b, c, .., g, h] = address.segments();
-    let of = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d)
-    };
+    let bits = address.to_bits();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the lower 32 bits are what is wanted"
+    )]
+    let of = |bits: u128| Some(Ipv4Addr::from_bits(bits as u32));
     if SIX_TO_FOUR.contains(&address) {
-        return Some(of(b, c));
+        // Behind the 16 bits of the prefix.
+        return of(bits >> 80);
     }
-    let is_translated = NAT64.contains(&address);
-    address
-        .to_ipv4_mapped()
-        .or_else(|| is_translated.then(|| of(g, h)))
+    if NAT64.contains(&address) {
+        return of(bits);
+    }
+    address.to_ipv4_mapped()
 }
 
 /// Networks that are allowed although they are not public.

@@ -79,16 +79,16 @@ struct Way {
 
 impl Courier {
     pub(super) fn new(reach: Reach, clock: Arc<dyn Clock>) -> reqwest::Result<Self> {
-        Self::asking(Arc::new(SystemLookup), reach, clock)
+        Self::asking(&(Arc::new(SystemLookup) as Arc<dyn Lookup>), reach, clock)
     }
 
     fn asking(
-        lookup: Arc<dyn Lookup>,
+        lookup: &Arc<dyn Lookup>,
         reach: Reach,
         clock: Arc<dyn Clock>,
     ) -> reqwest::Result<Self> {
         let way = |scheme| {
-            let names = CheckedNames::new(Arc::clone(&lookup), reach.clone(), scheme);
+            let names = CheckedNames::new(Arc::clone(lookup), reach.clone(), scheme);
             let client = client(&names, scheme)?;
             Ok(Way { client, names })
         };

@@ -99,17 +99,17 @@ impl Entry {
 
     /// A delivery was not taken.
     pub(super) fn failed(&self, failure: Failure) {
-        self.at_fault(failure.to_string());
+        self.at_fault(&failure.to_string());
     }
 
     /// Nothing could be read to deliver.
     pub(super) fn unread(&self) {
-        self.at_fault("the store does not answer".to_owned());
+        self.at_fault("the store does not answer");
     }
 
-    fn at_fault(&self, reason: String) {
+    fn at_fault(&self, reason: &str) {
         let id = &self.webhook.id;
-        let before = self.state.lock().fault.replace(reason.clone());
+        let before = self.state.lock().fault.replace(reason.to_owned());
         // Once, not at every try.
         if before.is_none() {
             tracing::warn!(id, reason, "a webhook fails and will be tried again");
@@ -123,7 +123,8 @@ impl Entry {
         let state = self.state.lock();
         let progress = &state.progress;
         let is_known = state.written.as_ref().is_some_and(|written| {
-            let only_passed = written.delivered == progress.delivered && written.gap == progress.gap;
+            let only_passed =
+                written.delivered == progress.delivered && written.gap == progress.gap;
             written == progress || (only_passed && !always)
         });
         let unwritten = (!is_known).then(|| progress.clone());

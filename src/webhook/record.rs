@@ -37,7 +37,9 @@ mod exposed {
         serializer.serialize_str(secret.expose_secret())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<SecretString, D::Error> {
         String::deserialize(from).map(SecretString::from)
     }
 }

@@ -176,7 +176,11 @@ mod tests {
 
     #[test]
     fn an_ordinary_url_is_taken() {
-        for url in ["https://receiver.example/iaq?key=1", "https://1.1.1.1/", "HTTPS://a.example"] {
+        for url in [
+            "https://receiver.example/iaq?key=1",
+            "https://1.1.1.1/",
+            "HTTPS://a.example",
+        ] {
             let target = reach(&[], &[]).check(url).unwrap();
             assert_eq!(target.scheme(), Scheme::Https);
         }
@@ -192,8 +196,14 @@ mod tests {
         assert_eq!((target.scheme(), target.name()), (Scheme::Http, None));
         open.check("http://[::ffff:10.0.0.1]/").unwrap();
         assert_eq!(open.check("http://10.1.2.3:8081/"), Err(TargetError::Port));
-        assert_eq!(open.check("http://1.1.1.1:8080/"), Err(TargetError::Address));
-        assert_eq!(open.check("https://192.168.0.1/"), Err(TargetError::Address));
+        assert_eq!(
+            open.check("http://1.1.1.1:8080/"),
+            Err(TargetError::Address)
+        );
+        assert_eq!(
+            open.check("https://192.168.0.1/"),
+            Err(TargetError::Address)
+        );
     }
 
     proptest! {

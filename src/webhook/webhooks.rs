@@ -187,7 +187,11 @@ impl Webhooks {
             return Ok(());
         };
         entry.removed.cancel();
-        if entry.has_task() && timeout(END_WAIT_MAX, entry.ended.cancelled()).await.is_err() {
+        if entry.has_task()
+            && timeout(END_WAIT_MAX, entry.ended.cancelled())
+                .await
+                .is_err()
+        {
             tracing::warn!(id, "the task of a removed webhook has not ended yet");
         }
         Ok(())

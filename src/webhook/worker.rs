@@ -71,7 +71,11 @@ impl Worker {
                 next = self.step() => next,
                 () = given_up(shutdown) => return,
             };
-            failures = if next == Next::TryAgain { failures + 1 } else { 0 };
+            failures = if next == Next::TryAgain {
+                failures + 1
+            } else {
+                0
+            };
             tokio::select! {
                 () = self.pause(next, began, failures) => {}
                 () = shutdown.begun() => return,
@@ -86,7 +90,7 @@ impl Worker {
                 sleep_until(began + DELIVERY_INTERVAL).await;
                 // The writer, which has the other end, lives until the server stops.
                 if self.news.changed().await.is_err() {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             }
             Next::TryAgain => {
@@ -165,7 +169,9 @@ async fn given_up(shutdown: &Shutdown) {
 
 fn retry_pause_max(failures: u32) -> Duration {
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
-    RETRY_PAUSE_FIRST.saturating_mul(doubled).min(RETRY_PAUSE_MAX)
+    RETRY_PAUSE_FIRST
+        .saturating_mul(doubled)
+        .min(RETRY_PAUSE_MAX)
 }
 
 /// The body of a delivery: the messages as the WebSocket has them.
@@ -187,9 +193,8 @@ mod tests {
 
     #[test]
     fn pauses_double_from_a_second_to_five_minutes() {
-        let pauses = [1, 2, 3, 8, 9, 10, 100, u32::MAX].map(|failures| {
-            retry_pause_max(failures).as_secs()
-        });
+        let pauses =
+            [1, 2, 3, 8, 9, 10, 100, u32::MAX].map(|failures| retry_pause_max(failures).as_secs());
         assert_eq!(pauses, [1, 2, 4, 128, 256, 300, 300, 300]);
     }
 

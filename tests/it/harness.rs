@@ -1079,7 +1079,8 @@ impl Events {
         let client = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([])
-            .build().unwrap();
+            .build()
+            .unwrap();
         let mut request = client.get(url);
         for (name, value) in headers {
             request = request.header(*name, *value);

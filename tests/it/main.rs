@@ -33,3 +33,4 @@ mod settings;
 mod shutdown;
 mod talk;
 mod transfer;
+mod webhooks;

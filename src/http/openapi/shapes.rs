@@ -556,7 +556,11 @@ pub(super) enum WebhookState {
 
 #[derive(ToSchema)]
 pub(super) struct NewWebhook {
-    #[schema(format = "uri", max_length = 2048, example = "https://receiver.example/iaq")]
+    #[schema(
+        format = "uri",
+        max_length = 2048,
+        example = "https://receiver.example/iaq"
+    )]
     url: String,
     #[schema(min_length = 1, max_length = 128)]
     enseigne: Option<String>,

@@ -9,5 +9,5 @@ mod modes;
 mod people;
 mod routes;
 mod sessions;
-mod stage;
+pub mod stage;
 mod websocket;
