@@ -17,6 +17,7 @@ use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
 use crate::store::database::{self, Access, DocumentDatabase};
 use crate::store::{Keeper, Store, WriteQueue, Writer};
+use crate::webhook::{self, Announced, News, WebhookParts, Webhooks};
 use crate::{metrics, system};
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerHandle};
@@ -48,6 +49,7 @@ pub struct Application {
     writer: Writer,
     keeper: Keeper,
     queue: WriteQueue,
+    webhooks: Webhooks,
     hub: Hub,
     hub_threads: HubThreads,
     clock: Arc<dyn Clock>,
@@ -71,17 +73,12 @@ impl Application {
         let documents = open_documents(&config).await?;
         let gate = open_access(&config, &clock, Arc::clone(&documents)).await?;
         let models = open_models(&config, documents).await?;
-        let (hub, hub_threads) = Hub::start(
-            store.clone(),
-            gate.clone(),
-            Arc::clone(&clock),
-            shutdown.clone(),
-            config.hub_limits(),
-            config.hub_thread_count(),
-        );
+        let (hub, hub_threads) = start_hub(&config, &clock, &store, &gate, &shutdown);
+        let (announced, news) = Announced::before(Arc::new(hub.clone()));
+        let webhooks = open_webhooks(&config, &clock, &store, news).await?;
         let (writer, queue) = Writer::new(
             &store,
-            Arc::new(hub.clone()),
+            Arc::new(announced),
             config.score_profile,
             config.store.registry_limits(),
             config.store.queue_readings_max,
@@ -101,6 +98,7 @@ impl Application {
             hub: hub.clone(),
             access: gate.clone(),
             models,
+            webhooks: webhooks.clone(),
             origins: origins.clone(),
             trusted_proxies: trusted_proxies.clone(),
             metrics: metrics::start().context("the metrics")?,
@@ -124,6 +122,7 @@ impl Application {
             writer,
             keeper,
             queue,
+            webhooks,
             hub,
             hub_threads,
             clock,
@@ -152,6 +151,7 @@ impl Application {
             writer,
             keeper,
             queue,
+            webhooks,
             hub,
             hub_threads,
             clock,
@@ -165,6 +165,7 @@ impl Application {
         let written = CancellationToken::new();
         let keeping = actix_rt::spawn(keeper.run(written.clone()));
         shutdown.spawn(access::keep(gate.clone(), shutdown.clone()));
+        shutdown.spawn(webhook::dispatch(webhooks, shutdown.clone()));
         system::announce(
             &hub,
             &queue,
@@ -242,6 +243,27 @@ async fn open_access(
     }))
 }
 
+async fn open_webhooks(
+    config: &ServeConfig,
+    clock: &Arc<dyn Clock>,
+    store: &Store,
+    news: News,
+) -> anyhow::Result<Webhooks> {
+    let documents = database::open_documents(&config.store.database.database_url)
+        .await
+        .context("DATABASE_URL: the webhooks cannot be read")?;
+    Webhooks::open(WebhookParts {
+        database: documents,
+        store: store.clone(),
+        clock: Arc::clone(clock),
+        reach: config.webhook.reach(),
+        news,
+        count_max: config.webhook.webhooks_max,
+    })
+    .await
+    .context("the webhooks")
+}
+
 /// What the simulated building shows for as long as this process lives.
 fn demo_token(gate: &Gate, now: Timestamp) -> anyhow::Result<String> {
     const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
@@ -269,6 +291,23 @@ fn bodies(config: &ServeConfig) -> BodyReader {
         config.body_bytes_max,
         config.body_expanded_bytes_max,
         config.body_timeout,
+    )
+}
+
+fn start_hub(
+    config: &ServeConfig,
+    clock: &Arc<dyn Clock>,
+    store: &Store,
+    gate: &Gate,
+    shutdown: &Shutdown,
+) -> (Hub, HubThreads) {
+    Hub::start(
+        store.clone(),
+        gate.clone(),
+        Arc::clone(clock),
+        shutdown.clone(),
+        config.hub_limits(),
+        config.hub_thread_count(),
     )
 }
 

@@ -10,10 +10,12 @@
 mod access;
 mod models;
 mod store;
+mod webhook;
 
 pub use access::AccessConfig;
 pub use models::ModelsConfig;
 pub use store::{DatabaseConfig, StoreConfig};
+pub use webhook::WebhookConfig;
 
 use crate::broadcast::{HubLimits, LogLimits};
 use crate::score::Profile;
@@ -266,6 +268,9 @@ pub struct ServeConfig {
     pub shutdown_timeout: Duration,
 
     #[command(flatten)]
+    pub webhook: WebhookConfig,
+
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
@@ -445,6 +450,12 @@ mod tests {
             ("--score-profile", "best", "IAQ_SCORE_PROFILE"),
             ("--head-timeout", "soon", "IAQ_HEAD_TIMEOUT"),
             ("--trusted-proxies", "me", "IAQ_TRUSTED_PROXIES"),
+            ("--webhook-ports", "https", "IAQ_WEBHOOK_PORTS"),
+            (
+                "--webhook-allowed-networks",
+                "home",
+                "IAQ_WEBHOOK_ALLOWED_NETWORKS",
+            ),
             ("--insecure", "maybe", "IAQ_INSECURE"),
             ("--auth", "perhaps", "IAQ_AUTH"),
         ] {

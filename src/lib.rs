@@ -2,7 +2,7 @@
 //!
 //! A reading travels one road, and the modules below are in its order: bytes come in (`ingest`), are
 //! checked (`validate`), judged (`score`), made durable (`store`) and shown to everybody
-//! (`broadcast`). [`pipeline`] is that road in one function; ARCHITECTURE.md is the map.
+//! (`broadcast`, `webhook`). [`pipeline`] is that road in one function; ARCHITECTURE.md is the map.
 
 pub mod domain;
 pub mod pipeline;
@@ -17,6 +17,8 @@ pub mod store;
 pub mod access;
 
 pub mod broadcast;
+
+pub mod webhook;
 
 pub mod query;
 

@@ -36,6 +36,14 @@ fn describe() {
             "Clients closed with 1013 because their queue stayed full",
         ),
         (
+            "iaqverse_webhook_deliveries_total",
+            "Deliveries of webhooks that were taken",
+        ),
+        (
+            "iaqverse_webhook_failures_total",
+            "Deliveries of webhooks that were not taken and are tried again",
+        ),
+        (
             "iaqverse_broadcast_silent_clients_dropped_total",
             "Clients dropped because they gave no sign of life",
         ),

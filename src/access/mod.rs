@@ -43,3 +43,4 @@ pub use token::{OutsideIssuer, SECRET_BYTES_MIN, Tokens, Verified};
 pub use writing::{FORBIDDEN, may_write};
 
 pub(crate) use guard::guard;
+pub(crate) use secret::{hex, random_id, random_secret};

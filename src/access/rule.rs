@@ -76,6 +76,10 @@ pub const RULES: &[Rule] = &[
     rule(Method::PUT, "/api/models", OPERATOR),
     rule(Method::GET, "/api/models/{id}", VIEWER),
     rule(Method::DELETE, "/api/models/{id}", OPERATOR),
+    rule(Method::GET, "/api/webhooks", ADMIN),
+    rule(Method::POST, "/api/webhooks", ADMIN),
+    rule(Method::DELETE, "/api/webhooks/{id}", ADMIN),
+    rule(Method::POST, "/api/webhooks/{id}/test", ADMIN),
 ];
 
 /// What a call needs; `None` for one that nobody may make.

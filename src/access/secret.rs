@@ -23,12 +23,12 @@ pub(super) fn random_bytes() -> [u8; 32] {
 }
 
 /// A new secret, in base64url.
-pub(super) fn random_secret() -> String {
+pub(crate) fn random_secret() -> String {
     BASE64_URL_SAFE_NO_PAD.encode(random_bytes())
 }
 
 /// A new name for something, in hexadecimal; not a secret.
-pub(super) fn random_id<const BYTES: usize>() -> String {
+pub(crate) fn random_id<const BYTES: usize>() -> String {
     let random = random_bytes();
     hex(random.get(..BYTES).unwrap_or(&random))
 }
@@ -46,7 +46,7 @@ pub(super) fn has_fingerprint(secret: &str, expected: &str) -> bool {
         .into()
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a text cannot fail.
         write!(text, "{byte:02x}").unwrap_or_default();

@@ -15,6 +15,7 @@ use crate::query;
 use crate::score::Profile;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::webhook::{self, Webhooks};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder};
@@ -33,6 +34,7 @@ pub struct Services {
     pub hub: Hub,
     pub access: Access,
     pub models: Models,
+    pub webhooks: Webhooks,
     pub origins: AllowedOrigins,
     pub trusted_proxies: TrustedProxies,
     pub metrics: PrometheusHandle,
@@ -160,7 +162,16 @@ fn calls(calls: &mut Calls<'_>) {
             model
                 .route(web::get().to(models::http::model))
                 .route(web::delete().to(models::http::remove_model))
-        });
+        })
+        .call("/api/webhooks", |webhooks| {
+            webhooks
+                .route(web::get().to(webhook::http::webhooks))
+                .route(web::post().to(webhook::http::add_webhook))
+        })
+        .call("/api/webhooks/{id}", |webhook| {
+            webhook.route(web::delete().to(webhook::http::remove_webhook))
+        })
+        .post("/api/webhooks/{id}/test", webhook::http::test_webhook);
 }
 
 async fn not_found() -> Result<HttpResponse, Problem> {

@@ -66,6 +66,8 @@ impl HttpTransport {
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
+            // Nothing is encrypted here, and there may be no certificates to read.
+            .tls_certs_only([])
             .build()?;
         Ok(Self {
             client,

@@ -35,3 +35,4 @@ mod settings;
 mod shutdown;
 mod talk;
 mod transfer;
+mod webhooks;

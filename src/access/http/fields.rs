@@ -14,14 +14,14 @@ use std::borrow::Cow;
 /// Members that are not taken out are refused: a misspelt one must not go unnoticed, and none may
 /// slip in.
 #[derive(Debug, Default)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     members: Map<String, Value>,
     errors: Vec<FieldError>,
 }
 
 impl Fields {
     /// The object in a body; without a body, an empty one.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         services: &Services,
         request: &HttpRequest,
         payload: Payload,
@@ -73,7 +73,7 @@ impl Fields {
         self.members.remove(name).filter(|value| !value.is_null())
     }
 
-    pub(super) fn fault(
+    pub(crate) fn fault(
         &mut self,
         name: &str,
         code: &'static str,
@@ -86,7 +86,7 @@ impl Fields {
     }
 
     /// A text that may be left out.
-    pub(super) fn optional_text(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn optional_text(&mut self, name: &str) -> Option<String> {
         if let Value::String(text) = self.take(name)? {
             return Some(text);
         }
@@ -95,7 +95,7 @@ impl Fields {
     }
 
     /// A text that must be there; `None` is a fault.
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         let errors = self.errors.len();
         let text = self.optional_text(name);
         if text.is_none() && self.errors.len() == errors {
@@ -156,7 +156,7 @@ impl Fields {
     }
 
     /// Name of a site or room.
-    pub(super) fn place_name(&mut self, name: &str, text: String) -> String {
+    pub(crate) fn place_name(&mut self, name: &str, text: String) -> String {
         if let Err(error) = PlaceName::parse(&text) {
             self.fault(name, "bad_name", error.to_string());
         }
@@ -170,7 +170,7 @@ impl Fields {
     }
 
     /// All is well, and nothing is left.
-    pub(super) fn finish(mut self) -> Result<(), Problem> {
+    pub(crate) fn finish(mut self) -> Result<(), Problem> {
         let left: Vec<String> = self.members.keys().cloned().collect();
         for name in left {
             let pointer = name.replace('~', "~0").replace('/', "~1");

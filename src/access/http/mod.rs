@@ -12,6 +12,8 @@ pub use device_keys::{add_device_key, device_keys, revoke_device_key};
 pub use sessions::{change_password, log_in, log_out, me, refresh};
 pub use users::{add_user, change_user, remove_user, users};
 
+pub(crate) use fields::Fields;
+
 use super::registry::ChangeError;
 use crate::http::Problem;
 use crate::store::StoreError;

@@ -98,7 +98,12 @@ pub async fn refresh(
             .unwrap_or_else(|| unauthorized("bad_refresh_token", "the refresh token is not valid"))
     };
     let Some(token) = presented.token else {
-        return Err(refused());
+        // A page that is opened for the first time asks as well, and is no attempt to get in.
+        return Err(if presented.is_empty {
+            unauthorized("bad_refresh_token", "there is no refresh token")
+        } else {
+            refused()
+        });
     };
     let (now, id) = (access.now(), token.session_id());
     let ends = now.plus(access.lifetimes().refresh);
@@ -310,6 +315,8 @@ fn is_secure(services: &Services, request: &HttpRequest) -> bool {
 /// A refresh token of a request, if it has one.
 struct Presented {
     token: Option<RefreshToken>,
+    /// There was not even something like one.
+    is_empty: bool,
     in_cookie: bool,
 }
 
@@ -325,6 +332,7 @@ async fn presented(
     let text = in_body.or_else(|| cookie::refresh_token(request.headers()));
     Ok(Presented {
         token: text.as_deref().and_then(RefreshToken::parse),
+        is_empty: text.is_none(),
         in_cookie,
     })
 }

@@ -16,6 +16,7 @@ mod models;
 mod operation;
 mod readings;
 mod shapes;
+mod webhooks;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
@@ -72,6 +73,10 @@ use utoipa::OpenApi;
         models::put_model,
         models::model,
         models::remove_model,
+        webhooks::webhooks,
+        webhooks::add_webhook,
+        webhooks::remove_webhook,
+        webhooks::test_webhook,
     ),
     components(schemas(shapes::Problem)),
     modifiers(&Common),
@@ -83,6 +88,7 @@ use utoipa::OpenApi;
         (name = "people", description = "Accounts"),
         (name = "devices", description = "Keys of devices, and how a sensor gets one"),
         (name = "models", description = "3D models of rooms"),
+        (name = "webhooks", description = "Measurements pushed to other systems"),
     )
 )]
 struct Document;

@@ -73,6 +73,10 @@ const ROWS: &[Row] = &[
     ("PUT /api/models", "PUT /api/models?enseigne=a&salle=b", [401, 401, 401, 401, 403, 201, 200, 403, 403, 401]),
     ("GET /api/models/{id}", "GET /api/models/none",         [401, 401, 401, 401, 404, 404, 404, 404, 403, 401]),
     ("DELETE /api/models/{id}", "DELETE /api/models/none",   [401, 401, 401, 401, 403, 404, 404, 403, 403, 401]),
+    ("GET /api/webhooks", "GET /api/webhooks",               [401, 401, 401, 401, 403, 403, 200, 403, 403, 401]),
+    ("POST /api/webhooks", "POST /api/webhooks",             [401, 401, 401, 401, 403, 403, 201, 403, 403, 401]),
+    ("DELETE /api/webhooks/{id}", "DELETE /api/webhooks/none", [401, 401, 401, 401, 403, 403, 404, 403, 403, 401]),
+    ("POST /api/webhooks/{id}/test", "POST /api/webhooks/none/test", [401, 401, 401, 401, 403, 403, 404, 403, 403, 401]),
 ];
 
 /// A body with which the call goes well for whoever may make it.
@@ -91,6 +95,8 @@ fn body(call: &str, number: usize) -> Option<Value> {
             "password": "long enough for anybody"}),
         "PATCH /api/users/{name}" => json!({"role": "operator"}),
         "POST /api/device-keys" => json!({"sensors": [format!("esp-{number}")]}),
+        // A public address, to which nothing is sent before there is a reading.
+        "POST /api/webhooks" => json!({"url": "https://1.1.1.1/"}),
         "POST /api/claims" => json!({"enseigne": "Maison", "salle": "Salon"}),
         _ => return None,
     })
