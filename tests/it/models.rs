@@ -518,7 +518,6 @@ async fn models_are_there_after_a_kill_and_unfinished_ones_are_not() {
     let foreign = models_folder(&server).join("mine.glb");
     std::fs::write(&foreign, "mine").unwrap();
     let server = server.revive();
-    server.logged("unfinished uploads were removed");
     std::fs::remove_file(foreign).unwrap();
     assert_eq!(files(server.folder()).len(), 1);
     assert_eq!(server.get_json("/api/models").await, json!([model]));
