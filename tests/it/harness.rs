@@ -73,6 +73,8 @@ impl Server {
             .env("IAQ_BIND", bind)
             .env("DATABASE_URL", database_url(folder.path()))
             .env("IAQ_PAGES_DIR", folder.path().join("pages"))
+            // With Postgres the default is in the working folder, which all tests share.
+            .env("IAQ_MODELS_DIR", folder.path().join("iaqverse.db-models"))
             .env("IAQ_LOG", "debug")
             .env("IAQ_LOG_FORMAT", "json")
             // What nobody posted would come in between.

@@ -538,9 +538,11 @@ async fn a_file_that_is_missing_or_damaged_is_told_as_such() {
     let mut bad = good.clone();
     bad[200] ^= 1;
     std::fs::write(&file, &bad).unwrap();
-    let answer = server.get(url).await;
-    assert_eq!(answer.status(), 200);
-    assert!(answer.bytes().await.is_err());
+    // The connection may end before or behind the head.
+    if let Ok(answer) = crate::harness::client().get(server.url(url)).send().await {
+        assert_eq!(answer.status(), 200);
+        assert!(answer.bytes().await.is_err());
+    }
     server.logged("the file of a model is damaged");
     std::fs::remove_file(&file).unwrap();
     problem(server.get(url).await, 500, "model_missing").await;

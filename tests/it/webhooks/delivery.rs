@@ -201,7 +201,8 @@ async fn a_webhook_that_was_removed_gets_nothing_more() {
     stage.webhook(&to(&receiver.url("/stays"))).await;
     for number in 3..6 {
         stage.post_numbers([number]).await;
-        assert_eq!(receiver.next().await.path, "/stays");
+        // A try from before the removal was answered 500.
+        assert_eq!(receiver.taken().await.path, "/stays");
     }
     stage.the_webhook().await;
 }
