@@ -539,7 +539,7 @@ async fn a_file_that_is_missing_or_damaged_is_told_as_such() {
     bad[200] ^= 1;
     std::fs::write(&file, &bad).unwrap();
     // The connection may end before or behind the head.
-    if let Ok(answer) = crate::harness::client().get(server.url(url)).send().await {
+    if let Ok(answer) = client().get(server.url(url)).send().await {
         assert_eq!(answer.status(), 200);
         assert!(answer.bytes().await.is_err());
     }
