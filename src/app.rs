@@ -46,6 +46,7 @@ pub struct Application {
     address: SocketAddr,
     server: Server,
     gate: Gate,
+    documents: Arc<dyn DocumentDatabase>,
     writer: Writer,
     keeper: Keeper,
     queue: WriteQueue,
@@ -72,10 +73,10 @@ impl Application {
         let keeper = Keeper::new(&store, config.store.retention(), Arc::clone(&clock));
         let documents = open_documents(&config).await?;
         let gate = open_access(&config, &clock, Arc::clone(&documents)).await?;
-        let models = open_models(&config, documents).await?;
+        let models = open_models(&config, Arc::clone(&documents)).await?;
         let (hub, hub_threads) = start_hub(&config, &clock, &store, &gate, &shutdown);
         let (announced, news) = Announced::before(Arc::new(hub.clone()));
-        let webhooks = open_webhooks(&config, &clock, &store, news).await?;
+        let webhooks = open_webhooks(&config, &clock, &store, Arc::clone(&documents), news).await?;
         let (writer, queue) = Writer::new(
             &store,
             Arc::new(announced),
@@ -119,6 +120,7 @@ impl Application {
             address,
             server,
             gate,
+            documents,
             writer,
             keeper,
             queue,
@@ -148,6 +150,7 @@ impl Application {
             address,
             server,
             gate,
+            documents,
             writer,
             keeper,
             queue,
@@ -190,6 +193,7 @@ impl Application {
         keeping.await.context("the keeper of the store")?;
         serving.await.context("the server")??;
         drop(hub_threads);
+        documents.close().await;
         store.close().await;
         tracing::info!("stopped");
         Ok(())
@@ -199,7 +203,7 @@ impl Application {
 async fn open_documents(config: &ServeConfig) -> anyhow::Result<Arc<dyn DocumentDatabase>> {
     database::open_documents(&config.store.database.database_url)
         .await
-        .context("DATABASE_URL: the accounts cannot be read")
+        .context("DATABASE_URL: the documents cannot be read")
 }
 
 async fn open_models(
@@ -247,11 +251,9 @@ async fn open_webhooks(
     config: &ServeConfig,
     clock: &Arc<dyn Clock>,
     store: &Store,
+    documents: Arc<dyn DocumentDatabase>,
     news: News,
 ) -> anyhow::Result<Webhooks> {
-    let documents = database::open_documents(&config.store.database.database_url)
-        .await
-        .context("DATABASE_URL: the webhooks cannot be read")?;
     Webhooks::open(WebhookParts {
         database: documents,
         store: store.clone(),

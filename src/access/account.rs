@@ -29,10 +29,11 @@ impl std::fmt::Debug for Account {
     }
 }
 
-/// Whether an account can have this name: 1 to 64 of `A-Z a-z 0-9 . _ - @ +`.
-pub(super) fn is_account_name(text: &str) -> bool {
+/// What is wrong with a name of an account.
+pub(super) fn name_fault(text: &str) -> Option<&'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
-    !text.is_empty() && text.len() <= NAME_LENGTH_MAX && text.bytes().all(allowed)
+    let is_name = !text.is_empty() && text.len() <= NAME_LENGTH_MAX && text.bytes().all(allowed);
+    (!is_name).then_some("must be 1 to 64 of A-Z a-z 0-9 . _ - @ +")
 }
 
 /// What is wrong with a role and sites that are given together.

@@ -7,7 +7,6 @@ use super::session::Session;
 use crate::store::StoreError;
 use crate::store::database::{Document, DocumentChange, LoadedDocuments};
 use rustc_hash::FxHashMap;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -71,20 +70,20 @@ impl Book {
         for document in &loaded.documents {
             let id = document.id.clone();
             match document.kind.as_str() {
-                ACCOUNT => drop(book.accounts.insert(id, parse(document)?)),
-                SESSION => drop(book.sessions.insert(id, parse(document)?)),
+                ACCOUNT => drop(book.accounts.insert(id, document.record()?)),
+                SESSION => drop(book.sessions.insert(id, document.record()?)),
                 KEY => {
                     let entry = KeyEntry {
-                        key: Arc::new(parse(document)?),
+                        key: Arc::new(document.record()?),
                         used_ms: Arc::default(),
                         written_ms: 0,
                     };
                     book.keys.insert(id, entry);
                 }
                 KEY_USE => {
-                    uses.insert(&document.id, parse::<KeyUse>(document)?.used_ms);
+                    uses.insert(&document.id, document.record::<KeyUse>()?.used_ms);
                 }
-                CLAIM => drop(book.claims.insert(id, parse(document)?)),
+                CLAIM => drop(book.claims.insert(id, document.record()?)),
                 // Documents are not only for access.
                 _ => {}
             }
@@ -114,7 +113,7 @@ impl Book {
         let entries = self.keys.iter_mut().filter_map(|(id, entry)| {
             let used_ms = entry.used_ms().filter(|used| *used > entry.written_ms)?;
             entry.written_ms = used_ms;
-            Some(document(KEY_USE, id, &KeyUse { used_ms }))
+            Some(Document::of(KEY_USE, id, &KeyUse { used_ms }))
         });
         entries.collect()
     }
@@ -176,6 +175,13 @@ impl Change {
         self.sessions.push((id.to_owned(), None));
     }
 
+    /// Ends every login of an account.
+    pub(super) fn remove_sessions_of(&mut self, book: &Book, account: &str) {
+        for (id, _) in book.sessions_of(account) {
+            self.remove_session(id);
+        }
+    }
+
     pub(super) fn put_key(&mut self, id: String, key: DeviceKey) {
         self.keys.push((id, Some(key)));
     }
@@ -215,24 +221,8 @@ fn write<T: Serialize>(
 ) {
     for (id, record) in records {
         match record {
-            Some(record) => documents.put.push(document(kind, id, record)),
+            Some(record) => documents.put.push(Document::of(kind, id, record)),
             None => documents.removed.push((kind.to_owned(), id.clone())),
         }
     }
-}
-
-fn document(kind: &str, id: &str, record: &impl Serialize) -> Document {
-    Document {
-        kind: kind.to_owned(),
-        id: id.to_owned(),
-        // Serialising texts and numbers into memory cannot fail.
-        body: serde_json::to_string(record).unwrap_or_default(),
-    }
-}
-
-fn parse<T: DeserializeOwned>(document: &Document) -> Result<T, StoreError> {
-    serde_json::from_str(&document.body).map_err(|error| StoreError::Corrupt {
-        table: "documents",
-        detail: format!("{} {}: {error}", document.kind, document.id),
-    })
 }

@@ -39,6 +39,12 @@ pub struct NewDeviceKey {
 /// Most patterns of one key.
 pub(super) const PATTERNS_MAX: usize = 32;
 
+/// What is wrong with a place and sites that are given together.
+pub(super) fn place_fault(site: &str, sites: &Sites) -> Option<&'static str> {
+    // Nothing could ever be written with such a key.
+    (!sites.allow(site)).then_some("must be one of the key's sites")
+}
+
 /// A key as a device presents it.
 #[derive(Clone, Copy)]
 pub struct PresentedKey<'a> {

@@ -10,7 +10,7 @@ use super::role::Role;
 use super::token::{TokenError, Tokens, Verified};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
-use crate::http::Problem;
+use crate::http::{AllowedOrigins, Problem};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use std::net::IpAddr;
@@ -61,19 +61,14 @@ pub struct AccessParts {
 }
 
 /// Why somebody is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    #[error("credentials are needed")]
     Missing,
-    #[error("the token is not valid")]
     BadToken,
-    #[error("the token has expired")]
     Expired,
-    #[error("the key is not valid")]
     BadKey,
-    #[error("the credentials were revoked")]
     Revoked,
-    #[error("the token gives no role here")]
+    /// They are somebody's, and not for this.
     NoRole,
 }
 
@@ -128,6 +123,20 @@ impl Access {
     /// A number that is another one whenever somebody's rights may have changed.
     pub fn generation(&self) -> u64 {
         self.0.registry.generation()
+    }
+
+    /// Refuses a request to a host that somebody else could have point here, where nothing but the
+    /// host tells (`http::host`). A proxy passes on whatever it was asked for.
+    pub(crate) fn require_host(
+        &self,
+        headers: &HeaderMap,
+        origins: &AllowedOrigins,
+        from_proxy: bool,
+    ) -> Result<(), Problem> {
+        if self.0.mode == AuthMode::Off && !from_proxy && !origins.knows_host(headers) {
+            return Err(Problem::foreign_host());
+        }
+        Ok(())
     }
 
     /// Who has this token or key.
@@ -199,8 +208,8 @@ impl Access {
     pub fn counted(&self, caller: &Caller, address: Option<IpAddr>) -> Option<Counted> {
         match caller.who() {
             Who::Anyone => counted_address(address),
-            Who::Person { name, .. } => Some(self.0.limits.named("account", name)),
-            Who::Device { id, .. } => Some(self.0.limits.named("key", id)),
+            Who::Person { name, .. } => Some(self.0.limits.known("account", name)),
+            Who::Device { id, .. } => Some(self.0.limits.known("key", id)),
         }
     }
 }
@@ -238,9 +247,8 @@ fn person(book: &Book, token: Verified) -> Result<Caller, Refusal> {
     Ok(Caller::new(who, sites, Some(expires_at)))
 }
 
-/// The credential of a request. A token in the query counts where `query` is given: browsers cannot
-/// set headers everywhere.
-pub fn credential(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+/// The credential in the headers of a request.
+pub fn credential(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     let bearer = text(header::AUTHORIZATION.as_str()).map(|value| {
         let (scheme, credential) = value.split_once(' ').unwrap_or_default();
@@ -249,12 +257,14 @@ pub fn credential(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
         if is_bearer { credential.trim() } else { "" }
     });
     let key = || text(X_API_KEY).map(str::trim);
-    let token = || {
-        let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
-        let (_, token) = pairs.find(|(name, _)| name == "token")?;
-        Some(token.into_owned())
-    };
-    bearer.or_else(key).map(str::to_owned).or_else(token)
+    bearer.or_else(key).map(str::to_owned)
+}
+
+/// The token in a query, for where browsers cannot set headers.
+pub fn token_in_query(query: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    let (_, token) = pairs.find(|(name, _)| name == "token")?;
+    Some(token.into_owned())
 }
 
 impl Refusal {
@@ -269,6 +279,18 @@ impl Refusal {
             Self::NoRole => "forbidden",
         }
     }
+
+    /// What is wrong, for people. Short enough for the reason of a close frame.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Missing => "credentials are needed",
+            Self::BadToken => "the token is not valid",
+            Self::Expired => "the token has expired",
+            Self::BadKey => "the key is not valid",
+            Self::Revoked => "the credentials were revoked",
+            Self::NoRole => "these credentials are not for this",
+        }
+    }
 }
 
 impl From<Refusal> for Problem {
@@ -277,7 +299,7 @@ impl From<Refusal> for Problem {
             Refusal::NoRole => (StatusCode::FORBIDDEN, "Forbidden"),
             _ => (StatusCode::UNAUTHORIZED, "Unauthorized"),
         };
-        Self::new(status, refusal.code(), title, refusal.to_string())
+        Self::new(status, refusal.code(), title, refusal.detail())
     }
 }
 
@@ -298,24 +320,26 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::header(&[("authorization", "Bearer a")], None, Some("a"))]
-    #[case::any_case(&[("authorization", "bearer  a ")], None, Some("a"))]
-    #[case::another_scheme(&[("authorization", "Basic a")], None, Some(""))]
-    #[case::not_text(&[("authorization", "é")], None, Some(""))]
-    #[case::key(&[("x-api-key", " k ")], None, Some("k"))]
-    #[case::header_first(&[("authorization", "Bearer a"), ("x-api-key", "k")], Some("token=t"), Some("a"))]
-    #[case::query(&[], Some("topics=all&token=a%2Eb"), Some("a.b"))]
-    #[case::nothing(&[("cookie", "a")], Some("topics=all"), None)]
-    fn a_credential_is_found(
-        #[case] sent: &[(&'static str, &str)],
-        #[case] query: Option<&str>,
-        #[case] found: Option<&str>,
-    ) {
+    #[case::header(&[("authorization", "Bearer a")], Some("a"))]
+    #[case::any_case(&[("authorization", "bearer  a ")], Some("a"))]
+    #[case::another_scheme(&[("authorization", "Basic a")], Some(""))]
+    #[case::not_text(&[("authorization", "é")], Some(""))]
+    #[case::key(&[("x-api-key", " k ")], Some("k"))]
+    #[case::bearer_first(&[("authorization", "Bearer a"), ("x-api-key", "k")], Some("a"))]
+    #[case::nothing(&[("cookie", "a")], None)]
+    fn a_credential_is_found(#[case] sent: &[(&'static str, &str)], #[case] found: Option<&str>) {
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
             headers.insert(HeaderName::from_static(name), value);
         }
-        assert_eq!(credential(&headers, query).as_deref(), found);
+        assert_eq!(credential(&headers).as_deref(), found);
+    }
+
+    #[test]
+    fn a_token_is_found_in_a_query() {
+        let token = token_in_query("topics=all&token=a%2Eb");
+        assert_eq!(token.as_deref(), Some("a.b"));
+        assert_eq!(token_in_query("topics=all"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The middleware that lets requests through.
 
 use super::caller::{Caller, Who};
-use super::gate::{AuthMode, counted_address, credential, forbidden};
+use super::gate::{counted_address, credential, forbidden, token_in_query};
 use super::role::Role;
 use super::rule::{self, Need};
 use crate::http::{Problem, Services};
@@ -52,12 +52,10 @@ fn admit(
     if !request.method().is_safe() && !services.origins.allow(request.headers()) {
         return Err(Problem::forbidden_origin());
     }
-    if services.access.mode() == AuthMode::Off
-        && !services.trusted_proxies.trust(request.peer_addr())
-        && !services.origins.knows_host(request.headers())
-    {
-        return Err(Problem::foreign_host());
-    }
+    let from_proxy = services.trusted_proxies.trust(request.peer_addr());
+    services
+        .access
+        .require_host(request.headers(), &services.origins, from_proxy)?;
     let need = path.and_then(|path| rule::need(request.method(), path));
     if need == Some(Need::Nothing) {
         return Ok(None);
@@ -73,8 +71,8 @@ fn admit(
         }
         return Ok(None);
     }
-    let query = (path == Some(EVENTS)).then(|| request.query_string());
-    let credential = credential(request.headers(), query);
+    let in_query = || (path == Some(EVENTS)).then(|| token_in_query(request.query_string()));
+    let credential = credential(request.headers()).or_else(|| in_query()?);
     let caller = access.caller(credential.as_deref()).map_err(|refusal| {
         // Whoever tries out credentials is slowed down like everybody else.
         let tried = counted_address(address).map_or(Ok(()), |address| limits.api.check(address));

@@ -42,7 +42,6 @@ pub async fn keep(access: Access, shutdown: Shutdown) {
     if let Err(error) = access.registry().write_uses().await {
         tracing::warn!(%error, "when keys were last used is not written");
     }
-    access.registry().close().await;
 }
 
 async fn tidy(access: &Access) -> Result<(), StoreError> {

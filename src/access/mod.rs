@@ -32,7 +32,7 @@ pub(crate) mod test_support;
 
 pub use account::Account;
 pub use caller::{Caller, Who};
-pub use gate::{Access, AccessParts, AuthMode, Lifetimes, Refusal, credential};
+pub use gate::{Access, AccessParts, AuthMode, Lifetimes, Refusal, credential, token_in_query};
 pub use keeper::keep;
 pub use pattern::SensorPattern;
 pub use rate::{RateLimits, customer};

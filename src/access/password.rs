@@ -3,13 +3,14 @@
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// Characters of a password. The most keeps hashing from being work without end.
-pub(super) const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 10..=256;
+const PASSWORD_LENGTH: RangeInclusive<usize> = 10..=256;
 /// Passwords that are hashed at the same time: each takes 19 MiB and a core.
 const HASHES_MAX: usize = 2;
 /// How long somebody waits for others to have theirs hashed.
@@ -74,6 +75,13 @@ impl Passwords {
         });
         done.await.map_err(|_panicked| PasswordsBusy)
     }
+}
+
+/// What is wrong with the length of a password that somebody chooses.
+pub(super) fn length_fault(password: &str) -> Option<String> {
+    let (least, most) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
+    let is_right = PASSWORD_LENGTH.contains(&password.chars().count());
+    (!is_right).then(|| format!("must have {least} to {most} characters"))
 }
 
 /// `None` only when the system has no randomness to give.

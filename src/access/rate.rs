@@ -14,16 +14,19 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Addresses, keys and accounts that are counted; whoever comes beyond that is counted together with
-/// all others beyond it, so that made-up addresses cannot fill memory.
-const COUNTED_MAX: usize = 65_536;
+/// Addresses, and names that somebody only says, that are counted one by one. Once there are more they
+/// share one count until the idle ones are forgotten, so that made-up ones cannot fill memory. Keys
+/// and accounts whose credentials are right are counted apart and never share.
+const UNKNOWN_MAX: usize = 65_536;
 
 /// Who is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counted {
     Address(IpAddr),
-    /// Hash of a name.
-    Named(u64),
+    /// Hash of the name of a key or an account whose credentials are right.
+    Known(u64),
+    /// Hash of a name that somebody says.
+    Said(u64),
     Others,
 }
 
@@ -53,8 +56,14 @@ pub struct RateLimit {
     /// Requests at once, and in which time as many come back.
     burst: u32,
     window: Duration,
-    limiter: Option<DefaultKeyedRateLimiter<Counted>>,
+    limiters: Option<Limiters>,
+    /// More than [`UNKNOWN_MAX`] are counted.
     is_full: AtomicBool,
+}
+
+struct Limiters {
+    known: DefaultKeyedRateLimiter<Counted>,
+    unknown: DefaultKeyedRateLimiter<Counted>,
 }
 
 /// Somebody has asked for too much.
@@ -80,9 +89,14 @@ impl RateLimits {
         }
     }
 
-    /// Who is counted under a name.
-    pub fn named(&self, kind: &str, name: &str) -> Counted {
-        Counted::Named(self.names.hash_one((kind, name)))
+    /// A key or an account whose credentials are right.
+    pub fn known(&self, kind: &str, name: &str) -> Counted {
+        Counted::Known(self.names.hash_one((kind, name)))
+    }
+
+    /// An account that somebody wants to log in to.
+    pub fn said(&self, account: &str) -> Counted {
+        Counted::Said(self.names.hash_one(account))
     }
 
     /// Forgets whom there is nothing to count of any more.
@@ -101,20 +115,23 @@ impl RateLimit {
             name,
             burst,
             window,
-            limiter: quota.map(RateLimiter::keyed),
+            limiters: quota.map(|quota| Limiters {
+                known: RateLimiter::keyed(quota),
+                unknown: RateLimiter::keyed(quota),
+            }),
             is_full: AtomicBool::new(false),
         }
     }
 
     /// Counts one request.
     pub fn check(&self, counted: Counted) -> Result<(), Limited> {
-        let Some(limiter) = &self.limiter else {
+        let Some(Limiters { known, unknown }) = &self.limiters else {
             return Ok(());
         };
-        let counted = if self.is_full.load(Ordering::Relaxed) {
-            Counted::Others
-        } else {
-            counted
+        let (limiter, counted) = match counted {
+            Counted::Known(_) => (known, counted),
+            _ if self.is_full.load(Ordering::Relaxed) => (unknown, Counted::Others),
+            _ => (unknown, counted),
         };
         limiter.check_key(&counted).map_err(|not_until| Limited {
             name: self.name,
@@ -125,10 +142,12 @@ impl RateLimit {
     }
 
     fn forget_idle(&self) {
-        if let Some(limiter) = &self.limiter {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
-            let is_full = limiter.len() >= COUNTED_MAX;
+        if let Some(Limiters { known, unknown }) = &self.limiters {
+            for limiter in [known, unknown] {
+                limiter.retain_recent();
+                limiter.shrink_to_fit();
+            }
+            let is_full = unknown.len() >= UNKNOWN_MAX;
             self.is_full.store(is_full, Ordering::Relaxed);
         }
     }
@@ -195,7 +214,7 @@ mod tests {
     #[test]
     fn each_has_a_burst_of_its_own_and_then_is_told_to_wait() {
         let limits = RateLimits::new(3, 0, 0);
-        let ada = limits.named("account", "ada");
+        let ada = limits.known("account", "ada");
         let passed = (0..20).filter(|_| limits.ingest.check(ada).is_ok()).count();
         assert_eq!(passed, 6);
         let limited = limits.ingest.check(ada).unwrap_err();
@@ -204,14 +223,14 @@ mod tests {
         assert_eq!(problem.retry_after_s, Some(1));
         let values: Vec<_> = problem.headers.iter().map(|(_, value)| value).collect();
         assert_eq!(values, ["\"ingest\";q=6;w=2", "\"ingest\";r=0;t=1"]);
-        assert!(limits.ingest.check(limits.named("key", "ada")).is_ok());
+        assert!(limits.ingest.check(limits.known("key", "ada")).is_ok());
         assert!((0..1000).all(|_| limits.api.check(ada).is_ok()));
     }
 
     #[test]
     fn made_up_addresses_do_not_fill_memory() {
         let limits = RateLimits::new(1, 0, 0);
-        for number in 0..u32::try_from(COUNTED_MAX).unwrap() {
+        for number in 0..u32::try_from(UNKNOWN_MAX).unwrap() {
             let address = Counted::Address(std::net::Ipv4Addr::from(number).into());
             assert!(limits.ingest.check(address).is_ok());
         }
@@ -219,5 +238,9 @@ mod tests {
         let others = |number: u32| Counted::Address(std::net::Ipv4Addr::from(!number).into());
         let passed = (0..100).filter(|number| limits.ingest.check(others(*number)).is_ok());
         assert_eq!(passed.count(), 2);
+        assert!(limits.ingest.check(limits.said("ada")).is_err());
+        // Nobody keeps devices from posting like this.
+        assert!(limits.ingest.check(limits.known("key", "a")).is_ok());
+        assert!(limits.ingest.check(limits.known("key", "b")).is_ok());
     }
 }

@@ -1,18 +1,29 @@
-//! A WebSocket of somebody who has not said yet who he is.
+//! Who comes in of those whose handshake was answered.
 //!
-//! Browsers cannot set headers, and a token in an address may end up in a log, so the first message
-//! may bring it. Until then nothing is sent and nothing else is heard.
+//! Somebody may not have said yet who he is: browsers cannot set headers, and a token in an address
+//! may end up in a log, so the first message may bring it. Until then nothing is sent and nothing else
+//! is heard.
 
-use super::frame::{self, Decoder, Frame};
-use super::protocol::{self, Command};
+use super::client::CLOSE_WAIT_MAX;
+use super::encoding::Encoding;
+use super::frame::{self, Decoder, Frame, close};
+use super::hub::Seat;
+use super::protocol::{self, Command, CommandError};
+use super::session::{End, hang_up};
 use super::shard::Shard;
 use crate::access::{Caller, Refusal, Who};
+use crate::domain::TopicSet;
 use bytes::{Bytes, BytesMut};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// Largest message a client may send, in bytes.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// What conformance tests send and expect back.
+pub(super) const ECHO_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long the token may take to come.
 const TOKEN_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -25,9 +36,41 @@ pub(super) enum Visitor {
     Refused(Refusal),
 }
 
+/// What the handshake found out about a connection.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    /// Taken by whoever serves it.
+    pub(super) stream: Option<std::net::TcpStream>,
+    pub(super) seat: Seat,
+    pub(super) visitor: Visitor,
+    pub(super) topics: TopicSet,
+    pub(super) encoding: Encoding,
+    /// A topic of the query that does not exist; told to the client, for a browser cannot see why a
+    /// handshake was refused.
+    pub(super) error: Option<CommandError>,
+    pub(super) address: Option<IpAddr>,
+    /// Bytes the client sent right behind its handshake.
+    pub(super) received: Bytes,
+    pub(super) request_id: Box<str>,
+    /// Send everything back instead.
+    pub(super) echo: bool,
+}
+
+/// Somebody who has come in, and what was read meanwhile.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) newcomer: Newcomer,
+    pub(super) caller: Caller,
+    /// The token came in the first message, which wants an answer.
+    pub(super) is_late: bool,
+    pub(super) stream: TcpStream,
+    pub(super) decoder: Decoder,
+    pub(super) unread: BytesMut,
+}
+
 /// Why a visitor does not come in.
 #[derive(Debug)]
-pub(super) enum TurnedAway {
+enum TurnedAway {
     Refused(&'static str),
     /// It left by itself, or was never there.
     Gone,
@@ -37,7 +80,9 @@ impl Visitor {
     /// A device writes and has nothing to do here.
     pub(super) fn of(caller: Result<Caller, Refusal>) -> Self {
         match caller {
-            Ok(caller) if is_device(&caller) => Self::Refused(Refusal::NoRole),
+            Ok(caller) if matches!(caller.who(), Who::Device { .. }) => {
+                Self::Refused(Refusal::NoRole)
+            }
             Ok(caller) => Self::Known(caller),
             Err(Refusal::Missing) => Self::Unknown,
             Err(refusal) => Self::Refused(refusal),
@@ -45,26 +90,75 @@ impl Visitor {
     }
 }
 
-pub(super) fn is_device(caller: &Caller) -> bool {
-    matches!(caller.who(), Who::Device { .. })
+/// Why a connection is closed whose first message brings no token.
+const TOKEN_NEEDED: &str = "a token is needed";
+
+/// Whoever may come in does.
+pub(super) async fn admit(shard: &Shard, mut newcomer: Newcomer) -> Option<Admitted> {
+    let stream = newcomer.stream.take()?;
+    let mut stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be taken over");
+            return None;
+        }
+    };
+    let compressed = matches!(newcomer.encoding, Encoding::Compressed(_));
+    let message_bytes_max = if newcomer.echo {
+        ECHO_BYTES_MAX
+    } else {
+        MESSAGE_BYTES_MAX
+    };
+    let mut decoder = Decoder::new(message_bytes_max, compressed);
+    let mut unread = BytesMut::from(&newcomer.received[..]);
+    let visitor = std::mem::replace(&mut newcomer.visitor, Visitor::Unknown);
+    let is_late = matches!(visitor, Visitor::Unknown);
+    let caller = match visitor {
+        Visitor::Known(caller) => Ok(caller),
+        Visitor::Refused(refusal) => Err(TurnedAway::Refused(refusal.detail())),
+        Visitor::Unknown => {
+            let waiting = wait_for_token(shard, &mut stream, &mut decoder, &mut unread);
+            tokio::select! {
+                caller = waiting => caller,
+                () = shard.hub.shutdown().begun() => Err(TurnedAway::Gone),
+            }
+        }
+    };
+    match caller {
+        Ok(caller) => Some(Admitted {
+            newcomer,
+            caller,
+            is_late,
+            stream,
+            decoder,
+            unread,
+        }),
+        Err(away) => {
+            turn_away(stream, away, &newcomer).await;
+            None
+        }
+    }
 }
 
-/// Why a connection is closed that shows no token.
-pub(super) const TOKEN_NEEDED: &str = "a token is needed";
-/// Why one is closed that is refused.
-pub(super) const fn reason(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::Missing => TOKEN_NEEDED,
-        Refusal::BadToken => "the token is not valid",
-        Refusal::Expired => "the token has expired",
-        Refusal::BadKey => "the key is not valid",
-        Refusal::Revoked => "the credentials were revoked",
-        Refusal::NoRole => "these credentials are not for this",
+async fn turn_away(mut stream: TcpStream, away: TurnedAway, newcomer: &Newcomer) {
+    let TurnedAway::Refused(reason) = away else {
+        return;
+    };
+    tracing::info!(
+        address = ?newcomer.address,
+        request_id = newcomer.request_id,
+        reason,
+        "client refused"
+    );
+    let goodbye = frame::goodbye(close::POLICY, reason);
+    let written = stream.write_all(&goodbye);
+    if matches!(timeout(CLOSE_WAIT_MAX, written).await, Ok(Ok(()))) {
+        hang_up(stream, End::Agreed).await;
     }
 }
 
 /// Waits for the token in the first message. What comes behind it is left in `unread`.
-pub(super) async fn wait_for_token(
+async fn wait_for_token(
     shard: &Shard,
     stream: &mut TcpStream,
     decoder: &mut Decoder,
@@ -77,7 +171,7 @@ pub(super) async fn wait_for_token(
     };
     match Visitor::of(shard.hub.access().caller(Some(&token))) {
         Visitor::Known(caller) => Ok(caller),
-        Visitor::Refused(refusal) => Err(TurnedAway::Refused(reason(refusal))),
+        Visitor::Refused(refusal) => Err(TurnedAway::Refused(refusal.detail())),
         Visitor::Unknown => Err(TurnedAway::Refused(TOKEN_NEEDED)),
     }
 }

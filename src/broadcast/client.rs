@@ -260,13 +260,9 @@ impl Client {
                 self.send(self.encoding.encode_short(text.as_bytes()));
             }
             Some(Notice::Over(refusal)) => {
-                let error = protocol::CommandError {
-                    code: refusal.code(),
-                    detail: refusal.to_string(),
-                };
-                let text = protocol::error(&error, now);
+                let text = protocol::error(&refusal.into(), now);
                 self.send(self.encoding.encode_short(text.as_bytes()));
-                self.close(close::POLICY, super::admission::reason(refusal));
+                self.close(close::POLICY, refusal.detail());
             }
         }
     }

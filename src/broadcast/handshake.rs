@@ -3,13 +3,13 @@
 //! The HTTP library hands every request with `Upgrade: websocket` over together with its connection,
 //! past all routes and middleware, so everything they check is checked here.
 
+use super::admission::Newcomer;
 use super::admission::Visitor;
 use super::encoding::Encoding;
 use super::frame::{self, Negotiated, close};
 use super::hub::Hub;
 use super::protocol;
-use super::session::Newcomer;
-use crate::access::{Access, AuthMode, credential};
+use crate::access::{Access, credential, token_in_query};
 use crate::domain::{Topic, TopicSet};
 use crate::http::{AllowedOrigins, GuardedStream, Problem, RequestIds, TrustedProxies};
 use actix_codec::Framed;
@@ -159,15 +159,12 @@ impl Upgrade {
             .ok_or_else(|| {
                 Problem::bad_request("bad_key", "Sec-WebSocket-Key must be 16 bytes in base64")
             })?;
-        if self.access.mode() == AuthMode::Off
-            && !self.trusted_proxies.trust(request.peer_addr())
-            && !self.origins.knows_host(headers)
-        {
-            return Err(Problem::foreign_host());
-        }
         if !self.origins.allow(headers) {
             return Err(Problem::forbidden_origin());
         }
+        let from_proxy = self.trusted_proxies.trust(request.peer_addr());
+        self.access
+            .require_host(headers, &self.origins, from_proxy)?;
         let (topics, error) = topics(request.uri().query());
         let digest = Sha1::new()
             .chain_update(key.as_bytes())
@@ -175,10 +172,10 @@ impl Upgrade {
             .finalize();
         let accept = BASE64_STANDARD.encode(digest);
         let bearer = bearer(headers);
-        let query = request.uri().query();
-        let shown = bearer.map(|(_, token)| token.to_owned());
-        let shown = credential(headers, None).or(shown);
-        let shown = shown.or_else(|| credential(&HeaderMap::new(), query));
+        let in_query = || token_in_query(request.uri().query()?);
+        let shown = credential(headers)
+            .or_else(|| bearer.map(|(_, token)| token.to_owned()))
+            .or_else(in_query);
         let visitor = Visitor::of(self.access.caller(shown.as_deref()));
         // A browser gives up when none of those it offered is taken.
         let subprotocol = if has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {

@@ -1,10 +1,10 @@
 //! What all shards share: who is connected, and the way in for messages.
 
+use super::admission::Newcomer;
 use super::events::EventStream;
 use super::filter::Filter;
 use super::log::LogLimits;
 use super::outgoing::Outgoing;
-use super::session::Newcomer;
 use super::shard::{ORDERS_MAX, Order, Shard};
 use super::snapshot::Snapshot;
 use crate::access::{Access, customer};
@@ -261,8 +261,8 @@ impl Hub {
         room(before, limits.connections_max).then_some(seat)
     }
 
-    /// The latest reading of every sensor that any filter matches, and where live goes on. Clients that ask for
-    /// all sensors share one as long as nothing new comes.
+    /// The latest reading of every sensor that any filter matches, and where live goes on. Clients
+    /// that ask for all sensors share one as long as nothing new comes.
     pub(super) fn snapshot(&self, filters: &[Filter]) -> Arc<Snapshot> {
         if !filters.iter().any(Filter::is_open) {
             return Arc::new(Snapshot::take(self.store(), filters));

@@ -2,6 +2,7 @@
 
 use super::filter::Filter;
 use super::hub::Stats;
+use crate::access::Refusal;
 use crate::domain::{Timestamp, Topic, TopicSet};
 use crate::system::Metrics;
 use serde::Deserialize;
@@ -65,6 +66,15 @@ const HZ_MAX: f64 = 1000.0;
 pub(super) struct CommandError {
     pub(super) code: &'static str,
     pub(super) detail: String,
+}
+
+impl From<Refusal> for CommandError {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            code: refusal.code(),
+            detail: refusal.detail().to_owned(),
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! The life of one WebSocket, from the welcome to the end.
 
-use super::admission::{self, TurnedAway, Visitor, wait_for_token};
+use super::admission::{Admitted, ECHO_BYTES_MAX, Newcomer, Visitor, admit};
 use super::client::{CLOSE_WAIT_MAX, Client};
 use super::encoding::Encoding;
 use super::filter::Filter;
@@ -21,41 +21,16 @@ use crate::store::StreamId;
 use bytes::BytesMut;
 use std::cell::Cell;
 use std::io;
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use tokio::io::Interest as Readiness;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// Largest message a client may send, in bytes.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// What conformance tests send and expect back.
-const ECHO_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Messages in a row that make no sense before the connection is closed with 1008.
 const ERRORS_MAX: u32 = 20;
 /// Filters one client may have.
 const FILTERS_MAX: usize = 32;
-
-/// What the handshake found out about a connection.
-#[derive(Debug)]
-pub(super) struct Newcomer {
-    /// Taken by whoever serves it.
-    pub(super) stream: Option<std::net::TcpStream>,
-    pub(super) seat: Seat,
-    pub(super) visitor: Visitor,
-    pub(super) topics: TopicSet,
-    pub(super) encoding: Encoding,
-    /// A topic of the query that does not exist; told to the client, for a browser cannot see why a
-    /// handshake was refused.
-    pub(super) error: Option<CommandError>,
-    pub(super) address: Option<IpAddr>,
-    /// Bytes the client sent right behind its handshake.
-    pub(super) received: bytes::Bytes,
-    pub(super) request_id: Box<str>,
-    /// Send everything back instead.
-    pub(super) echo: bool,
-}
 
 struct Session {
     shard: Rc<Shard>,
@@ -78,9 +53,10 @@ pub(super) async fn run(shard: Rc<Shard>, newcomer: Box<Newcomer>) {
     let address = newcomer.address;
     let request_id = newcomer.request_id.clone();
     // Boxed pieces that are needed at the beginning only must not stay with an idle connection.
-    let Some((mut session, seat)) = Box::pin(enter(&shard, *newcomer)).await else {
+    let Some(admitted) = Box::pin(admit(&shard, *newcomer)).await else {
         return;
     };
+    let (mut session, seat) = begin(&shard, admitted);
     let end = session.serve().await;
 
     shard.leave(session.key);
@@ -102,86 +78,21 @@ pub(super) async fn run(shard: Rc<Shard>, newcomer: Box<Newcomer>) {
     );
 }
 
-/// Whoever may come in does.
-async fn enter(shard: &Rc<Shard>, mut newcomer: Newcomer) -> Option<(Session, Seat)> {
-    let stream = newcomer.stream.take()?;
-    let mut stream = match TcpStream::from_std(stream) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be taken over");
-            return None;
-        }
-    };
-    let compressed = matches!(newcomer.encoding, Encoding::Compressed(_));
-    let message_bytes_max = if newcomer.echo {
-        ECHO_BYTES_MAX
-    } else {
-        MESSAGE_BYTES_MAX
-    };
-    let mut decoder = Decoder::new(message_bytes_max, compressed);
-    let mut unread = BytesMut::from(&newcomer.received[..]);
-    let visitor = std::mem::replace(&mut newcomer.visitor, Visitor::Unknown);
-    let (caller, is_late) = match visitor {
-        Visitor::Known(caller) => (Ok(caller), false),
-        Visitor::Refused(refusal) => (Err(TurnedAway::Refused(admission::reason(refusal))), false),
-        Visitor::Unknown => {
-            let waiting = wait_for_token(shard, &mut stream, &mut decoder, &mut unread);
-            let stopping = shard.hub.shutdown().token();
-            let caller = tokio::select! {
-                caller = waiting => caller,
-                () = stopping.cancelled() => Err(TurnedAway::Gone),
-            };
-            (caller, true)
-        }
-    };
-    match caller {
-        Ok(caller) => Some(begin(
-            shard, newcomer, caller, is_late, stream, decoder, unread,
-        )),
-        Err(away) => {
-            turn_away(stream, away, &newcomer).await;
-            None
-        }
-    }
-}
-
-async fn turn_away(mut stream: TcpStream, away: TurnedAway, newcomer: &Newcomer) {
-    let TurnedAway::Refused(reason) = away else {
-        return;
-    };
-    tracing::info!(
-        address = ?newcomer.address,
-        request_id = newcomer.request_id,
-        reason,
-        "client refused"
-    );
-    let goodbye = frame::goodbye(close::POLICY, reason);
-    let written = tokio::io::AsyncWriteExt::write_all(&mut stream, &goodbye);
-    if matches!(timeout(CLOSE_WAIT_MAX, written).await, Ok(Ok(()))) {
-        hang_up(stream, End::Agreed).await;
-    }
-}
-
-fn begin(
-    shard: &Rc<Shard>,
-    newcomer: Newcomer,
-    caller: Caller,
-    is_late: bool,
-    stream: TcpStream,
-    decoder: Decoder,
-    unread: BytesMut,
-) -> (Session, Seat) {
+fn begin(shard: &Rc<Shard>, admitted: Admitted) -> (Session, Seat) {
+    let Admitted {
+        newcomer,
+        caller,
+        is_late,
+        stream,
+        decoder,
+        unread,
+    } = admitted;
     let hub = &shard.hub;
     // Nothing may come between what is sent and its echo.
-    let topics = if newcomer.echo {
-        TopicSet::EMPTY
+    let (topics, queue_bytes_max) = if newcomer.echo {
+        (TopicSet::EMPTY, ECHO_BYTES_MAX)
     } else {
-        newcomer.topics
-    };
-    let queue_bytes_max = if newcomer.echo {
-        ECHO_BYTES_MAX
-    } else {
-        hub.limits().queue_bytes_max
+        (newcomer.topics, hub.limits().queue_bytes_max)
     };
     let asked: Vec<_> = topics
         .iter()
@@ -262,7 +173,7 @@ fn interest(
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// Close frames went both ways.
     Agreed,
     /// The peer is gone, or gave no answer.
@@ -271,7 +182,7 @@ enum End {
 
 /// Ends the connection so that a last close frame is not lost: a socket closed with unread bytes
 /// resets the connection, which throws away what the peer has not read yet.
-async fn hang_up(stream: TcpStream, end: End) {
+pub(super) async fn hang_up(stream: TcpStream, end: End) {
     match end {
         End::Agreed => {
             let mut stream = stream;
@@ -457,8 +368,8 @@ impl Session {
         let hub = self.shard.hub.clone();
         let caller = match Visitor::of(hub.access().caller(Some(token))) {
             Visitor::Known(caller) => caller,
-            Visitor::Unknown => return Err(refused(Refusal::Missing)),
-            Visitor::Refused(refusal) => return Err(refused(refusal)),
+            Visitor::Unknown => return Err(Refusal::Missing.into()),
+            Visitor::Refused(refusal) => return Err(refusal.into()),
         };
         let now = hub.clock().now();
         let before = self.client.pass.replace(Pass::new(caller.clone(), now));
@@ -530,13 +441,6 @@ impl Session {
             self.client
                 .close(close::POLICY, "too many messages that make no sense");
         }
-    }
-}
-
-fn refused(refusal: Refusal) -> CommandError {
-    CommandError {
-        code: refusal.code(),
-        detail: refusal.to_string(),
     }
 }
 

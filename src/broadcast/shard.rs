@@ -5,6 +5,7 @@
 
 mod delivery;
 
+use super::admission::Newcomer;
 use super::client::Client;
 use super::events::{self, EventStream};
 use super::frame::{Deflater, Inflater, close};
@@ -14,7 +15,7 @@ use super::interest::Interest;
 use super::log::ReplayLog;
 use super::outgoing::Outgoing;
 use super::pace::{Pace, Turns};
-use super::session::{self, Newcomer};
+use super::session;
 use crate::domain::TopicSet;
 use crate::store::StreamId;
 use slab::Slab;

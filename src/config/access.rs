@@ -124,11 +124,16 @@ impl AccessConfig {
             ("IAQ_JWT_ISSUER", &self.jwt_issuer),
             ("IAQ_JWT_AUDIENCE", &self.jwt_audience),
         ] {
-            if has_key && given.as_ref().is_none_or(String::is_empty) {
+            let is_given = given.as_ref().is_some_and(|text| !text.is_empty());
+            if has_key && !is_given {
                 return refuse(
                     setting,
                     "must be given with IAQ_JWT_PUBLIC_KEY_FILE".to_owned(),
                 );
+            }
+            // Without a key no token of the issuer would count, and nobody would say so.
+            if is_given && !has_key {
+                return refuse(setting, "needs IAQ_JWT_PUBLIC_KEY_FILE".to_owned());
             }
         }
         for (setting, lifetime) in [

@@ -6,6 +6,7 @@ mod context;
 mod etag;
 mod health;
 mod host;
+mod media_type;
 mod openapi;
 mod origin;
 mod pages;
@@ -24,3 +25,4 @@ pub use routes::{Services, routes};
 
 pub(crate) use context::request_context;
 pub(crate) use etag::is_known;
+pub(crate) use media_type::media_type;

@@ -1,5 +1,6 @@
 //! Errors as RFC 9457 problem details.
 
+use crate::store::StoreError;
 use crate::validate::FieldError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -103,6 +104,26 @@ impl Problem {
                 detail,
             )
         }
+    }
+
+    /// The store failed; why goes to the log.
+    pub fn store_unavailable(error: &StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        Self::unavailable("store_unavailable", "the store does not answer")
+    }
+
+    pub fn conflict(code: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::CONFLICT, code, "Conflict", detail)
+    }
+
+    /// 415; `detail` says what to send.
+    pub fn unsupported_media_type(detail: &'static str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Content-Type not supported",
+            detail,
+        )
     }
 
     /// The 5xx that says nothing: the cause is in the log under the request id.

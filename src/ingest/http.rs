@@ -1,13 +1,13 @@
 //! `POST /api/ingest`.
 
 use crate::access::{Caller, FORBIDDEN};
-use crate::http::{ConnectionGuard, Problem, Services};
+use crate::http::{ConnectionGuard, Problem, Services, media_type};
 use crate::ingest::BatchError;
 use crate::pipeline::{Layout, PipelineError};
 use crate::store::{AppendError, Outcome, ScoredReading};
 use crate::validate::{FieldError, Rejection};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use std::rc::Rc;
@@ -50,25 +50,13 @@ pub async fn ingest(
 
 /// Whether the body is newline-delimited JSON; an error when it is neither that nor JSON.
 fn is_lines(headers: &HeaderMap) -> Result<bool, Problem> {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(false);
-    };
-    let essence = content_type
-        .to_str()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    match essence.trim().to_ascii_lowercase().as_str() {
-        "application/json" | "text/json" => Ok(false),
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(true),
-        _ => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "Content-Type not supported",
-            "send application/json or application/x-ndjson",
-        )
-        .closing()),
+    match media_type(headers).as_deref() {
+        None | Some("application/json" | "text/json") => Ok(false),
+        Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(true),
+        Some(_) => {
+            let detail = "send application/json or application/x-ndjson";
+            Err(Problem::unsupported_media_type(detail).closing())
+        }
     }
 }
 

@@ -24,8 +24,6 @@ use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 pub(super) const MODELS_MAX: usize = 20_000;
 /// Uploads at the same time.
 const UPLOADS_MAX: usize = 2;
-/// How often a change is tried again because other documents changed meanwhile.
-const TRIES_MAX: usize = 10;
 
 /// How much may be uploaded.
 #[derive(Debug, Clone, Copy)]
@@ -240,19 +238,10 @@ impl Models {
         certainty: &mut Certainty,
         change: &DocumentChange,
     ) -> Result<(), StoreError> {
-        let database = &self.0.database;
         *certainty = Certainty::Unsure;
-        for _ in 0..TRIES_MAX {
-            // Other documents change all the time; these change here only.
-            let version = database.version().await?;
-            if database.change(version, change).await? {
-                *certainty = Certainty::Sure;
-                return Ok(());
-            }
-        }
-        Err(StoreError::InUse(
-            "others change documents all the time".to_owned(),
-        ))
+        self.0.database.change_own(change).await?;
+        *certainty = Certainty::Sure;
+        Ok(())
     }
 
     async fn remove_file(&self, id: ModelId) -> io::Result<()> {

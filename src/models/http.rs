@@ -9,7 +9,8 @@ use super::model::Model;
 use super::space::QuotaExceeded;
 use crate::access::{Caller, FORBIDDEN};
 use crate::domain::{Place, PlaceName, Timestamp};
-use crate::http::{Problem, Services, is_known};
+use crate::http::{Problem, Services, is_known, media_type};
+use crate::query::Parameters;
 use crate::validate::FieldError;
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
@@ -199,35 +200,26 @@ async fn send(mut payload: Payload, parts: mpsc::Sender<Part>) -> Result<(), Pro
 
 /// The room that the query names.
 fn place(request: &HttpRequest) -> Result<Place, Problem> {
-    let mut faults = Vec::new();
-    let mut name = |parameter: &str| {
-        let mut pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
-        let given = pairs.find(|(key, value)| key == parameter && !value.is_empty());
-        let pointer = format!("/{parameter}");
-        let parsed = match &given {
-            Some((_, text)) => PlaceName::parse(text)
-                .map_err(|error| FieldError::new(pointer, "bad_name", error.to_string())),
-            None => Err(FieldError::new(pointer, "required", "must be given")),
+    let mut parameters = Parameters::of(request);
+    let mut name = |parameter| {
+        let Some(text) = parameters.text(parameter) else {
+            parameters.fault(parameter, "required", "must be given");
+            return None;
         };
-        parsed.map_err(|fault| faults.push(fault)).ok()
+        let name = PlaceName::parse(text);
+        name.map_err(|error| parameters.fault(parameter, "bad_name", error.to_string()))
+            .ok()
     };
-    match (name("enseigne"), name("salle")) {
-        (Some(site), Some(room)) => Ok(Place { site, room }),
-        _ => Err(Problem::invalid("bad_parameter", "Bad parameter", faults)),
-    }
+    let place = name("enseigne").zip(name("salle"));
+    let place = place.map(|(site, room)| Place { site, room });
+    parameters.done()?;
+    // Without one there was a fault.
+    place.ok_or_else(Problem::internal)
 }
 
 fn require_glb(headers: &HeaderMap) -> Result<(), Problem> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(GLB) {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "Content-Type not supported",
-            "send model/gltf-binary",
-        ));
+    if media_type(headers).as_deref() != Some(GLB) {
+        return Err(Problem::unsupported_media_type("send model/gltf-binary"));
     }
     let mut encodings = headers.get_all(header::CONTENT_ENCODING);
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -279,7 +271,7 @@ fn too_large(bytes_max: u64) -> Problem {
 fn refused(error: UploadError) -> Problem {
     match error {
         UploadError::TooLarge { bytes_max } => too_large(bytes_max),
-        UploadError::Quota(QuotaExceeded) => conflict(
+        UploadError::Quota(QuotaExceeded) => Problem::conflict(
             "quota_exceeded",
             "all models together would be too large; remove some first",
         ),
@@ -301,10 +293,6 @@ fn bad_model(fault: GlbFault) -> Problem {
     }
 }
 
-fn conflict(code: &'static str, detail: &'static str) -> Problem {
-    Problem::new(StatusCode::CONFLICT, code, "Conflict", detail)
-}
-
 fn not_written(error: &io::Error) -> Problem {
     tracing::error!(%error, "the file of a model could not be written");
     Problem::unavailable("models_unavailable", "the file could not be written")
@@ -312,13 +300,12 @@ fn not_written(error: &io::Error) -> Problem {
 
 fn not_changed(error: &ModelChangeError) -> Problem {
     match error {
-        ModelChangeError::TooMany => conflict("too_many_models", "there are too many models"),
+        ModelChangeError::TooMany => {
+            Problem::conflict("too_many_models", "there are too many models")
+        }
         ModelChangeError::Missing => Problem::not_found(),
         ModelChangeError::File(error) => not_written(error),
-        ModelChangeError::Store(error) => {
-            tracing::error!(%error, "the models could not be changed");
-            Problem::unavailable("store_unavailable", "the store does not answer")
-        }
+        ModelChangeError::Store(error) => Problem::store_unavailable(error),
     }
 }
 

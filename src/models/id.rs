@@ -2,7 +2,7 @@
 
 use crate::domain::Place;
 use sha2::{Digest, Sha256};
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// Names what is in a file and the room it belongs to: the first half of a SHA-256 over both. So the
 /// content of an id never changes, and the same file is another model in another room.
@@ -49,11 +49,7 @@ impl ModelId {
 
 impl fmt::Display for ModelId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(2 * Self::BYTES);
-        for byte in self.0 {
-            write!(text, "{byte:02x}")?;
-        }
-        out.pad(&text)
+        out.pad(&crate::access::hex(&self.0))
     }
 }
 

@@ -39,24 +39,16 @@ impl Model {
             created_ms: self.created_ms,
             created_by: self.created_by.clone(),
         };
-        Document {
-            kind: KIND.to_owned(),
-            id: self.id.to_string(),
-            // Serialising texts and numbers into memory cannot fail.
-            body: serde_json::to_string(&body).unwrap_or_default(),
-        }
+        Document::of(KIND, &self.id.to_string(), &body)
     }
 
     pub(super) fn from_document(document: &Document) -> Result<Self, StoreError> {
-        let corrupt = |detail: String| StoreError::Corrupt {
-            table: "documents",
-            detail: format!("{KIND} {}: {detail}", document.id),
+        let body: Body = document.record()?;
+        let name = |text: &str| {
+            PlaceName::parse(text).map_err(|error| document.corrupt(&error.to_string()))
         };
-        let body: Body =
-            serde_json::from_str(&document.body).map_err(|error| corrupt(error.to_string()))?;
-        let name = |text: &str| PlaceName::parse(text).map_err(|error| corrupt(error.to_string()));
         Ok(Self {
-            id: ModelId::parse(&document.id).ok_or_else(|| corrupt("not an id".to_owned()))?,
+            id: ModelId::parse(&document.id).ok_or_else(|| document.corrupt("not an id"))?,
             place: Place {
                 site: name(&body.enseigne)?,
                 room: name(&body.salle)?,

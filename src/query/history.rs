@@ -8,7 +8,6 @@ use super::sampling::{POINTS_MAX, POINTS_MIN, POINTS_TOTAL_MAX, Sampling};
 use super::scope::{Filter, Scope};
 use super::slices::Slices;
 use super::step::{Step, step};
-use super::unavailable;
 use super::write::Format;
 use crate::access::Caller;
 use crate::domain::Timestamp;
@@ -119,7 +118,10 @@ impl Wanted {
             points,
             step: self.bucket,
         };
-        let rows = sampling.rows().await.map_err(|error| unavailable(&error))?;
+        let rows = sampling
+            .rows()
+            .await
+            .map_err(|error| Problem::store_unavailable(&error))?;
         rows.ok_or_else(|| {
             let detail = "gives too many means to choose points from: take a longer step, or none";
             Parameters::problem("step", "step_too_short", detail)
@@ -145,7 +147,10 @@ impl Wanted {
             scope.rows_per_ms(step_ms),
             self.limit.unwrap_or(u64::MAX),
         );
-        let first = slices.next().await.map_err(|error| unavailable(&error))?;
+        let first = slices
+            .next()
+            .await
+            .map_err(|error| Problem::store_unavailable(&error))?;
         Ok((first.unwrap_or(Rows::none(self.bucket)), Some(slices)))
     }
 }

@@ -20,17 +20,9 @@ mod write;
 pub use export::Export;
 pub use history::history;
 pub use latest::latest;
+pub(crate) use parameters::Parameters;
 pub use rooms::rooms;
 pub use scope::Filter;
 pub use sensors::{sensor, sensors};
 pub(crate) use write::GUARDED_BEGINS;
 pub use write::{Format, Line, Names, RowWriter};
-
-use crate::http::Problem;
-use crate::store::StoreError;
-
-/// The answer when the store fails; its cause goes to the log.
-fn unavailable(error: &StoreError) -> Problem {
-    tracing::error!(%error, "a query failed");
-    Problem::unavailable("store_unavailable", "the store does not answer")
-}

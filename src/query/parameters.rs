@@ -11,13 +11,13 @@ use std::str::FromStr;
 use validator::Validate;
 
 /// The parameters of one request and what is wrong with them.
-pub(super) struct Parameters {
+pub(crate) struct Parameters {
     pairs: Vec<(String, String)>,
     errors: Vec<FieldError>,
 }
 
 impl Parameters {
-    pub(super) fn of(request: &HttpRequest) -> Self {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
         let query = request.query_string().as_bytes();
         let pairs = url::form_urlencoded::parse(query).into_owned().collect();
         Self {
@@ -27,7 +27,7 @@ impl Parameters {
     }
 
     /// The text of a parameter; an empty one counts as absent.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         let named = self.pairs.iter().find(|(key, _)| key == name);
         named
             .map(|(_, value)| value.as_str())
@@ -82,7 +82,12 @@ impl Parameters {
         self.keep("format", format, "unknown_format", detail)
     }
 
-    pub(super) fn fault(&mut self, name: &str, code: &'static str, detail: &'static str) {
+    pub(crate) fn fault(
+        &mut self,
+        name: &str,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) {
         self.errors
             .push(FieldError::new(format!("/{name}"), code, detail));
     }
@@ -99,8 +104,13 @@ impl Parameters {
                 }
             }
         }
+        self.done().map(|()| values)
+    }
+
+    /// Reports every fault found.
+    pub(crate) fn done(mut self) -> Result<(), Problem> {
         if self.errors.is_empty() {
-            return Ok(values);
+            return Ok(());
         }
         self.errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
         Err(bad(self.errors))

@@ -3,7 +3,6 @@
 use super::parameters::Parameters;
 use super::record::{Averaging, explanation, verdict};
 use super::sensors::{State, state};
-use super::unavailable;
 use crate::access::{Caller, Sites};
 use crate::domain::{Place, Timestamp, Values};
 use crate::http::{Problem, Services};
@@ -14,10 +13,6 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use validator::Validate;
-
-#[derive(Validate)]
-struct Nothing {}
 
 /// A bare array of sites, each with its rooms. A room's score rests on averages over the windows of
 /// its pollutants' limits, which end now; without readings in them it has none.
@@ -28,13 +23,13 @@ pub async fn rooms(
 ) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request);
     let profile = parameters.profile(services.profile);
-    parameters.finish(Nothing {})?;
+    parameters.done()?;
     let now = services.clock.now();
     let means = services
         .store
         .room_means(now)
         .await
-        .map_err(|error| unavailable(&error))?;
+        .map_err(|error| Problem::store_unavailable(&error))?;
     let rooms = services
         .store
         .directory(|directory| rooms_of(directory, caller.sites(), &means, profile, now));

@@ -45,5 +45,4 @@ pub async fn dispatch(webhooks: Webhooks, shutdown: Shutdown) {
     if let Err(error) = webhooks.write_progress(true).await {
         tracing::warn!(%error, "how far webhooks have come is not written");
     }
-    webhooks.close().await;
 }

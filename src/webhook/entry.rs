@@ -1,7 +1,7 @@
 //! A webhook and how it is doing, shared by its task and the calls about it.
 
 use super::courier::Failure;
-use super::record::{PROGRESS, Progress, Webhook, document};
+use super::record::{PROGRESS, Progress, Webhook};
 use crate::domain::Timestamp;
 use crate::store::StreamId;
 use crate::store::database::Document;
@@ -128,7 +128,12 @@ impl Entry {
             written == progress || (only_passed && !always)
         });
         let unwritten = (!is_known).then(|| progress.clone());
-        unwritten.map(|progress| (document(PROGRESS, &self.webhook.id, &progress), progress))
+        unwritten.map(|progress| {
+            (
+                Document::of(PROGRESS, &self.webhook.id, &progress),
+                progress,
+            )
+        })
     }
 
     pub(super) fn written(&self, progress: Progress) {

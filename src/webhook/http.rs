@@ -9,7 +9,6 @@ use crate::access::http::Fields;
 use crate::domain::{SensorId, Timestamp};
 use crate::http::{Problem, Services};
 use crate::store::StreamId;
-use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use secrecy::ExposeSecret;
@@ -102,17 +101,12 @@ fn selection(fields: &mut Fields) -> Selection {
 
 fn not_changed(error: ChangeError) -> Problem {
     match error {
-        ChangeError::TooMany => Problem::new(
-            StatusCode::CONFLICT,
+        ChangeError::TooMany => Problem::conflict(
             "too_many_webhooks",
-            "Conflict",
             "there are too many webhooks; see IAQ_WEBHOOKS_MAX",
         ),
         ChangeError::Unknown => Problem::not_found(),
-        ChangeError::Store(error) => {
-            tracing::error!(%error, "the webhooks could not be changed");
-            Problem::unavailable("store_unavailable", "the store does not answer")
-        }
+        ChangeError::Store(error) => Problem::store_unavailable(&error),
     }
 }
 

@@ -1,10 +1,8 @@
 //! What is kept of a webhook.
 
 use super::selection::Selection;
-use crate::store::database::Document;
-use crate::store::{StoreError, StreamId};
+use crate::store::StreamId;
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub(super) const WEBHOOK: &str = "webhook";
@@ -96,32 +94,10 @@ impl Progress {
     }
 }
 
-pub(super) fn document(kind: &str, id: &str, record: &impl Serialize) -> Document {
-    Document {
-        kind: kind.to_owned(),
-        id: id.to_owned(),
-        // Serialising texts and numbers into memory cannot fail.
-        body: serde_json::to_string(record).unwrap_or_default(),
-    }
-}
-
-pub(super) fn parse<T: DeserializeOwned>(document: &Document) -> Result<T, StoreError> {
-    serde_json::from_str(&document.body).map_err(|error| StoreError::Corrupt {
-        table: "documents",
-        // Without what was read: a secret is in it.
-        detail: format!(
-            "{} {}: line {} column {}",
-            document.kind,
-            document.id,
-            error.line(),
-            error.column()
-        ),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::database::Document;
     use secrecy::ExposeSecret;
 
     fn webhook() -> Webhook {
@@ -137,8 +113,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let written = document(WEBHOOK, "a1", &webhook());
-        let read: Webhook = parse(&written).unwrap();
+        let written = Document::of(WEBHOOK, "a1", &webhook());
+        let read: Webhook = written.record().unwrap();
         assert_eq!(read.secret.expose_secret(), "canary-secret");
         assert_eq!(read.url, webhook().url);
         let progress = Progress {
@@ -146,9 +122,9 @@ mod tests {
             gap: true,
             ..Progress::behind("3-17".parse().unwrap())
         };
-        let written = document(PROGRESS, "a1", &progress);
+        let written = Document::of(PROGRESS, "a1", &progress);
         assert!(written.body.contains(r#""position":"3-17""#));
-        assert_eq!(parse::<Progress>(&written).unwrap(), progress);
+        assert_eq!(written.record::<Progress>().unwrap(), progress);
     }
 
     #[test]
@@ -156,9 +132,9 @@ mod tests {
         assert!(!format!("{:?}", webhook()).contains("canary"));
         let damaged = Document {
             body: r#"{"url":"canary","secret":"canary"}"#.to_owned(),
-            ..document(WEBHOOK, "a1", &webhook())
+            ..Document::of(WEBHOOK, "a1", &webhook())
         };
-        let error = parse::<Webhook>(&damaged).unwrap_err();
+        let error = damaged.record::<Webhook>().unwrap_err();
         assert!(!error.to_string().contains("canary"), "{error}");
     }
 }

@@ -5,13 +5,13 @@
 use super::courier::{Attempt, Courier, Delivery};
 use super::entry::Entry;
 use super::news::News;
-use super::record::{PROGRESS, Progress, WEBHOOK, Webhook, document, parse};
+use super::record::{PROGRESS, Progress, WEBHOOK, Webhook};
 use super::selection::Selection;
 use super::target::{Reach, Target, TargetError};
 use super::worker::Worker;
 use crate::access::{random_id, random_secret};
 use crate::clock::Clock;
-use crate::store::database::{DocumentChange, DocumentDatabase};
+use crate::store::database::{Document, DocumentChange, DocumentDatabase};
 use crate::store::{Store, StoreError, StreamId};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
@@ -21,8 +21,6 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
-/// How often a change is written again because accounts changed at that moment.
-const TRIES_MAX: usize = 10;
 /// How long a removal waits for the webhook's task to be gone.
 const END_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -81,13 +79,13 @@ impl Webhooks {
         let loaded = database.load().await?;
         let mut progress: FxHashMap<&str, Progress> = FxHashMap::default();
         for document in loaded.documents.iter().filter(|it| it.kind == PROGRESS) {
-            progress.insert(&document.id, parse(document)?);
+            progress.insert(&document.id, document.record()?);
         }
         let mut entries = FxHashMap::default();
         for document in loaded.documents.iter().filter(|it| it.kind == WEBHOOK) {
             let webhook = Webhook {
                 id: document.id.clone(),
-                ..parse(document)?
+                ..document.record()?
             };
             let known = progress.remove(document.id.as_str());
             let is_known = known.is_some();
@@ -153,14 +151,16 @@ impl Webhooks {
             return Err(ChangeError::TooMany);
         }
         let id = webhook.id.clone();
-        self.change(&DocumentChange {
-            put: vec![
-                document(WEBHOOK, &id, &webhook),
-                document(PROGRESS, &id, &progress),
-            ],
-            removed: Vec::new(),
-        })
-        .await?;
+        self.0
+            .database
+            .change_own(&DocumentChange {
+                put: vec![
+                    Document::of(WEBHOOK, &id, &webhook),
+                    Document::of(PROGRESS, &id, &progress),
+                ],
+                removed: Vec::new(),
+            })
+            .await?;
         let entry = Arc::new(Entry::new(webhook, progress, true));
         self.0.entries.write().insert(id, Arc::clone(&entry));
         self.0.added.notify_one();
@@ -174,13 +174,15 @@ impl Webhooks {
             if !self.0.entries.read().contains_key(id) {
                 return Err(ChangeError::Unknown);
             }
-            self.change(&DocumentChange {
-                put: Vec::new(),
-                removed: [WEBHOOK, PROGRESS]
-                    .map(|kind| (kind.to_owned(), id.to_owned()))
-                    .to_vec(),
-            })
-            .await?;
+            self.0
+                .database
+                .change_own(&DocumentChange {
+                    put: Vec::new(),
+                    removed: [WEBHOOK, PROGRESS]
+                        .map(|kind| (kind.to_owned(), id.to_owned()))
+                        .to_vec(),
+                })
+                .await?;
             self.0.entries.write().remove(id)
         };
         let Some(entry) = entry else {
@@ -249,22 +251,5 @@ impl Webhooks {
             entry.written(progress);
         }
         Ok(())
-    }
-
-    pub(super) async fn close(&self) {
-        self.0.database.close().await;
-    }
-
-    /// The version belongs to the accounts as well; it moves without anything of webhooks changing.
-    async fn change(&self, change: &DocumentChange) -> Result<(), StoreError> {
-        for _ in 0..TRIES_MAX {
-            let version = self.0.database.version().await?;
-            if self.0.database.change(version, change).await? {
-                return Ok(());
-            }
-        }
-        Err(StoreError::InUse(
-            "others change the accounts all the time".to_owned(),
-        ))
     }
 }

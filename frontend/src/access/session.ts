@@ -169,12 +169,10 @@ export class Session implements Credentials {
   }
 }
 
-/** The server takes a body-less POST for a page's own only with a content type no form can send. */
 function options(method: "GET" | "POST"): RequestInit {
   return {
     method,
     cache: "no-store",
     signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-    ...(method === "POST" ? { headers: { "Content-Type": "application/json" } } : {}),
   };
 }

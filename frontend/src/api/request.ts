@@ -46,8 +46,7 @@ async function send(path: string, token: string | undefined, options: RequestOpt
   const timeout = AbortSignal.timeout(timeoutMs);
   const headers: Record<string, string> = { ...options.headers };
   if (token !== undefined) headers.Authorization = `Bearer ${token}`;
-  // Also without a body: it is what shows that no form of another site sent this.
-  if (method !== "GET") headers["Content-Type"] = "application/json";
+  if (body !== undefined) headers["Content-Type"] = "application/json";
   try {
     return await fetch(path, {
       method,

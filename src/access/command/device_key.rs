@@ -3,12 +3,12 @@
 use super::{not_changed, note, open, say, sites};
 use crate::access::SensorPattern;
 use crate::access::book::Change;
-use crate::access::device_key::{DeviceKey, NewDeviceKey};
+use crate::access::device_key::{DeviceKey, NewDeviceKey, PATTERNS_MAX, place_fault};
 use crate::access::registry::Registry;
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
 use crate::domain::{PlaceName, Timestamp};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Clone, Args)]
@@ -67,13 +67,21 @@ async fn run(registry: &Registry, action: DeviceKeyAction) -> anyhow::Result<()>
                 SensorPattern::parse(text)
                     .with_context(|| format!("{text:?} is no sensor id, with or without *"))
             };
+            ensure!(
+                sensors.len() <= PATTERNS_MAX,
+                "a key may be for {PATTERNS_MAX} sensors or patterns"
+            );
+            let sites = sites(&names)?;
+            if let Some(fault) = enseigne.as_ref().and_then(|site| place_fault(site, &sites)) {
+                bail!("--enseigne {fault}");
+            }
             for name in [&enseigne, &salle].into_iter().flatten() {
                 PlaceName::parse(name).with_context(|| format!("{name:?}"))?;
             }
             let (id, key, text) = DeviceKey::create(NewDeviceKey {
                 label,
                 sensors: sensors.iter().map(pattern).collect::<Result<_, _>>()?,
-                sites: sites(&names)?,
+                sites,
                 place: enseigne.zip(salle),
                 created_by: "command line".to_owned(),
                 created_ms: SystemClock.now().millis(),

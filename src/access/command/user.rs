@@ -1,9 +1,9 @@
 //! `iaqverse user`: accounts.
 
 use super::{not_changed, note, open, say, sites};
-use crate::access::account::{is_account_name, role_fault};
+use crate::access::account::{name_fault, role_fault};
 use crate::access::book::{Book, Change};
-use crate::access::password::{PASSWORD_LENGTH, Passwords};
+use crate::access::password::{Passwords, length_fault};
 use crate::access::registry::Registry;
 use crate::access::{Account, Role, Sites, secret};
 use crate::clock::{Clock, SystemClock};
@@ -109,9 +109,7 @@ async fn run(registry: &Registry, action: UserAction) -> anyhow::Result<()> {
             let removed = registry.change(|book| {
                 require(book, &name)?;
                 let mut change = Change::default();
-                for (id, _) in book.sessions_of(&name) {
-                    change.remove_session(id);
-                }
+                change.remove_sessions_of(book, &name);
                 change.remove_account(&name);
                 Ok((change, ()))
             });
@@ -129,10 +127,9 @@ async fn add(
     sites: Sites,
     generate: bool,
 ) -> anyhow::Result<()> {
-    ensure!(
-        is_account_name(&name),
-        "a name is 1 to 64 of A-Z a-z 0-9 . _ - @ +"
-    );
+    if let Some(fault) = name_fault(&name) {
+        bail!("the name {fault}");
+    }
     if let Some(fault) = role_fault(role, &sites) {
         bail!("{fault}");
     }
@@ -190,9 +187,7 @@ async fn change(
             bail!("{fault}");
         }
         let mut change = Change::default();
-        for (id, _) in book.sessions_of(name) {
-            change.remove_session(id);
-        }
+        change.remove_sessions_of(book, name);
         change.put_account(account);
         Ok((change, ()))
     });
@@ -226,11 +221,9 @@ fn password(generate: bool) -> anyhow::Result<SecretString> {
             .context("standard input")?;
         line.trim_end_matches(['\r', '\n']).into()
     };
-    let (least, most) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
-    ensure!(
-        PASSWORD_LENGTH.contains(&password.expose_secret().chars().count()),
-        "a password has {least} to {most} characters"
-    );
+    if let Some(fault) = length_fault(password.expose_secret()) {
+        bail!("the password {fault}");
+    }
     Ok(password)
 }
 

@@ -3,7 +3,7 @@
 use super::device_keys::{place_of, require_room_for_key};
 use super::fields::Fields;
 use super::sessions::{address_of, limit_attempts, unauthorized};
-use super::{conflict, not_changed, shown};
+use super::{not_changed, shown};
 use crate::access::book::{Book, Change};
 use crate::access::claim::{CLAIMS_MAX, Claim, NewClaim};
 use crate::access::device_key::{DeviceKey, NewDeviceKey};
@@ -74,7 +74,10 @@ pub async fn claim(
             }
         }
         if left >= CLAIMS_MAX {
-            return Err(conflict("too_many_claims", "too many sensors are awaited"));
+            return Err(Problem::conflict(
+                "too_many_claims",
+                "too many sensors are awaited",
+            ));
         }
         change.put_claim(id.clone(), claim.clone());
         Ok((change, ()))
@@ -173,14 +176,20 @@ fn require_free(
 ) -> Result<(), Problem> {
     match &claim.sensor {
         Some(named) if named == sensor.as_str() => Ok(()),
-        Some(_) => Err(conflict("other_sensor", "the code is for another sensor")),
+        Some(_) => Err(Problem::conflict(
+            "other_sensor",
+            "the code is for another sensor",
+        )),
         None => {
             let has_key = book.keys.values().any(|entry| {
                 let mut patterns = entry.key.sensors.iter();
                 patterns.any(|pattern| pattern.is_exact() && pattern.matches(sensor.as_str()))
             });
             if is_known || has_key {
-                return Err(conflict("sensor_taken", "there is a sensor of this id"));
+                return Err(Problem::conflict(
+                    "sensor_taken",
+                    "there is a sensor of this id",
+                ));
             }
             Ok(())
         }

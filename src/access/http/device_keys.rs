@@ -1,9 +1,9 @@
 //! Keys of devices, for operators.
 
 use super::fields::Fields;
-use super::{conflict, not_changed, shown};
+use super::{not_changed, shown};
 use crate::access::book::{Change, KeyEntry};
-use crate::access::device_key::{DeviceKey, NewDeviceKey, PATTERNS_MAX};
+use crate::access::device_key::{DeviceKey, NewDeviceKey, PATTERNS_MAX, place_fault};
 use crate::access::{Caller, SensorPattern, Sites};
 use crate::http::{Problem, Services};
 use actix_web::web::{Data, Path, Payload};
@@ -42,6 +42,12 @@ pub async fn add_device_key(
     let sensors = patterns(&mut fields);
     let place = place(&mut fields, &caller);
     let sites = sites(&mut fields, &caller);
+    if let Some((site, _)) = &place
+        && caller.sites().allow(site)
+        && let Some(fault) = place_fault(site, &sites)
+    {
+        fields.fault("enseigne", "bad_site", fault);
+    }
     fields.finish()?;
 
     let access = &services.access;
@@ -88,7 +94,10 @@ pub async fn revoke_device_key(
 
 pub(super) fn require_room_for_key(keys: usize) -> Result<(), Problem> {
     if keys >= KEYS_MAX {
-        return Err(conflict("too_many_keys", "there are too many keys"));
+        return Err(Problem::conflict(
+            "too_many_keys",
+            "there are too many keys",
+        ));
     }
     Ok(())
 }

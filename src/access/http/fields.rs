@@ -2,11 +2,9 @@
 
 use crate::access::{Role, Sites};
 use crate::domain::PlaceName;
-use crate::http::{Problem, Services};
+use crate::http::{Problem, Services, media_type};
 use crate::validate::FieldError;
 use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::http::header;
 use actix_web::web::Payload;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -26,18 +24,8 @@ impl Fields {
         request: &HttpRequest,
         payload: Payload,
     ) -> Result<Self, Problem> {
-        if let Some(content_type) = request.headers().get(header::CONTENT_TYPE) {
-            let content_type = content_type.to_str().unwrap_or_default();
-            let essence = content_type.split(';').next().unwrap_or_default().trim();
-            if !essence.eq_ignore_ascii_case("application/json") {
-                return Err(Problem::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "unsupported_media_type",
-                    "Content-Type not supported",
-                    "send application/json",
-                )
-                .closing());
-            }
+        if media_type(request.headers()).is_some_and(|sent| sent != "application/json") {
+            return Err(Problem::unsupported_media_type("send application/json").closing());
         }
         let body = services.bodies.read(request.headers(), payload).await?;
         if body.is_empty() {

@@ -16,24 +16,13 @@ pub(crate) use fields::Fields;
 
 use super::registry::ChangeError;
 use crate::http::Problem;
-use crate::store::StoreError;
-use actix_web::http::StatusCode;
 
 /// What a change that was not made means to whoever asked for it.
 fn not_changed(error: ChangeError<Problem>) -> Problem {
     match error {
         ChangeError::Refused(problem) => problem,
-        ChangeError::Store(error) => unavailable(&error),
+        ChangeError::Store(error) => Problem::store_unavailable(&error),
     }
-}
-
-fn unavailable(error: &StoreError) -> Problem {
-    tracing::error!(%error, "the accounts could not be changed");
-    Problem::unavailable("store_unavailable", "the store does not answer")
-}
-
-fn conflict(code: &'static str, detail: &'static str) -> Problem {
-    Problem::new(StatusCode::CONFLICT, code, "Conflict", detail)
 }
 
 /// A time as it is sent.

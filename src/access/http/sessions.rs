@@ -2,9 +2,9 @@
 
 use super::fields::Fields;
 use super::{cookie, not_changed, shown};
-use crate::access::book::Change;
+use crate::access::book::{Book, Change};
 use crate::access::gate::{Access, counted_address};
-use crate::access::password::{PASSWORD_LENGTH, PasswordsBusy};
+use crate::access::password::{PasswordsBusy, length_fault};
 use crate::access::session::{RefreshToken, Refreshed, Session};
 use crate::access::token::Verified;
 use crate::access::{Account, AuthMode, Caller, Role, Sites, Who};
@@ -40,24 +40,14 @@ pub async fn log_in(
     let Some(account) = account.filter(|_| is_right == Ok(true)) else {
         is_right.map_err(busy)?;
         tracing::info!(?name, "a login was refused");
-        return Err(unauthorized(
-            "bad_credentials",
-            "name or password is not right",
-        ));
+        return Err(bad_credentials());
     };
 
     let now = access.now();
     let ends = now.plus(access.lifetimes().refresh);
     let (id, session, refresh_token) = Session::begin(&account.name, in_cookie, ends);
     let changed = access.registry().change(|book| {
-        // The account may have gone, or got another password, while this one was checked.
-        let known = book.accounts.get(&account.name);
-        let Some(known) = known.filter(|known| known.password_hash == account.password_hash) else {
-            return Err(unauthorized(
-                "bad_credentials",
-                "name or password is not right",
-            ));
-        };
+        let known = unchanged(book, &account)?;
         let mut change = Change::default();
         let mut others: Vec<_> = book.sessions_of(&account.name).collect();
         others.sort_by_key(|(_, session)| session.expires_ms);
@@ -241,10 +231,8 @@ pub async fn change_password(
     let password_hash = passwords.hash(new.into()).await.map_err(busy)?;
     let changed = access.registry().change(|book| {
         let mut change = Change::default();
-        let Some(known) = book.accounts.get(&account.name) else {
-            return Err(Problem::not_found());
-        };
-        end_sessions(&mut change, book, &account.name);
+        let known = unchanged(book, &account)?;
+        change.remove_sessions_of(book, &account.name);
         change.put_account(Account {
             password_hash: password_hash.clone(),
             ..known.clone()
@@ -256,11 +244,16 @@ pub async fn change_password(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Ends every login of an account.
-pub(super) fn end_sessions(change: &mut Change, book: &crate::access::book::Book, account: &str) {
-    for (id, _) in book.sessions_of(account) {
-        change.remove_session(id);
-    }
+/// The account as it is now, unless it has gone or got another password while this one was checked.
+fn unchanged<'a>(book: &'a Book, checked: &Account) -> Result<&'a Account, Problem> {
+    let known = book.accounts.get(&checked.name);
+    known
+        .filter(|known| known.password_hash == checked.password_hash)
+        .ok_or_else(bad_credentials)
+}
+
+fn bad_credentials() -> Problem {
+    unauthorized("bad_credentials", "name or password is not right")
 }
 
 /// A password somebody chooses; any fault keeps the body from being taken.
@@ -268,10 +261,8 @@ pub(super) fn new_password(fields: &mut Fields, name: &str) -> String {
     let Some(password) = fields.text(name) else {
         return String::new();
     };
-    if !PASSWORD_LENGTH.contains(&password.chars().count()) {
-        let (least, most) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
-        let detail = format!("must have {least} to {most} characters");
-        fields.fault(name, "bad_password", detail);
+    if let Some(fault) = length_fault(&password) {
+        fields.fault(name, "bad_password", fault);
     }
     password
 }
@@ -301,7 +292,7 @@ pub(super) fn limit_attempts(
         limits.login.check(counted)?;
     }
     if let Some(account) = account {
-        limits.login.check(limits.named("login", account))?;
+        limits.login.check(limits.said(account))?;
     }
     Ok(())
 }

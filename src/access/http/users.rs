@@ -1,9 +1,9 @@
 //! Accounts, for admins.
 
 use super::fields::Fields;
-use super::sessions::{busy, end_sessions, new_password};
-use super::{conflict, not_changed, shown};
-use crate::access::account::{is_account_name, role_fault};
+use super::sessions::{busy, new_password};
+use super::{not_changed, shown};
+use crate::access::account::{name_fault, role_fault};
 use crate::access::book::{Book, Change};
 use crate::access::{Account, Caller, Role};
 use crate::http::{Problem, Services};
@@ -33,9 +33,8 @@ pub async fn add_user(
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&services, &request, payload).await?;
     let name = fields.text("name");
-    if name.as_ref().is_some_and(|name| !is_account_name(name)) {
-        let detail = "must be 1 to 64 of A-Z a-z 0-9 . _ - @ +";
-        fields.fault("name", "bad_name", detail);
+    if let Some(fault) = name.as_deref().and_then(name_fault) {
+        fields.fault("name", "bad_name", fault);
     }
     let password = new_password(&mut fields, "password");
     let (role, sites) = (fields.role("role"), fields.sites("sites"));
@@ -56,10 +55,16 @@ pub async fn add_user(
     };
     let added = access.registry().change(|book| {
         if book.accounts.contains_key(&account.name) {
-            return Err(conflict("exists", "there is an account of this name"));
+            return Err(Problem::conflict(
+                "exists",
+                "there is an account of this name",
+            ));
         }
         if book.accounts.len() >= ACCOUNTS_MAX {
-            return Err(conflict("too_many_accounts", "there are too many accounts"));
+            return Err(Problem::conflict(
+                "too_many_accounts",
+                "there are too many accounts",
+            ));
         }
         let mut change = Change::default();
         change.put_account(account.clone());
@@ -128,7 +133,7 @@ pub async fn change_user(
             require_another_admin(book, &account.name)?;
         }
         let mut change = Change::default();
-        end_sessions(&mut change, book, &account.name);
+        change.remove_sessions_of(book, &account.name);
         change.put_account(account.clone());
         Ok((change, account))
     });
@@ -154,7 +159,7 @@ pub async fn remove_user(
         }
         require_another_admin(book, &name)?;
         let mut change = Change::default();
-        end_sessions(&mut change, book, &name);
+        change.remove_sessions_of(book, &name);
         change.remove_account(&name);
         Ok((change, ()))
     });
@@ -169,7 +174,7 @@ fn require_another_admin(book: &Book, but: &str) -> Result<(), Problem> {
     let is_last = book.accounts.values().filter(admins).count() == 1
         && book.accounts.get(but).as_ref().is_some_and(admins);
     if is_last {
-        return Err(conflict("last_admin", "it is the last admin"));
+        return Err(Problem::conflict("last_admin", "it is the last admin"));
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Who may do what.
 
-use super::shapes::{
-    Adopted, ChangePassword, ChangeUser, Claim, DeviceKey, Login, Me, NewClaim, NewDeviceKey,
-    NewUser, Problem, Redeem, Refresh, Tokens, User,
+use super::shapes::Problem;
+use super::shapes::access::{
+    ChangePassword, ChangeUser, Login, Me, NewUser, Refresh, Tokens, User,
 };
+use super::shapes::devices::{Adopted, Claim, DeviceKey, NewClaim, NewDeviceKey, Redeem};
 
 /// A token for a name and a password
 #[utoipa::path(post, path = "/api/auth/login", tag = "sessions", request_body = Login,

@@ -1,6 +1,7 @@
 //! The stream of what happens.
 
-use super::shapes::{Problem, StreamStats};
+use super::shapes::Problem;
+use super::shapes::operation::StreamStats;
 
 /// The stream as server-sent events
 #[utoipa::path(get, path = "/api/events", tag = "live",

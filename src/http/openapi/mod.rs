@@ -18,9 +18,12 @@ mod readings;
 mod shapes;
 mod webhooks;
 
+use super::is_known;
+use crate::access::hex;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use common::Common;
+use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 use utoipa::OpenApi;
 
@@ -101,14 +104,13 @@ struct Text {
 static TEXT: LazyLock<Text> = LazyLock::new(|| {
     // Serialising texts and numbers into memory cannot fail.
     let json = Document::openapi().to_json().unwrap_or_default();
-    let tag = format!("\"{}-{:x}\"", env!("CARGO_PKG_VERSION"), json.len());
+    let tag = format!("\"{}\"", hex(&Sha256::digest(&json)));
     Text { json, tag }
 });
 
 /// `GET /api/openapi.json`.
 pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
-    let known = request.headers().get(header::IF_NONE_MATCH);
-    if known.is_some_and(|known| known == TEXT.tag.as_str()) {
+    if is_known(&request, &TEXT.tag) {
         return HttpResponse::NotModified()
             .insert_header((header::ETAG, TEXT.tag.as_str()))
             .finish();

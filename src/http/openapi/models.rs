@@ -1,6 +1,7 @@
 //! 3D models of rooms.
 
-use super::shapes::{Model, Problem};
+use super::shapes::Problem;
+use super::shapes::models::Model;
 
 /// The models of all rooms
 #[utoipa::path(get, path = "/api/models", tag = "models",

@@ -1,6 +1,6 @@
 //! How the server is.
 
-use super::shapes::{Alive, Health};
+use super::shapes::operation::{Alive, Health};
 
 /// Numbers for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "operation",

@@ -1,7 +1,8 @@
 //! Readings in and out.
 
-use super::shapes::{
-    BatchTaken, Latest, OneOrBatch, Problem, ReadingOrReadings, Record, Sensor, Site,
+use super::shapes::Problem;
+use super::shapes::readings::{
+    BatchTaken, Latest, OneOrBatch, ReadingOrReadings, Record, Sensor, Site,
 };
 
 /// Takes readings

@@ -1,6 +1,7 @@
 //! Measurements pushed to other systems.
 
-use super::shapes::{NewWebhook, Problem, Webhook, WebhookTest};
+use super::shapes::Problem;
+use super::shapes::webhooks::{NewWebhook, Webhook, WebhookTest};
 
 /// All webhooks
 #[utoipa::path(get, path = "/api/webhooks", tag = "webhooks",

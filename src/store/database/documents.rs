@@ -6,7 +6,12 @@
 use super::error::within;
 use super::{Access, PostgresDocuments, SqliteDocuments, StoreError, WORK_WAIT_MAX, open};
 use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
+
+/// How often a change is made again because somebody else changed documents at that moment.
+const CHANGE_TRIES_MAX: usize = 10;
 
 /// A record by its kind and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +20,33 @@ pub struct Document {
     pub id: String,
     /// JSON.
     pub body: String,
+}
+
+impl Document {
+    pub fn of(kind: &str, id: &str, record: &impl Serialize) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            // Serialising texts and numbers into memory cannot fail.
+            body: serde_json::to_string(record).unwrap_or_default(),
+        }
+    }
+
+    /// The record it was made of.
+    pub fn record<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
+        serde_json::from_str(&self.body).map_err(|error| {
+            // Without what was read: there are secrets among documents.
+            self.corrupt(&format!("line {} column {}", error.line(), error.column()))
+        })
+    }
+
+    /// The error of a document that is not what it should be.
+    pub fn corrupt(&self, detail: &str) -> StoreError {
+        StoreError::Corrupt {
+            table: "documents",
+            detail: format!("{} {}: {detail}", self.kind, self.id),
+        }
+    }
 }
 
 /// Everything there was at one moment.
@@ -52,6 +84,22 @@ pub trait DocumentDatabase: std::fmt::Debug + Send + Sync {
     fn note<'a>(&'a self, documents: &'a [Document]) -> BoxFuture<'a, Result<(), StoreError>>;
 
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+impl dyn DocumentDatabase {
+    /// Makes a change durable whatever else is changed at that moment: for documents that nobody but
+    /// the caller changes.
+    pub async fn change_own(&self, change: &DocumentChange) -> Result<(), StoreError> {
+        for _ in 0..CHANGE_TRIES_MAX {
+            let version = self.version().await?;
+            if self.change(version, change).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::InUse(
+            "others change documents all the time".to_owned(),
+        ))
+    }
 }
 
 /// Opens the documents of a database that has its tables.

@@ -183,10 +183,14 @@ async fn a_token_for_a_program_counts_for_what_it_says() {
 #[rstest]
 #[case::no_secret(&["token"], "IAQ_JWT_SECRET")]
 #[case::short_password(&["user", "add", "ada"], "10 to 256 characters")]
-#[case::name(&["user", "add", "a b"], "a name is")]
+#[case::name(&["user", "add", "a b"], "the name must be")]
 #[case::restricted_admin(&["user", "add", "ada", "--role", "admin", "--site", "M"], "admin")]
 #[case::no_account(&["user", "remove", "ada"], "there is no account ada")]
 #[case::no_key(&["device-key", "revoke", "x"], "there is no key x")]
+#[case::place_elsewhere(
+    &["device-key", "add", "a", "--site", "b", "--enseigne", "c", "--salle", "d"],
+    "must be one of the key's sites"
+)]
 #[case::no_pattern(&["device-key", "add", "a b"], "no sensor id")]
 fn what_a_command_cannot_do_it_says(#[case] arguments: &[&str], #[case] why: &str) {
     let folder = tempfile::tempdir().unwrap();

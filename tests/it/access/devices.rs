@@ -199,6 +199,10 @@ async fn an_operator_hands_out_no_more_than_he_has() {
 #[case::too_many(json!({"sensors": vec!["a"; 33]}), "/sensors")]
 #[case::no_id(json!({"sensors": ["a b"]}), "/sensors/0")]
 #[case::half_a_place(json!({"sensors": ["a"], "enseigne": "Maison"}), "/salle")]
+#[case::place_elsewhere(
+    json!({"sensors": ["a"], "sites": ["b"], "enseigne": "c", "salle": "d"}),
+    "/enseigne"
+)]
 #[case::no_name(json!({"sensors": ["a"], "enseigne": "a\nb", "salle": "c"}), "/enseigne")]
 #[case::label(json!({"sensors": ["a"], "label": "x".repeat(129)}), "/label")]
 #[case::unknown(json!({"sensors": ["a"], "key": "iaqk_mine"}), "/key")]
