@@ -5,7 +5,7 @@
 
 use super::client::Client;
 use super::encoding::{Encoding, event};
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::hub::Seat;
 use super::interest::Interest;
 use super::pass::Pass;
@@ -18,7 +18,7 @@ use super::subscribe::subscribe;
 use crate::access::Caller;
 use crate::domain::{Topic, TopicSet};
 use crate::http::{ConnectionGuard, EndlessAnswer, Problem, Services};
-use crate::validate::FieldError;
+use crate::query::Parameters;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -139,39 +139,57 @@ impl Body {
 }
 
 fn subscription(request: &HttpRequest) -> Result<Subscription, Problem> {
-    let invalid = |name: &str, error: protocol::CommandError| {
-        let error = FieldError::new(format!("/{name}"), error.code, error.detail);
-        Problem::invalid("bad_parameter", "Bad parameter", vec![error])
+    let mut parameters = Parameters::of(request);
+    let topics = topics(&mut parameters);
+    let filter = Filter {
+        enseigne: name(&mut parameters, "enseigne"),
+        salle: name(&mut parameters, "salle"),
+        sensor_id: name(&mut parameters, "sensor_id"),
     };
-    let mut wanted = Subscription::default();
-    let mut filter = Filter::default();
-    let mut names = Vec::new();
-    for (key, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
-        match &*key {
-            "topics" => names.extend(value.split(',').map(|name| name.trim().to_owned())),
-            "enseigne" => filter.enseigne = Some(value.into()),
-            "salle" => filter.salle = Some(value.into()),
-            "sensor_id" => filter.sensor_id = Some(value.into()),
-            "snapshot" => wanted.snapshot = matches!(&*value, "true" | "1"),
-            "since" => wanted.since = Some(value.into_owned()),
-            "max_hz" => {
-                let interval = protocol::interval(value.parse().unwrap_or(f64::NAN));
-                wanted.interval = Some(interval.map_err(|error| invalid("max_hz", error))?);
-            }
-            _ => {}
-        }
+    let last_event = request.headers().get(LAST_EVENT_ID);
+    // Whoever asks to go on without saying from where gets a snapshot.
+    let since = last_event
+        .and_then(|id| id.to_str().ok())
+        .or_else(|| parameters.given("since"))
+        .map(str::to_owned);
+    let snapshot = parameters.flag("snapshot");
+    let interval = parameters.number("max_hz").and_then(|max_hz| {
+        let interval = protocol::interval(max_hz);
+        interval
+            .map_err(|error| parameters.fault("max_hz", "out_of_range", error.detail))
+            .ok()
+    });
+    parameters.done()?;
+    Ok(Subscription {
+        topics,
+        filter,
+        snapshot,
+        since,
+        interval,
+    })
+}
+
+fn topics(parameters: &mut Parameters) -> Vec<Topic> {
+    let names = parameters.every("topics").flat_map(|list| list.split(','));
+    let names = names.map(|name| name.trim().to_owned());
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+    if names.is_empty() {
+        return vec![Topic::All];
     }
-    names.retain(|name| !name.is_empty());
-    wanted.topics = if names.is_empty() {
-        vec![Topic::All]
-    } else {
-        protocol::topics(&names).map_err(|error| invalid("topics", error))?
-    };
-    wanted.filter = protocol::checked_filter(filter).map_err(|error| invalid("filter", error))?;
-    if let Some(last) = request.headers().get(LAST_EVENT_ID) {
-        wanted.since = last.to_str().ok().map(str::to_owned).or(wanted.since);
+    let topics = protocol::topics(&names);
+    topics.unwrap_or_else(|error| {
+        parameters.fault("topics", error.code, error.detail);
+        Vec::new()
+    })
+}
+
+/// A name that a message must be about.
+fn name(parameters: &mut Parameters, field: &'static str) -> Option<Box<str>> {
+    let name: Box<str> = parameters.text(field)?.into();
+    if !filter::could_be_a_name(&name) {
+        parameters.fault(field, "bad_name", filter::NAME_TOO_LONG);
     }
-    Ok(wanted)
+    Some(name)
 }
 
 /// Serves a stream until it ends.

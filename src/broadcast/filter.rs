@@ -20,13 +20,21 @@ pub(super) struct Subject<'a> {
     pub(super) sensor: Option<&'a str>,
 }
 
+/// Why a name in a filter is refused.
+pub(super) const NAME_TOO_LONG: &str = "a filter holds names of up to 128 characters";
+
+/// Whether anything could have this name.
+pub(super) fn could_be_a_name(text: &str) -> bool {
+    text.chars().count() <= PlaceName::CHARACTERS_MAX
+}
+
 impl Filter {
     /// Whether it could match anything: no name is longer than this.
     pub(super) fn makes_sense(&self) -> bool {
         [&self.enseigne, &self.salle, &self.sensor_id]
             .into_iter()
             .flatten()
-            .all(|text| text.chars().count() <= PlaceName::CHARACTERS_MAX)
+            .all(|text| could_be_a_name(text))
     }
 
     pub(super) fn is_open(&self) -> bool {

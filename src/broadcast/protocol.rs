@@ -1,6 +1,6 @@
 //! What a client may say, and the answers.
 
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::hub::Stats;
 use crate::access::Refusal;
 use crate::domain::{Timestamp, Topic, TopicSet};
@@ -133,9 +133,7 @@ pub(super) fn checked_filter(filter: Filter) -> Result<Filter, CommandError> {
     if filter.makes_sense() {
         Ok(filter)
     } else {
-        Err(bad_json(
-            "a filter holds names of up to 128 characters".to_owned(),
-        ))
+        Err(bad_json(filter::NAME_TOO_LONG.to_owned()))
     }
 }
 

@@ -28,13 +28,21 @@ impl Parameters {
 
     /// The text of a parameter; an empty one counts as absent.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        let named = self.pairs.iter().find(|(key, _)| key == name);
-        named
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
+        self.given(name).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn number<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
+    /// The text of a parameter, even an empty one.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.every(name).next()
+    }
+
+    /// The texts of a parameter that may be repeated.
+    pub(crate) fn every(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.pairs.iter().filter(move |(key, _)| key == name);
+        named.map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn number<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name)?;
         // A float parser would take words like `nan` and `inf`.
         let numeric = text
@@ -66,7 +74,7 @@ impl Parameters {
     }
 
     /// Whether something is switched on; absent means no.
-    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
         let switched = match self.text(name) {
             None | Some("false" | "0") => Some(false),
             Some("true" | "1") => Some(true),

@@ -421,9 +421,10 @@ async fn max_hz_holds_back_what_comes_too_soon() {
     "/topics",
     "too_many_topics"
 )]
-#[case::max_hz_no_number("max_hz=often", "/max_hz", "bad_json")]
-#[case::max_hz_negative("max_hz=-1", "/max_hz", "bad_json")]
-#[case::max_hz_endless("max_hz=inf", "/max_hz", "bad_json")]
+#[case::max_hz_no_number("max_hz=often", "/max_hz", "not_a_number")]
+#[case::max_hz_negative("max_hz=-1", "/max_hz", "out_of_range")]
+#[case::max_hz_endless("max_hz=inf", "/max_hz", "not_a_number")]
+#[case::snapshot_neither("snapshot=zzz", "/snapshot", "not_a_flag")]
 #[tokio::test]
 async fn a_query_that_makes_no_sense_is_refused_with(
     #[case] query: &str,
@@ -444,8 +445,19 @@ async fn a_name_that_nothing_can_have_is_refused() {
         let longest = "é".repeat(128);
         server.stream(&format!("?{field}={longest}")).await;
         let response = server.get(&format!("/api/events?{field}={longest}x")).await;
-        problem(response, 422, "bad_parameter").await;
+        let body = problem(response, 422, "bad_parameter").await;
+        let pointer = format!("/{field}");
+        assert_eq!(faults(&body["errors"]), [(pointer.as_str(), "bad_name")]);
     }
+}
+
+#[tokio::test]
+async fn an_empty_parameter_counts_as_absent() {
+    let server = Server::start();
+    let query = "?topics=&enseigne=&salle=&sensor_id=&snapshot=&max_hz=";
+    let mut events = server.follow(query).await;
+    server.accept(&numbered("a", 1)).await;
+    assert_eq!(number(&events.next().await.data), 1);
 }
 
 #[rstest]

@@ -343,15 +343,16 @@ impl Socket {
 
     /// The next message that is no ping or pong.
     pub async fn next_message(&mut self) -> Message {
-        loop {
-            let message = timeout(PATIENCE, self.0.next())
-                .await
-                .expect("a message in time");
-            match message.expect("an open connection").unwrap() {
-                Message::Ping(_) | Message::Pong(_) => {}
-                message => return message,
+        let next = async {
+            loop {
+                let message = self.0.next().await.expect("an open connection");
+                match message.unwrap() {
+                    Message::Ping(_) | Message::Pong(_) => {}
+                    message => return message,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, next).await.expect("a message in time")
     }
 
     /// The code of the close frame that comes next.
@@ -1114,24 +1115,27 @@ impl Events {
 
     /// The next event; comments in between are skipped, as browsers do.
     pub async fn next(&mut self) -> Event {
-        loop {
-            let block = self.block().await.expect("an open stream");
-            if block == ":" {
-                continue;
+        let next = async {
+            loop {
+                let block = self.block().await.expect("an open stream");
+                if block != ":" {
+                    return block;
+                }
             }
-            let (id, data) = match block
-                .strip_prefix("id: ")
-                .and_then(|it| it.split_once('\n'))
-            {
-                Some((id, data)) => (Some(id.to_owned()), data),
-                None => (None, &*block),
-            };
-            let data = data.strip_prefix("data: ");
-            let data = data.unwrap_or_else(|| panic!("no event: {block:?}"));
-            return Event {
-                id,
-                data: serde_json::from_str(data).unwrap(),
-            };
+        };
+        let block = timeout(PATIENCE, next).await.expect("an event in time");
+        let (id, data) = match block
+            .strip_prefix("id: ")
+            .and_then(|it| it.split_once('\n'))
+        {
+            Some((id, data)) => (Some(id.to_owned()), data),
+            None => (None, &*block),
+        };
+        let data = data.strip_prefix("data: ");
+        let data = data.unwrap_or_else(|| panic!("no event: {block:?}"));
+        Event {
+            id,
+            data: serde_json::from_str(data).unwrap(),
         }
     }
 
