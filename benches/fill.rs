@@ -10,6 +10,7 @@
 )]
 
 use futures_util::future::BoxFuture;
+use iaqverse::access::Sites;
 use iaqverse::clock::SystemClock;
 use iaqverse::domain::{Extras, PlaceName, Quantity, Reading, SensorId, Timestamp, Values};
 use iaqverse::score::Profile;
@@ -136,7 +137,7 @@ async fn main() {
                 let readings = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
                 let queue = queue.clone();
                 // The next batch is made while this one is written.
-                let next = tokio::spawn(async move { queue.append(readings).await });
+                let next = tokio::spawn(async move { queue.append(readings, &Sites::ALL).await });
                 if let Some(append) = before.replace(next) {
                     append.await.unwrap().unwrap();
                 }
@@ -146,7 +147,7 @@ async fn main() {
     if let Some(append) = before {
         append.await.unwrap().unwrap();
     }
-    queue.append(batch).await.unwrap();
+    queue.append(batch, &Sites::ALL).await.unwrap();
     queue.close().await;
     writing.await.unwrap();
     written.cancel();

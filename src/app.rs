@@ -92,7 +92,7 @@ impl Application {
         let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
         let services = Services {
             profile: config.score_profile,
-            pipeline: pipeline(&config, &clock, &queue, &store),
+            pipeline: pipeline(&config, &clock, &queue),
             clock: Arc::clone(&clock),
             bodies: bodies(&config),
             store: store.clone(),
@@ -313,19 +313,13 @@ fn start_hub(
     )
 }
 
-fn pipeline(
-    config: &ServeConfig,
-    clock: &Arc<dyn Clock>,
-    queue: &WriteQueue,
-    store: &Store,
-) -> Pipeline {
+fn pipeline(config: &ServeConfig, clock: &Arc<dyn Clock>, queue: &WriteQueue) -> Pipeline {
     Pipeline {
         clock: Arc::clone(clock),
         tvoc_unit: config.tvoc_unit,
         profile: config.score_profile,
         readings_max: config.batch_readings_max,
         queue: queue.clone(),
-        store: store.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::domain::Reading;
 use crate::ingest::{BatchError, parse_array, parse_lines, parse_one};
 use crate::score::Profile;
-use crate::store::{AppendError, Outcome, ScoredReading, Store, WriteQueue};
+use crate::store::{AppendError, Outcome, ScoredReading, WriteQueue};
 use crate::validate::{self, Rejection, Rules, TvocUnit};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -48,8 +48,6 @@ pub struct Pipeline {
     pub profile: Profile,
     pub readings_max: usize,
     pub queue: WriteQueue,
-    /// Knows where sensors stand.
-    pub store: Store,
 }
 
 impl Pipeline {
@@ -74,7 +72,7 @@ impl Pipeline {
                 Err(rejection) => outcomes.push(Some(Outcome::Refused(rejection))),
             }
         }
-        let mut appended = self.queue.append(scored).await?.into_iter();
+        let mut appended = self.queue.append(scored, caller.sites()).await?.into_iter();
         Ok(outcomes
             .into_iter()
             .filter_map(|known| known.or_else(|| appended.next()))
@@ -93,7 +91,7 @@ impl Pipeline {
         };
         let (profile, readings_max) = (self.profile, self.readings_max);
         let large = body.len() > INLINE_BYTES_MAX;
-        let (caller, store) = (caller.clone(), self.store.clone());
+        let caller = caller.clone();
         let work = move || -> Result<_, BatchError> {
             let raw = match layout {
                 Layout::One => vec![parse_one(&body)?],
@@ -104,7 +102,7 @@ impl Pipeline {
                 .iter()
                 .map(|item| {
                     let mut reading = validate::item(item, &rules)?;
-                    may_write(&caller, &store, &mut reading)?;
+                    may_write(&caller, &mut reading)?;
                     Ok(scored(reading, profile))
                 })
                 .collect())

@@ -12,6 +12,7 @@ use super::pack;
 use super::recent::Recent;
 use super::rows::{LogRow, ReadingRow, RoomRow, SensorCounters};
 use super::{Outcome, ScoredReading, Stored, StreamId};
+use crate::access::Sites;
 use crate::domain::{ExtrasError, Place, Reading, SensorId, Timestamp};
 use crate::score::Profile;
 use crate::validate::{FieldError, Rejection};
@@ -64,11 +65,11 @@ struct Event {
 /// newer one cannot be stored yet and the newest is in the directory.
 pub(super) fn identities_to_find(
     directory: &Directory,
-    readings: &[ScoredReading],
+    readings: &[(ScoredReading, Sites)],
 ) -> Vec<Identity> {
     readings
         .iter()
-        .filter_map(|scored| {
+        .filter_map(|(scored, _)| {
             let key = directory.key_of(&scored.reading.sensor)?;
             let newest = directory.sensor(key)?.latest.scored.reading.observed_at;
             (scored.reading.observed_at < newest).then_some((key, scored.reading.observed_at))
@@ -76,16 +77,17 @@ pub(super) fn identities_to_find(
         .collect()
 }
 
+/// `readings` come with the sites that their senders may write to.
 pub(super) fn plan(
     directory: &Directory,
     found: Vec<ReadingRow>,
-    readings: Vec<ScoredReading>,
+    readings: Vec<(ScoredReading, Sites)>,
     profile: Profile,
     limits: RegistryLimits,
 ) -> Plan {
     let mut planner = Planner::new(directory, found, profile, limits);
-    for scored in readings {
-        let outcome = planner.add(scored);
+    for (scored, sites) in readings {
+        let outcome = planner.add(scored, &sites);
         planner.plan.outcomes.push(outcome);
     }
     planner.finish()
@@ -235,9 +237,15 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn add(&mut self, scored: ScoredReading) -> Outcome {
+    fn add(&mut self, scored: ScoredReading, sites: &Sites) -> Outcome {
         if scored.reading.observed_at < self.directory.removed_to() {
             return Outcome::Refused(too_old(&scored.reading, self.directory.removed_to()));
+        }
+        if let Some(error) = self.forbidden(&scored.reading, sites) {
+            return Outcome::Refused(Rejection {
+                sensor_id: Some(scored.reading.sensor.as_str().to_owned()),
+                errors: vec![error],
+            });
         }
         let (sensor, room, place) = match self.locate(&scored.reading) {
             Ok(located) => located,
@@ -308,10 +316,13 @@ impl<'a> Planner<'a> {
         let place = self
             .place_of(row.room)
             .unwrap_or_else(|| Arc::clone(&self.state(sensor).place));
-        let late = self
-            .state(sensor)
-            .newest
-            .is_some_and(|newest| observed_at < newest);
+        let state = self.state(sensor);
+        let late = state.newest.is_some_and(|newest| observed_at < newest);
+        if !late {
+            // It is where its newest reading was taken, also when that is known better now.
+            state.room = row.room;
+            state.place = Arc::clone(&place);
+        }
         Outcome::Updated(self.record(row, late, place, merged))
     }
 

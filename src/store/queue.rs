@@ -2,6 +2,7 @@
 
 use super::pace::{Pace, Poster};
 use super::{Notice, Outcome, ScoredReading};
+use crate::access::Sites;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -25,6 +26,8 @@ pub enum AppendError {
 #[derive(Debug)]
 pub(super) struct Append {
     pub(super) readings: Vec<ScoredReading>,
+    /// Where their sender may write.
+    pub(super) sites: Sites,
     pub(super) reply: oneshot::Sender<Result<Vec<Outcome>, AppendError>>,
     _room: OwnedSemaphorePermit,
 }
@@ -73,10 +76,15 @@ impl WriteQueue {
         Poster::new(Arc::clone(&self.pace))
     }
 
-    /// Waits until the readings are durable and says what became of each, in order.
+    /// Waits until the readings are durable and says what became of each, in order. What is at none
+    /// of `sites` is neither changed nor added to.
     ///
     /// Not waiting for the answer does not take the readings back.
-    pub async fn append(&self, readings: Vec<ScoredReading>) -> Result<Vec<Outcome>, AppendError> {
+    pub async fn append(
+        &self,
+        readings: Vec<ScoredReading>,
+        sites: &Sites,
+    ) -> Result<Vec<Outcome>, AppendError> {
         if readings.is_empty() {
             return Ok(Vec::new());
         }
@@ -86,6 +94,7 @@ impl WriteQueue {
         self.pace.came();
         let sent = self.send(Message::Append(Append {
             readings,
+            sites: sites.clone(),
             reply,
             _room: room,
         }));

@@ -8,6 +8,7 @@ use super::database::{
     test_database::TestDatabase,
 };
 use super::*;
+use crate::access::Sites;
 use crate::domain::{Extras, PlaceName, Quantity, SensorId, Topic, Values};
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
@@ -301,7 +302,7 @@ fn a_large_request_is_stored_whole_and_answered_in_order() {
         let readings = (0..5000)
             .map(|second| reading("a", second, 500.0))
             .collect();
-        let outcomes = running.queue.append(readings).await.unwrap();
+        let outcomes = running.queue.append(readings, &Sites::ALL).await.unwrap();
         let times: Vec<_> = outcomes
             .iter()
             .map(|outcome| match outcome {
@@ -321,12 +322,12 @@ fn a_full_queue_says_so_and_a_closed_one_takes_nothing() {
         let mut running = Running::open(url, 0, QUEUE_MAX).await;
         let many = vec![reading("a", 0, 500.0); QUEUE_MAX + 1];
         assert_eq!(
-            running.queue.append(many).await.unwrap_err(),
+            running.queue.append(many, &Sites::ALL).await.unwrap_err(),
             AppendError::Busy
         );
         running.close().await;
         let one = vec![reading("a", 0, 500.0)];
-        let result = running.queue.append(one).await;
+        let result = running.queue.append(one, &Sites::ALL).await;
         assert_eq!(result.unwrap_err(), AppendError::Closed);
         assert_eq!(running.queue.announce(notice()), Err(AppendError::Closed));
     });
@@ -338,12 +339,15 @@ fn a_store_that_failed_is_ready_again_without_being_written_to() {
         let mut running = Running::open(url, 100, QUEUE_MAX).await;
         running
             .queue
-            .append(vec![reading("a", 9, 500.0)])
+            .append(vec![reading("a", 9, 500.0)], &Sites::ALL)
             .await
             .unwrap();
         running.settle().await;
         *running.database.is_blind.lock() = true;
-        let late = running.queue.append(vec![reading("a", 5, 500.0)]).await;
+        let late = running
+            .queue
+            .append(vec![reading("a", 5, 500.0)], &Sites::ALL)
+            .await;
         assert_eq!(late.unwrap_err(), AppendError::Failed);
         running.store.check().await.unwrap_err();
         *running.database.is_blind.lock() = false;

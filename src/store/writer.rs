@@ -9,6 +9,7 @@ use super::pace::Pace;
 use super::plan::{self, Plan, READINGS_MAX, RegistryLimits};
 use super::queue::{Announcement, Append, AppendError, Message, WriteQueue};
 use super::{Outcome, Published, ScoredReading, Store, StoreError, Stored};
+use crate::access::Sites;
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -155,7 +156,8 @@ impl Writer {
         let mut positions = Vec::new();
         for (position, append) in appends.iter_mut().enumerate() {
             positions.extend(std::iter::repeat_n(position, append.readings.len()));
-            readings.append(&mut append.readings);
+            let sent = append.readings.drain(..);
+            readings.extend(sent.map(|scored| (scored, append.sites.clone())));
         }
         let mut readings = readings.into_iter();
         for positions in positions.chunks(READINGS_MAX) {
@@ -190,7 +192,7 @@ impl Writer {
 
     async fn commit(
         &mut self,
-        readings: Vec<ScoredReading>,
+        readings: Vec<(ScoredReading, Sites)>,
     ) -> Result<(Vec<Outcome>, Vec<Stored>), StoreError> {
         if self.doubtful.is_some() {
             self.recover().await?;

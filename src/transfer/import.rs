@@ -104,7 +104,6 @@ pub async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
         profile,
         readings_max: LINES_AT_ONCE,
         queue: queue.clone(),
-        store: store.clone(),
     };
     let mut import = Import::new(pipeline);
     let mut result = Ok(());

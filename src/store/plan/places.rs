@@ -1,6 +1,7 @@
 //! Who a reading is from and where it was taken: known places, and new ones within the limits.
 
 use super::{Planner, SensorState};
+use crate::access::{FORBIDDEN, Sites};
 use crate::domain::{Place, Reading, SensorId};
 use crate::store::directory::{RoomKey, SensorKey};
 use crate::store::rows::RoomRow;
@@ -8,15 +9,48 @@ use crate::validate::FieldError;
 use std::sync::Arc;
 
 impl Planner<'_> {
+    /// Why a reading may not be written by somebody who has to do with `sites` only: its sensor stands
+    /// elsewhere, or what is stored of this moment was measured elsewhere.
+    pub(super) fn forbidden(&mut self, reading: &Reading, sites: &Sites) -> Option<FieldError> {
+        if sites.are_all() {
+            return None;
+        }
+        if reading
+            .site
+            .as_ref()
+            .is_some_and(|site| !sites.allow(site.as_str()))
+        {
+            return Some(FieldError::new(
+                "/enseigne",
+                FORBIDDEN,
+                "is none of your sites",
+            ));
+        }
+        let sensor = self.known(&reading.sensor)?;
+        if !sites.allow(self.state(sensor).place.site.as_str()) {
+            let detail = "is not a sensor of your sites";
+            return Some(FieldError::new("/sensor_id", FORBIDDEN, detail));
+        }
+        let stored = self.stored((sensor, reading.observed_at))?;
+        let place = self.place_of(stored.room)?;
+        if sites.allow(place.site.as_str()) {
+            return None;
+        }
+        let detail = "was at none of your sites at this moment";
+        Some(FieldError::new("/timestamp", FORBIDDEN, detail))
+    }
+
+    fn known(&self, id: &SensorId) -> Option<SensorKey> {
+        let new = || self.new_sensors.get(id).copied();
+        self.directory.key_of(id).or_else(new)
+    }
+
     /// The sensor and the room of a reading, registering what is new.
     pub(super) fn locate(
         &mut self,
         reading: &Reading,
     ) -> Result<(SensorKey, RoomKey, Arc<Place>), Vec<FieldError>> {
-        let known = self
-            .directory
-            .key_of(&reading.sensor)
-            .or_else(|| self.new_sensors.get(&reading.sensor).copied());
+        let known = self.known(&reading.sensor);
         let here = known.map(|sensor| {
             let state = self.state(sensor);
             (state.room, Arc::clone(&state.place))

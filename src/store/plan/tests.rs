@@ -36,6 +36,11 @@ fn reading(sensor: &str, place: Option<(&str, &str)>, at_s: i64, co2: f64) -> Sc
 const OFFICE: Option<(&str, &str)> = Some(("Maison", "Bureau"));
 const ATTIC: Option<(&str, &str)> = Some(("Maison", "Grenier"));
 
+fn of_anybody(readings: Vec<ScoredReading>) -> Vec<(ScoredReading, Sites)> {
+    let all = readings.into_iter();
+    all.map(|scored| (scored, Sites::ALL)).collect()
+}
+
 /// Plans with nothing found in the database and takes the plan over.
 fn add(
     directory: &mut Directory,
@@ -48,6 +53,14 @@ fn add_found(
     directory: &mut Directory,
     found: Vec<ReadingRow>,
     readings: Vec<ScoredReading>,
+) -> (Vec<&'static str>, Vec<Stored>) {
+    add_sent(directory, found, of_anybody(readings))
+}
+
+fn add_sent(
+    directory: &mut Directory,
+    found: Vec<ReadingRow>,
+    readings: Vec<(ScoredReading, Sites)>,
 ) -> (Vec<&'static str>, Vec<Stored>) {
     let plan = plan(directory, found, readings, PROFILE, LIMITS);
     let (outcomes, stored) = plan.apply(directory, &Recent::new(Rows::default()));
@@ -82,7 +95,13 @@ fn every_event_is_written_and_published_under_the_next_id() {
         reading("a", OFFICE, 1, 501.0),
         reading("a", OFFICE, 1, 502.0),
     ];
-    let plan = plan(&directory, Vec::new(), readings, PROFILE, LIMITS);
+    let plan = plan(
+        &directory,
+        Vec::new(),
+        of_anybody(readings),
+        PROFILE,
+        LIMITS,
+    );
     let shown = |id: StreamId, late: bool, values: &Values| {
         let co2 = values.get(Quantity::Co2).unwrap();
         format!("{id} {co2} {}", if late { "late" } else { "new" })
@@ -172,12 +191,12 @@ fn only_readings_older_than_the_newest_are_looked_up() {
     add(&mut directory, vec![reading("a", OFFICE, 10, 500.0)]);
     let asked = identities_to_find(
         &directory,
-        &[
+        &of_anybody(vec![
             reading("a", None, 5, 1.0),
             reading("a", None, 10, 1.0),
             reading("a", None, 15, 1.0),
             reading("unknown", None, 5, 1.0),
-        ],
+        ]),
     );
     let key = directory.sensor_key("a").unwrap();
     assert_eq!(asked, [(key, Timestamp::from_millis(5000))]);
@@ -205,6 +224,68 @@ fn a_late_reading_that_is_stored_already_is_merged_with_what_was_found() {
         vec![reading("a", None, 5, 901.0)],
     );
     assert_eq!((outcomes, stored[0].late), (vec!["updated"], true));
+}
+
+#[test]
+fn a_correction_of_the_newest_reading_moves_the_sensor() {
+    let mut directory = empty();
+    add(&mut directory, vec![reading("a", OFFICE, 1, 500.0)]);
+    let (outcomes, stored) = add(
+        &mut directory,
+        vec![reading("a", ATTIC, 1, 501.0), reading("a", None, 2, 502.0)],
+    );
+    assert_eq!(outcomes, ["updated", "accepted"]);
+    assert_eq!(stored[1].place.room.as_str(), "Grenier");
+    let entry = directory.sensor(directory.sensor_key("a").unwrap());
+    let room = directory.place(entry.unwrap().room).unwrap();
+    assert_eq!(room.room.as_str(), "Grenier");
+}
+
+/// A sensor was at a site until 1 s and is at another one since.
+#[test]
+fn what_was_measured_at_a_site_is_changed_only_by_those_who_may_write_there() {
+    const CHALET: Option<(&str, &str)> = Some(("Chalet", "Cuisine"));
+    let only = |site: &str| Sites::only([site.to_owned()]).unwrap();
+    let mut directory = empty();
+    add(
+        &mut directory,
+        vec![
+            reading("a", CHALET, 1, 500.0),
+            reading("a", OFFICE, 2, 600.0),
+        ],
+    );
+    let key = directory.sensor_key("a").unwrap();
+    let old = ReadingRow {
+        sensor: key,
+        observed_at: Timestamp::from_millis(1000),
+        room: directory.sensor(key).unwrap().rooms[0],
+        values: reading("a", None, 1, 500.0).reading.values,
+        extras: crate::domain::Extras::default(),
+        tvoc_unit_assumed: false,
+    };
+    let (outcomes, stored) = add_sent(
+        &mut directory,
+        vec![old],
+        vec![
+            (reading("a", None, 1, 1.0), only("Maison")),
+            (reading("a", OFFICE, 1, 1.0), only("Maison")),
+            (reading("a", CHALET, 1, 1.0), only("Maison")),
+            (reading("a", CHALET, 1, 1.0), only("Chalet")),
+            (reading("a", None, 3, 1.0), only("Chalet")),
+            (reading("b", CHALET, 3, 1.0), only("Maison")),
+        ],
+    );
+    assert_eq!(outcomes, ["forbidden"; 6]);
+    assert!(stored.is_empty());
+    let (outcomes, _) = add_sent(
+        &mut directory,
+        Vec::new(),
+        vec![
+            (reading("a", None, 2, 601.0), only("Maison")),
+            (reading("a", ATTIC, 3, 602.0), only("Maison")),
+        ],
+    );
+    assert_eq!(outcomes, ["updated", "accepted"]);
 }
 
 #[test]

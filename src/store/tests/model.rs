@@ -135,8 +135,11 @@ impl Model {
                 if !kept.merge(&newer).unwrap() {
                     return "duplicate";
                 }
-                if newer.room.is_some() {
-                    kept.room = newer.room;
+                if let Some(room) = newer.room {
+                    if !late {
+                        self.rooms.insert(sensor, room.clone());
+                    }
+                    kept.room = Some(room);
                 }
                 ("updated", kept)
             }
@@ -233,7 +236,7 @@ impl<'a> Trial<'a> {
         let expected: Vec<_> = batch.iter().map(|write| self.model.write(write)).collect();
         *self.running.database.failure.lock() = failure;
         let readings = batch.iter().map(Write::scored).collect();
-        let result = self.running.queue.append(readings).await;
+        let result = self.running.queue.append(readings, &Sites::ALL).await;
         // It is still there when nothing was to be written.
         let failed = failure.filter(|_| self.running.database.failure.lock().take().is_none());
         match failed {

@@ -34,9 +34,17 @@ fn the_writer_is_send(writer: Writer) -> impl Send {
 fn notices_and_readings_share_one_sequence_and_only_readings_are_replayed() {
     on_each_database(&async |url: &str| {
         let mut running = Running::open(url, 100, QUEUE_MAX).await;
-        running.queue.append(readings(0..2)).await.unwrap();
+        running
+            .queue
+            .append(readings(0..2), &Sites::ALL)
+            .await
+            .unwrap();
         running.announce().await;
-        running.queue.append(readings(2..3)).await.unwrap();
+        running
+            .queue
+            .append(readings(2..3), &Sites::ALL)
+            .await
+            .unwrap();
         running.announce().await;
         assert_eq!(
             names(&running.published()),
@@ -57,7 +65,11 @@ fn notices_and_readings_share_one_sequence_and_only_readings_are_replayed() {
 
         let mut running = Running::open(url, 100, QUEUE_MAX).await;
         running.announce().await;
-        running.queue.append(readings(3..4)).await.unwrap();
+        running
+            .queue
+            .append(readings(3..4), &Sites::ALL)
+            .await
+            .unwrap();
         for after in [id(1, 4), id(1, 5), id(2, 0), id(2, 1)] {
             assert_eq!(ids(&running.replay(after).await.unwrap()), [id(2, 2)]);
         }
@@ -77,8 +89,8 @@ fn notices_that_gathered_with_readings_come_behind_them() {
         // The writer has had no turn yet.
         running.queue.announce(notice()).unwrap();
         let (first, second) = tokio::join!(
-            running.queue.append(readings(0..1)),
-            running.queue.append(readings(1..2)),
+            running.queue.append(readings(0..1), &Sites::ALL),
+            running.queue.append(readings(1..2), &Sites::ALL),
         );
         assert!(first.is_ok() && second.is_ok());
         running.queue.close().await;
@@ -95,12 +107,16 @@ fn a_notice_takes_the_room_of_a_reading_until_it_is_published() {
         running.queue.announce(notice()).unwrap();
         running.queue.announce(notice()).unwrap();
         assert_eq!(running.queue.announce(notice()), Err(AppendError::Busy));
-        let result = running.queue.append(readings(0..1)).await;
+        let result = running.queue.append(readings(0..1), &Sites::ALL).await;
         assert_eq!(result.unwrap_err(), AppendError::Busy);
         while running.listener.0.lock().len() < 2 {
             tokio::task::yield_now().await;
         }
-        running.queue.append(readings(0..2)).await.unwrap();
+        running
+            .queue
+            .append(readings(0..2), &Sites::ALL)
+            .await
+            .unwrap();
         running.close().await;
     });
 }
@@ -109,9 +125,13 @@ fn a_notice_takes_the_room_of_a_reading_until_it_is_published() {
 fn a_notice_is_published_while_the_database_fails_and_never_under_the_id_of_a_reading() {
     on_each_database(&async |url: &str| {
         let mut running = Running::open(url, 100, QUEUE_MAX).await;
-        running.queue.append(readings(0..1)).await.unwrap();
+        running
+            .queue
+            .append(readings(0..1), &Sites::ALL)
+            .await
+            .unwrap();
         *running.database.failure.lock() = Some(Failure::Unheard);
-        let result = running.queue.append(readings(1..3)).await;
+        let result = running.queue.append(readings(1..3), &Sites::ALL).await;
         assert_eq!(result.unwrap_err(), AppendError::Failed);
         running.announce().await;
         assert_eq!(names(&running.published()), ["1-1", "1-4 alert"]);
@@ -119,7 +139,11 @@ fn a_notice_is_published_while_the_database_fails_and_never_under_the_id_of_a_re
         assert_eq!(ids(&running.replay(id(1, 0)).await.unwrap()), [id(1, 1)]);
         assert_eq!(ids(&running.replay(id(1, 4)).await.unwrap()), []);
 
-        running.queue.append(readings(3..4)).await.unwrap();
+        running
+            .queue
+            .append(readings(3..4), &Sites::ALL)
+            .await
+            .unwrap();
         let published = running.published();
         let measured = |message: &Published| match message {
             Published::Measurement(stored) => stored.scored.reading.observed_at.millis() / 1000,
@@ -144,7 +168,7 @@ fn a_long_replay_comes_in_parts_and_from_what_is_kept_only() {
         for start in (0..READINGS).step_by(8) {
             running
                 .queue
-                .append(readings(start..start + 8))
+                .append(readings(start..start + 8), &Sites::ALL)
                 .await
                 .unwrap();
         }
@@ -178,7 +202,11 @@ fn a_long_replay_comes_in_parts_and_from_what_is_kept_only() {
         }
         // What was there before counts.
         let later = READINGS..READINGS + i64::try_from(KEPT).unwrap();
-        running.queue.append(readings(later)).await.unwrap();
+        running
+            .queue
+            .append(readings(later), &Sites::ALL)
+            .await
+            .unwrap();
         running.settle().await;
         assert_eq!(running.rows().await.len(), 5000 + KEPT);
         assert!(running.replay(id(1, 4999)).await.is_none());
@@ -191,7 +219,11 @@ fn a_long_replay_comes_in_parts_and_from_what_is_kept_only() {
 fn nothing_is_kept_beyond_what_is_unsettled_when_nothing_is_to_be() {
     on_each_database(&async |url: &str| {
         let mut running = Running::open(url, 0, QUEUE_MAX).await;
-        running.queue.append(readings(0..3)).await.unwrap();
+        running
+            .queue
+            .append(readings(0..3), &Sites::ALL)
+            .await
+            .unwrap();
         assert_eq!(running.replay(id(1, 1)).await.unwrap().len(), 2);
         running.settle().await;
         assert_eq!(running.rows().await.len(), 3);
@@ -207,7 +239,7 @@ fn the_ids_of_an_epoch_end_before_the_next() {
         let mut running = Running::open(url, 100, QUEUE_MAX).await;
         let all = usize::try_from(StreamId::SEQUENCE_MAX).unwrap();
         running.store.directory.write().reserve(all - 2);
-        let result = running.queue.append(readings(0..1)).await;
+        let result = running.queue.append(readings(0..1), &Sites::ALL).await;
         assert_eq!(result.unwrap_err(), AppendError::Failed);
         for _notice in 0..3 {
             running.queue.announce(notice()).unwrap();
@@ -218,7 +250,11 @@ fn the_ids_of_an_epoch_end_before_the_next() {
         assert_eq!(published, [id(1, last - 1), id(1, last)]);
 
         let mut running = Running::open(url, 100, QUEUE_MAX).await;
-        running.queue.append(readings(0..1)).await.unwrap();
+        running
+            .queue
+            .append(readings(0..1), &Sites::ALL)
+            .await
+            .unwrap();
         assert_eq!(ids(&running.replay(id(1, last)).await.unwrap()), [id(2, 1)]);
         running.close().await;
     });
