@@ -180,6 +180,8 @@ impl Models {
             return Err(ModelChangeError::TooMany);
         }
         let folder = self.0.folder.clone();
+        // Should nobody wait for its end, its file may be kept without a record.
+        *certainty = Certainty::Unsure;
         let (reserved, _permit) = waiting(move || received.keep(&folder)).await?;
         let gone = replaced.as_ref().map(|replaced| replaced.id);
         let gone = gone.filter(|gone| *gone != model.id);

@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::timeout;
 
 /// How long a removal waits for the webhook's task to be gone.
@@ -38,8 +38,17 @@ struct Shared {
     count_max: usize,
     entries: RwLock<FxHashMap<String, Arc<Entry>>>,
     /// Held while documents are written, so that none comes back that was removed.
-    writing: Mutex<()>,
+    writing: Mutex<Certainty>,
     added: Notify,
+}
+
+/// Whether the entries are what the database has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Certainty {
+    #[default]
+    Sure,
+    /// A change was begun whose end nobody has seen.
+    Unsure,
 }
 
 /// What webhooks work with.
@@ -146,21 +155,19 @@ impl Webhooks {
             created_by: created_by.to_owned(),
         };
         let progress = Progress::behind(self.0.store.position());
-        let _writing = self.0.writing.lock().await;
+        let mut certainty = self.certain().await?;
         if self.0.entries.read().len() >= self.0.count_max {
             return Err(ChangeError::TooMany);
         }
         let id = webhook.id.clone();
-        self.0
-            .database
-            .change_own(&DocumentChange {
-                put: vec![
-                    Document::of(WEBHOOK, &id, &webhook),
-                    Document::of(PROGRESS, &id, &progress),
-                ],
-                removed: Vec::new(),
-            })
-            .await?;
+        let change = DocumentChange {
+            put: vec![
+                Document::of(WEBHOOK, &id, &webhook),
+                Document::of(PROGRESS, &id, &progress),
+            ],
+            removed: Vec::new(),
+        };
+        self.write(&mut certainty, &change).await?;
         let entry = Arc::new(Entry::new(webhook, progress, true));
         self.0.entries.write().insert(id, Arc::clone(&entry));
         self.0.added.notify_one();
@@ -170,19 +177,11 @@ impl Webhooks {
     /// Removes a webhook; when it returns nothing is delivered any more.
     pub(super) async fn remove(&self, id: &str) -> Result<(), ChangeError> {
         let entry = {
-            let _writing = self.0.writing.lock().await;
+            let mut certainty = self.certain().await?;
             if !self.0.entries.read().contains_key(id) {
                 return Err(ChangeError::Unknown);
             }
-            self.0
-                .database
-                .change_own(&DocumentChange {
-                    put: Vec::new(),
-                    removed: [WEBHOOK, PROGRESS]
-                        .map(|kind| (kind.to_owned(), id.to_owned()))
-                        .to_vec(),
-                })
-                .await?;
+            self.write(&mut certainty, &removal_of(id)).await?;
             self.0.entries.write().remove(id)
         };
         let Some(entry) = entry else {
@@ -196,6 +195,42 @@ impl Webhooks {
         {
             tracing::warn!(id, "the task of a removed webhook has not ended yet");
         }
+        Ok(())
+    }
+
+    /// The right to change something, with entries that are what the database has.
+    ///
+    /// A webhook whose addition nobody saw through was never shown to anybody, nor its secret: it goes.
+    /// One whose removal nobody saw through is removed again by whoever wants it gone.
+    async fn certain(&self) -> Result<MutexGuard<'_, Certainty>, StoreError> {
+        let mut certainty = self.0.writing.lock().await;
+        if *certainty == Certainty::Unsure {
+            let loaded = self.0.database.load().await?;
+            let stored = loaded.documents.iter().filter(|it| it.kind == WEBHOOK);
+            let mut change = DocumentChange::default();
+            for document in stored {
+                if !self.0.entries.read().contains_key(&document.id) {
+                    change.removed.extend(removal_of(&document.id).removed);
+                }
+            }
+            if !change.removed.is_empty() {
+                self.0.database.change_own(&change).await?;
+            }
+            *certainty = Certainty::Sure;
+        }
+        Ok(certainty)
+    }
+
+    /// Makes a change durable. When that fails, or nobody waits for its end, the entries are no longer
+    /// known to be right.
+    async fn write(
+        &self,
+        certainty: &mut Certainty,
+        change: &DocumentChange,
+    ) -> Result<(), StoreError> {
+        *certainty = Certainty::Unsure;
+        self.0.database.change_own(change).await?;
+        *certainty = Certainty::Sure;
         Ok(())
     }
 
@@ -233,7 +268,7 @@ impl Webhooks {
 
     /// Writes how far they have come; see [`Entry::unwritten`].
     pub(super) async fn write_progress(&self, always: bool) -> Result<(), StoreError> {
-        let _writing = self.0.writing.lock().await;
+        let _certainty = self.certain().await?;
         let entries: Vec<_> = self.0.entries.read().values().cloned().collect();
         let mut documents = Vec::new();
         let mut written = Vec::new();
@@ -251,5 +286,112 @@ impl Webhooks {
             entry.written(progress);
         }
         Ok(())
+    }
+}
+
+fn removal_of(id: &str) -> DocumentChange {
+    DocumentChange {
+        put: Vec::new(),
+        removed: [WEBHOOK, PROGRESS]
+            .map(|kind| (kind.to_owned(), id.to_owned()))
+            .to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::test_support::MemoryDocuments;
+    use crate::clock::SystemClock;
+    use crate::domain::Timestamp;
+    use crate::score::Profile;
+    use crate::store::ReplayLimits;
+    use crate::store::database::{self, Access, LoadedDocuments};
+    use crate::webhook::address::AllowedNetworks;
+    use futures_util::future::BoxFuture;
+    use pretty_assertions::assert_eq;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A database whose next change is durable, though nobody hears of it.
+    #[derive(Debug, Default)]
+    struct Unheard {
+        documents: MemoryDocuments,
+        is_silent: AtomicBool,
+    }
+
+    impl DocumentDatabase for Unheard {
+        fn version(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
+            self.documents.version()
+        }
+
+        fn load(&self) -> BoxFuture<'_, Result<LoadedDocuments, StoreError>> {
+            self.documents.load()
+        }
+
+        fn change<'a>(
+            &'a self,
+            version: i64,
+            change: &'a DocumentChange,
+        ) -> BoxFuture<'a, Result<bool, StoreError>> {
+            Box::pin(async move {
+                let changed = self.documents.change(version, change).await;
+                if self.is_silent.swap(false, Ordering::Relaxed) {
+                    return Err(StoreError::Failing("nobody hears of it"));
+                }
+                changed
+            })
+        }
+
+        fn note<'a>(&'a self, documents: &'a [Document]) -> BoxFuture<'a, Result<(), StoreError>> {
+            self.documents.note(documents)
+        }
+
+        fn close(&self) -> BoxFuture<'_, ()> {
+            self.documents.close()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_webhook_nobody_was_told_of_is_gone_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("readings.db").display());
+        let readings = database::open(&url, Access::Owner).await.unwrap();
+        let (start, limits) = (Timestamp::from_millis(0), ReplayLimits::default());
+        let store = Store::open(readings, Profile::Iaqverse, start, limits);
+        let unheard = Arc::new(Unheard::default());
+        let webhooks = Webhooks::open(WebhookParts {
+            database: Arc::clone(&unheard) as _,
+            store: store.await.unwrap(),
+            clock: Arc::new(SystemClock),
+            reach: Reach::new(
+                &[443],
+                AllowedNetworks::new(&["192.0.2.0/24".parse().unwrap()]),
+            ),
+            news: tokio::sync::watch::channel(()).1,
+            count_max: 1,
+        });
+        let webhooks = webhooks.await.unwrap();
+        let stored = async || {
+            let documents = unheard.load().await.unwrap().documents.into_iter();
+            documents.map(|it| it.kind).collect::<Vec<_>>()
+        };
+        let target = webhooks.target("https://192.0.2.1/").await.unwrap();
+        let add = async || webhooks.add(&target, Selection::default(), "ada").await;
+
+        unheard.is_silent.store(true, Ordering::Relaxed);
+        assert!(matches!(add().await, Err(ChangeError::Store(_))));
+        assert_eq!(stored().await, [WEBHOOK, PROGRESS]);
+        webhooks.write_progress(false).await.unwrap();
+        assert_eq!(stored().await, [] as [&str; 0]);
+
+        let (entry, _) = add().await.unwrap();
+        unheard.is_silent.store(true, Ordering::Relaxed);
+        assert!(matches!(
+            webhooks.remove(&entry.webhook.id).await,
+            Err(ChangeError::Store(_))
+        ));
+        assert_eq!(webhooks.all().len(), 1);
+        webhooks.remove(&entry.webhook.id).await.unwrap();
+        assert!(webhooks.all().is_empty());
     }
 }
