@@ -182,6 +182,17 @@ impl Change {
         }
     }
 
+    /// Ends the logins of an account, and the codes it has made that nobody has used yet: it may do
+    /// something else from now on, or nothing.
+    pub(super) fn remove_sessions_and_claims_of(&mut self, book: &Book, account: &str) {
+        self.remove_sessions_of(book, account);
+        for (id, claim) in &book.claims {
+            if claim.created_by == account && claim.key_id.is_none() {
+                self.remove_claim(id);
+            }
+        }
+    }
+
     pub(super) fn put_key(&mut self, id: String, key: DeviceKey) {
         self.keys.push((id, Some(key)));
     }

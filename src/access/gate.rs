@@ -4,7 +4,7 @@ use super::book::Book;
 use super::caller::{Caller, Who};
 use super::device_key::PresentedKey;
 use super::password::Passwords;
-use super::rate::{Counted, RateLimits, customer};
+use super::rate::{Counted, Limited, RateLimits, customer};
 use super::registry::Registry;
 use super::role::Role;
 use super::token::{TokenError, Tokens, Verified};
@@ -126,14 +126,13 @@ impl Access {
     }
 
     /// Refuses a request to a host that somebody else could have point here, where nothing but the
-    /// host tells (`http::host`). A proxy passes on whatever it was asked for.
+    /// host tells (`http::host`). What a proxy of this machine sends, a browser of it could as well.
     pub(crate) fn require_host(
         &self,
         headers: &HeaderMap,
         origins: &AllowedOrigins,
-        from_proxy: bool,
     ) -> Result<(), Problem> {
-        if self.0.mode == AuthMode::Off && !from_proxy && !origins.knows_host(headers) {
+        if self.0.mode == AuthMode::Off && !origins.knows_host(headers) {
             return Err(Problem::foreign_host());
         }
         Ok(())
@@ -185,18 +184,31 @@ impl Access {
         if caller.expires_at().is_some_and(|end| end <= self.now()) {
             return Err(Refusal::Expired);
         }
-        let stays = match caller.who() {
-            Who::Anyone | Who::Person { session: None, .. } => true,
+        if self.is_revoked(caller) {
+            return Err(Refusal::Revoked);
+        }
+        Ok(())
+    }
+
+    /// Whether the login or the key of somebody who was let in is gone.
+    pub fn is_revoked(&self, caller: &Caller) -> bool {
+        match caller.who() {
+            Who::Anyone | Who::Person { session: None, .. } => false,
             Who::Person {
                 session: Some(session),
                 ..
-            } => self
+            } => !self
                 .0
                 .registry
                 .book(|book| book.sessions.contains_key(session)),
-            Who::Device { id, .. } => self.0.registry.book(|book| book.keys.contains_key(id)),
-        };
-        if stays { Ok(()) } else { Err(Refusal::Revoked) }
+            Who::Device { id, .. } => !self.0.registry.book(|book| book.keys.contains_key(id)),
+        }
+    }
+
+    /// Counts credentials that were refused: whoever tries some out is slowed down like everybody else.
+    pub fn count_refused(&self, address: Option<IpAddr>) -> Result<(), Limited> {
+        let counted = counted_address(address);
+        counted.map_or(Ok(()), |counted| self.0.limits.api.check(counted))
     }
 
     /// A token that belongs to no account.

@@ -52,10 +52,9 @@ fn admit(
     if !request.method().is_safe() && !services.origins.allow(request.headers()) {
         return Err(Problem::forbidden_origin());
     }
-    let from_proxy = services.trusted_proxies.trust(request.peer_addr());
     services
         .access
-        .require_host(request.headers(), &services.origins, from_proxy)?;
+        .require_host(request.headers(), &services.origins)?;
     let need = path.and_then(|path| rule::need(request.method(), path));
     if need == Some(Need::Nothing) {
         return Ok(None);
@@ -74,9 +73,8 @@ fn admit(
     let in_query = || (path == Some(EVENTS)).then(|| token_in_query(request.query_string()));
     let credential = credential(request.headers()).or_else(|| in_query()?);
     let caller = access.caller(credential.as_deref()).map_err(|refusal| {
-        // Whoever tries out credentials is slowed down like everybody else.
-        let tried = counted_address(address).map_or(Ok(()), |address| limits.api.check(address));
-        tried.err().map_or(refusal.into(), Problem::from)
+        let limited = access.count_refused(address).err();
+        limited.map_or(refusal.into(), Problem::from)
     })?;
     if let Some(counted) = access.counted(&caller, address) {
         let limit = match need {

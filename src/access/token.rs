@@ -44,6 +44,8 @@ struct Issuer {
     key: DecodingKey,
     validation: Validation,
     leeway: Duration,
+    /// It is this server: what a token says of sessions is about those here.
+    is_own: bool,
 }
 
 /// What a token says, once it is believed.
@@ -114,6 +116,7 @@ impl Tokens {
                 key: DecodingKey::from_secret(secret),
                 validation: validation(Algorithm::HS256, OWN_NAME, OWN_NAME),
                 leeway: Duration::ZERO,
+                is_own: true,
             },
             outside: outside.map(Issuer::outside).transpose()?,
         })
@@ -170,6 +173,7 @@ impl Issuer {
             key,
             validation: validation(algorithm, &outside.issuer, &outside.audience),
             leeway: OUTSIDE_LEEWAY,
+            is_own: false,
         })
     }
 
@@ -194,7 +198,7 @@ impl Issuer {
         };
         Ok(Verified {
             subject: claims.sub,
-            session: claims.sid,
+            session: claims.sid.filter(|_| self.is_own),
             role: roles.filter_map(|role| Role::from_name(role)).max(),
             sites,
             expires_at,

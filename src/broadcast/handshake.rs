@@ -21,6 +21,7 @@ use actix_web::http::{Method, StatusCode, Version};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest, Sha1};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -86,12 +87,12 @@ impl Upgrade {
         // Answers to requests before this one may still wait to be sent.
         let mut answer = parts.write_buf.to_vec();
         let request_id = self.request_ids.of(request.headers());
-        match self.accept(&request, &request_id) {
+        let address = self
+            .trusted_proxies
+            .client(request.peer_addr(), request.headers());
+        match self.accept(&request, &request_id, address) {
             Ok(accepted) => {
                 answer.extend_from_slice(accepted.head.as_bytes());
-                let address = self
-                    .trusted_proxies
-                    .client(request.peer_addr(), request.headers());
                 let seat = self.hub.admit(address);
                 if seat.is_none() {
                     answer
@@ -132,13 +133,21 @@ impl Upgrade {
         Ok(())
     }
 
-    fn accept(&self, request: &Request, request_id: &str) -> Result<Accepted, Problem> {
+    fn accept(
+        &self,
+        request: &Request,
+        request_id: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Accepted, Problem> {
         let headers = request.headers();
         if request.path() != "/ws" && !is_echo(request) {
             return Err(Problem::not_found());
         }
         if request.method() != Method::GET {
-            return Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED));
+            let mut problem = Problem::of_status(StatusCode::METHOD_NOT_ALLOWED);
+            let allowed = header::HeaderValue::from_static("GET");
+            problem.headers.push((header::ALLOW, allowed));
+            return Err(problem);
         }
         if self.hub.shutdown().has_begun() {
             return Err(Problem::unavailable("stopping", "the server is stopping"));
@@ -162,26 +171,19 @@ impl Upgrade {
         if !self.origins.allow(headers) {
             return Err(Problem::forbidden_origin());
         }
-        let from_proxy = self.trusted_proxies.trust(request.peer_addr());
-        self.access
-            .require_host(headers, &self.origins, from_proxy)?;
+        self.access.require_host(headers, &self.origins)?;
         let (topics, error) = topics(request.uri().query());
         let digest = Sha1::new()
             .chain_update(key.as_bytes())
             .chain_update(KEY_SUFFIX)
             .finalize();
         let accept = BASE64_STANDARD.encode(digest);
-        let bearer = bearer(headers);
-        let in_query = || token_in_query(request.uri().query()?);
-        let shown = credential(headers)
-            .or_else(|| bearer.map(|(_, token)| token.to_owned()))
-            .or_else(in_query);
-        let visitor = Visitor::of(self.access.caller(shown.as_deref()));
+        let visitor = self.visitor(request, address)?;
         // A browser gives up when none of those it offered is taken.
         let subprotocol = if has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
             Some(SUBPROTOCOL)
         } else {
-            bearer.map(|(protocol, _)| protocol)
+            bearer(headers).map(|(protocol, _)| protocol)
         };
         let subprotocol = subprotocol.map_or(String::new(), |protocol| {
             format!("Sec-WebSocket-Protocol: {protocol}\r\n")
@@ -201,6 +203,20 @@ impl Upgrade {
             encoding: terms.map_or(Encoding::Frames, Encoding::Compressed),
             error,
         })
+    }
+
+    /// Who it is, by the first place where there is a token or a key.
+    fn visitor(&self, request: &Request, address: Option<IpAddr>) -> Result<Visitor, Problem> {
+        let in_protocol = || bearer(request.headers()).map(|(_, token)| token.to_owned());
+        let in_query = || token_in_query(request.uri().query()?);
+        let shown = credential(request.headers())
+            .or_else(in_protocol)
+            .or_else(in_query);
+        let visitor = Visitor::of(self.access.caller(shown.as_deref()));
+        if matches!(visitor, Visitor::Refused(_)) {
+            self.access.count_refused(address)?;
+        }
+        Ok(visitor)
     }
 }
 
@@ -272,6 +288,11 @@ fn refusal(problem: &Problem, request_id: &str) -> String {
         format!("Retry-After: {seconds}\r\n")
     });
     let mut further = retry_after;
+    for (name, value) in &problem.headers {
+        if let Ok(value) = value.to_str() {
+            further.extend([name.as_str(), ": ", value, "\r\n"]);
+        }
+    }
     if problem.status == StatusCode::UPGRADE_REQUIRED {
         further.push_str("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     }

@@ -69,7 +69,7 @@ impl Problem {
             "foreign_host",
             "Host not known",
             "nobody has to log in here, so only requests to this machine by its address or a local \
-             name are answered; see IAQ_ALLOWED_ORIGINS, IAQ_TRUSTED_PROXIES and IAQ_AUTH",
+             name are answered; see IAQ_ALLOWED_ORIGINS and IAQ_AUTH",
         )
     }
 

@@ -45,6 +45,16 @@ impl BodyReader {
         }
     }
 
+    /// Reads bodies of at most so many bytes, as sent and expanded.
+    #[must_use]
+    pub fn up_to(&self, bytes: usize) -> Self {
+        Self {
+            bytes_max: self.bytes_max.min(bytes),
+            expanded_bytes_max: self.expanded_bytes_max.min(bytes),
+            ..self.clone()
+        }
+    }
+
     /// The whole body, expanded. It must arrive within the timeout and stay within both sizes.
     pub async fn read(&self, headers: &HeaderMap, payload: Payload) -> Result<Bytes, Problem> {
         let encoding = encoding(headers)?;

@@ -13,9 +13,10 @@ use crate::access::Caller;
 use crate::domain::Timestamp;
 use crate::http::{Problem, Services};
 use crate::score::Profile;
-use crate::store::{Bucket, Store};
+use crate::store::{Bucket, Store, StoreError};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::StreamExt;
 use std::time::Duration;
 use validator::Validate;
 
@@ -74,7 +75,24 @@ pub async fn history(
         let name = "attachment; filename=\"iaqverse.csv\"";
         response.insert_header((header::CONTENT_DISPOSITION, name));
     }
-    Ok(response.streaming(body.stream()))
+    let access = services.access.clone();
+    let pieces = body.stream().map(move |piece| {
+        // It may be read for hours; that its token ends meanwhile is no reason to break it off.
+        if access.is_revoked(&caller) {
+            return Err(BrokenOff::Revoked);
+        }
+        Ok(piece?)
+    });
+    Ok(response.streaming(pieces))
+}
+
+/// Why a history ends before its end.
+#[derive(Debug, thiserror::Error)]
+enum BrokenOff {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("whoever asked for it may have it no more")]
+    Revoked,
 }
 
 impl Wanted {

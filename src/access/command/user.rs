@@ -109,7 +109,7 @@ async fn run(registry: &Registry, action: UserAction) -> anyhow::Result<()> {
             let removed = registry.change(|book| {
                 require(book, &name)?;
                 let mut change = Change::default();
-                change.remove_sessions_of(book, &name);
+                change.remove_sessions_and_claims_of(book, &name);
                 change.remove_account(&name);
                 Ok((change, ()))
             });
@@ -187,7 +187,7 @@ async fn change(
             bail!("{fault}");
         }
         let mut change = Change::default();
-        change.remove_sessions_of(book, name);
+        change.remove_sessions_and_claims_of(book, name);
         change.put_account(account);
         Ok((change, ()))
     });

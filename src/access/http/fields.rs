@@ -9,6 +9,12 @@ use actix_web::web::Payload;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
+/// Largest body, expanded: everything that is asked for is a few names, and some of those who ask are
+/// nobody yet.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Most faults that are told of one body.
+const FAULTS_MAX: usize = 20;
+
 /// Members that are not taken out are refused: a misspelt one must not go unnoticed, and none may
 /// slip in.
 #[derive(Debug, Default)]
@@ -27,7 +33,11 @@ impl Fields {
         if media_type(request.headers()).is_some_and(|sent| sent != "application/json") {
             return Err(Problem::unsupported_media_type("send application/json").closing());
         }
-        let body = services.bodies.read(request.headers(), payload).await?;
+        let body = services
+            .bodies
+            .up_to(BODY_BYTES_MAX)
+            .read(request.headers(), payload)
+            .await?;
         if body.is_empty() {
             return Ok(Self::default());
         }
@@ -67,6 +77,9 @@ impl Fields {
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) {
+        if self.errors.len() >= FAULTS_MAX {
+            return;
+        }
         // Without a name it is the whole of it.
         let slash = if name.is_empty() { "" } else { "/" };
         self.errors
@@ -159,7 +172,7 @@ impl Fields {
 
     /// All is well, and nothing is left.
     pub(crate) fn finish(mut self) -> Result<(), Problem> {
-        let left: Vec<String> = self.members.keys().cloned().collect();
+        let left: Vec<String> = self.members.keys().take(FAULTS_MAX).cloned().collect();
         for name in left {
             let pointer = name.replace('~', "~0").replace('/', "~1");
             self.fault(&pointer, "unknown_field", "there is no such field");

@@ -35,11 +35,13 @@ pub async fn log_in(
     let account = access
         .registry()
         .book(|book| book.accounts.get(&name).cloned());
+    let known = account.as_ref().map(|account| account.name.clone());
     let hash = account.as_ref().map(|known| known.password_hash.clone());
     let is_right = access.passwords().verify(password.into(), hash).await;
     let Some(account) = account.filter(|_| is_right == Ok(true)) else {
         is_right.map_err(busy)?;
-        tracing::info!(?name, "a login was refused");
+        // What is no account's name may be a password in the wrong field.
+        tracing::info!(account = known, "a login was refused");
         return Err(bad_credentials());
     };
 

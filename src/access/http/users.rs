@@ -133,7 +133,7 @@ pub async fn change_user(
             require_another_admin(book, &account.name)?;
         }
         let mut change = Change::default();
-        change.remove_sessions_of(book, &account.name);
+        change.remove_sessions_and_claims_of(book, &account.name);
         change.put_account(account.clone());
         Ok((change, account))
     });
@@ -159,7 +159,7 @@ pub async fn remove_user(
         }
         require_another_admin(book, &name)?;
         let mut change = Change::default();
-        change.remove_sessions_of(book, &name);
+        change.remove_sessions_and_claims_of(book, &name);
         change.remove_account(&name);
         Ok((change, ()))
     });

@@ -240,6 +240,17 @@ fn tokens_of_an_outside_issuer_are_believed_by_its_one_algorithm() {
 }
 
 #[test]
+fn a_session_of_an_outside_issuer_is_none_of_ours() {
+    let rsa = rsa();
+    let key = EncodingKey::from_rsa_pem(rsa.private.as_bytes()).unwrap();
+    let mut claims = outside_claims();
+    claims["sid"] = json!("a-session-there");
+    let token = encode(&Header::new(Algorithm::RS256), &claims, &key).unwrap();
+    let verified = with_outside(&rsa.public).verify(&token, now()).unwrap();
+    assert_eq!(verified.session, None);
+}
+
+#[test]
 fn a_public_key_is_no_secret_and_our_name_not_the_issuers() {
     let rsa = rsa();
     let tokens = with_outside(&rsa.public);

@@ -127,6 +127,38 @@ async fn a_bomb_costs_nothing(#[case] who: Credentials, #[case] status: u16) {
     assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
 }
 
+/// Whoever is nobody yet sends a few names; what takes more memory is not even read.
+#[tokio::test]
+async fn a_call_that_everybody_may_make_takes_small_bodies_only() {
+    let stage = Stage::new().await;
+    let before = stage.server.resident_kib();
+    let numbers = format!("{{\"refresh_token\":[{}0]}}", "0,".repeat(8 << 20));
+    let bomb = gzip(numbers.as_bytes());
+    let fields = |count: u32| {
+        let members: Vec<_> = (0..count)
+            .map(|number| format!("\"f{number}\":0"))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    };
+    for path in ["login", "refresh", "logout"].map(|call| format!("/api/auth/{call}")) {
+        let post = || crate::harness::client().post(stage.server.url(&path));
+        let json = || post().header("content-type", "application/json");
+        let sent = json().header("content-encoding", "gzip").body(bomb.clone());
+        assert_eq!(sent.send().await.unwrap().status(), 413, "{path}");
+        assert_eq!(
+            json().body(fields(50_000)).send().await.unwrap().status(),
+            413,
+            "{path}"
+        );
+        let answer = json().body(fields(4000)).send().await.unwrap();
+        assert_eq!(answer.status(), 422, "{path}");
+        let problem: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(problem["errors"].as_array().unwrap().len(), 20, "{path}");
+    }
+    let growth = stage.server.peak_kib().saturating_sub(before);
+    assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
+}
+
 /// A herd that comes back at once is let in, each with a token that is checked, while readings are
 /// taken.
 #[tokio::test]

@@ -192,6 +192,63 @@ async fn an_operator_hands_out_no_more_than_he_has() {
     assert_eq!(refused, (404, "not_found".to_owned()));
 }
 
+#[tokio::test]
+async fn what_a_moved_sensor_measured_elsewhere_is_not_for_its_new_site() {
+    let stage = Stage::new().await;
+    let of = |site: &str, minute: u32, co2: u32| {
+        json!({"sensor_id": "moved", "enseigne": site, "salle": "Salle",
+            "timestamp": format!("2025-11-19T10:{minute:02}:00Z"), "values": {"CO2": co2}})
+    };
+    for reading in [of("École", 1, 500), of("Maison", 2, 600)] {
+        stage.json(INGEST, &operator(), Some(&reading)).await;
+    }
+    let mut without_a_place = of("", 1, 5000);
+    for field in ["enseigne", "salle"] {
+        without_a_place.as_object_mut().unwrap().remove(field);
+    }
+    let restricted = json!({"sensors": ["moved"], "sites": ["Maison"]});
+    let (_, device) = stage.device(&restricted).await;
+    for who in [of_site("operator", "Maison"), device] {
+        for reading in [&without_a_place, &of("Maison", 1, 5000)] {
+            let refused = stage.call(INGEST, &who, Some(reading)).await;
+            assert_eq!(refused.status(), 403);
+            let problem: Value = refused.json().await.unwrap();
+            assert_eq!(
+                (&problem["code"], &problem["errors"][0]["pointer"]),
+                (&json!("forbidden"), &json!("/timestamp"))
+            );
+        }
+        let late = stage.json(INGEST, &who, Some(&of("Maison", 2, 700))).await;
+        assert_eq!(late["status"], "success");
+    }
+    let call = "GET /api/iaq/data?sensor_id=moved&start=2025-11-19T10:00:00Z";
+    let seen = stage.json(call, &of_site("viewer", "École"), None).await;
+    let co2: Vec<_> = seen
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["co2"])
+        .collect();
+    assert_eq!(co2, [&json!(500)]);
+}
+
+#[tokio::test]
+async fn a_code_is_worth_nothing_when_its_maker_is_gone() {
+    let stage = Stage::new().await;
+    stage.account("ada", "operator", Value::Null).await;
+    let tokens = stage.log_in("ada").await;
+    let ada = Credentials::bearer(tokens["access_token"].as_str().unwrap());
+    let place = json!({"enseigne": "Maison", "salle": "Cuisine"});
+    let claim = stage.json("POST /api/claims", &ada, Some(&place)).await;
+    stage.json("DELETE /api/users/ada", &admin(), None).await;
+    let body = json!({"code": claim["code"], "sensor_id": "esp-9"});
+    let redeem = "POST /api/claims/redeem";
+    let refused = stage
+        .problem(redeem, &Credentials::none(), Some(&body))
+        .await;
+    assert_eq!(refused, (401, "bad_code".to_owned()));
+}
+
 #[rstest]
 #[case::no_sensors(json!({}), "/sensors")]
 #[case::no_list(json!({"sensors": "esp"}), "/sensors")]

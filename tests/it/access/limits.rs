@@ -1,7 +1,7 @@
 //! How much somebody may ask for.
 
 use super::stage::{Credentials, Stage, viewer};
-use crate::harness::{Server, client};
+use crate::harness::{Server, Wire, client, handshake};
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 
@@ -49,6 +49,34 @@ async fn too_many_requests_are_told_when_to_come_back() {
     assert_eq!(problem["code"], "rate_limited");
     // Reading is counted by itself.
     assert_eq!(server.get("/api/latest").await.status(), 200);
+}
+
+#[tokio::test]
+async fn whoever_tries_out_tokens_on_the_stream_is_slowed_down() {
+    let stage = Stage::with(&[("IAQ_RATE_API", "20"), ("IAQ_WS_MAX_PER_IP", "0")]).await;
+    let open = async |headers: &str| {
+        let mut wire = Wire::open(stage.server.address).await;
+        wire.send(handshake("/ws", headers)).await;
+        wire.answer().await
+    };
+    let wrong =
+        "Authorization: Bearer iaqk_000000000000_0000000000000000000000000000000000000000000\r\n";
+    let mut tries = 0;
+    let refused = loop {
+        let answer = open(wrong).await;
+        if answer.status == 429 {
+            break answer;
+        }
+        tries += 1;
+        assert!(tries < 1000, "there is no limit");
+    };
+    assert!(is_about(tries, 40), "{tries}");
+    assert_eq!(refused.all("retry-after"), ["1"]);
+    assert_eq!(refused.all("ratelimit-policy"), ["\"api\";q=40;w=2"]);
+    // Those whose tokens are right come in, and so does whoever has yet to say who he is.
+    let (name, value) = viewer().0.unwrap();
+    assert_eq!(open(&format!("{name}: {value}\r\n")).await.status, 101);
+    assert_eq!(open("").await.status, 101);
 }
 
 #[tokio::test]

@@ -83,7 +83,11 @@ async fn on_this_machine_nobody_has_to_log_in() {
 /// A page of elsewhere may have its own name point to this machine; only the name tells.
 #[tokio::test]
 async fn where_nobody_has_to_log_in_only_requests_to_this_machine_are_answered() {
-    let open = Server::with(&[("IAQ_ALLOWED_ORIGINS", "https://iaq.example")]);
+    // A browser of this machine looks like a proxy that is trusted.
+    let open = Server::with(&[
+        ("IAQ_ALLOWED_ORIGINS", "https://iaq.example"),
+        ("IAQ_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
     let closed = Server::with(&[("IAQ_AUTH", "required"), ("IAQ_JWT_SECRET", SECRET)]);
     let status = async |server: &Server, head: String| {
         let mut wire = Wire::open(server.address).await;

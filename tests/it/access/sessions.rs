@@ -1,7 +1,7 @@
 //! Logging in, staying logged in, and out.
 
-use super::stage::{Credentials, PASSWORD, Stage, admin, now_s};
-use crate::harness::{Server, Socket, client};
+use super::stage::{Credentials, PASSWORD, Stage, admin, now_s, operator};
+use crate::harness::{Server, Socket, Wire, client, gzip, long_readings};
 use pretty_assertions::assert_eq;
 use reqwest::Response;
 use rstest::rstest;
@@ -430,4 +430,39 @@ async fn a_changed_or_removed_account_is_out_at_once() {
         assert_eq!(socket.next().await["code"], "revoked");
         assert_eq!(socket.close_code().await, 1008);
     }
+}
+
+/// How an answer in chunks ends.
+const END: &str = "\r\n0\r\n\r\n";
+
+/// A history that is longer than all buffers is still read from the store while it is sent.
+#[tokio::test]
+async fn a_history_that_is_being_sent_ends_with_the_login() {
+    let stage = Stage::new().await;
+    stage.account("ada", "viewer", Value::Null).await;
+    let tokens = stage.log_in("ada").await;
+    let readings = long_readings(0, 5000).to_string();
+    let (name, value) = operator().0.unwrap();
+    let posted = client()
+        .post(stage.server.url("/api/ingest"))
+        .header(name, value)
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip")
+        .body(gzip(readings.as_bytes()));
+    assert_eq!(posted.send().await.unwrap().status(), 200);
+    let ask = async || {
+        let mut wire = Wire::over(stage.server.narrow().await);
+        let token = tokens["access_token"].as_str().unwrap();
+        wire.send(format!(
+            "GET /api/iaq/data?start=2025-01-01T00:00:00Z&format=ndjson HTTP/1.1\r\nHost: server\r\n\
+             Connection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ))
+        .await;
+        assert_eq!(wire.line().await, "HTTP/1.1 200 OK");
+        wire
+    };
+    assert!(ask().await.rest().await.ends_with(END));
+    let mut broken_off = ask().await;
+    stage.json("DELETE /api/users/ada", &admin(), None).await;
+    assert!(!broken_off.rest().await.ends_with(END));
 }

@@ -401,10 +401,14 @@ async fn no_token_reaches_the_log() {
     stage
         .call("GET /api/latest", &Credentials::key(&key), None)
         .await;
-    let wrong = json!({"name": "ada", "password": "canary-of-a-wrong-password"});
-    stage
-        .call("POST /api/auth/login", &Credentials::none(), Some(&wrong))
-        .await;
+    for wrong in [
+        json!({"name": "ada", "password": "canary-of-a-wrong-password"}),
+        json!({"name": "canary-of-a-password-in-the-wrong-field", "password": "?"}),
+    ] {
+        let nobody = Credentials::none();
+        let refused = stage.call("POST /api/auth/login", &nobody, Some(&wrong));
+        assert_eq!(refused.await.status(), 401);
+    }
     let metrics = stage
         .call("GET /metrics", &admin(), None)
         .await
