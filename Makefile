@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint unit integration browser autobahn api-fuzz audit bench bench-hub bench-store fuzz fmt clean pages server tools
+.PHONY: help run test lint unit integration browser autobahn api-fuzz audit bench bench-access bench-hub bench-store fuzz fmt clean pages server tools
 
 # Debian keeps nginx where the PATH of an ordinary user does not lead; cargo-deny is put below target/.
 export PATH := $(PATH):/usr/sbin:$(CURDIR)/target/tools/bin
@@ -77,11 +77,14 @@ audit: ## Ask the network for known weaknesses of dependencies; needs cargo-deny
 bench: ## Measure with Criterion; reports in target/criterion
 	cargo bench --locked --bench road
 
-bench-store: ## Measure the store beside its floors; makes a database of 50 million readings once
+bench-store: ## Measure the store beside its floors, BENCH_TOOLS as for bench-hub; makes a database of 50 million readings once
 	@$(WITH_POSTGRES) scripts/bench-store
 
 bench-hub: ## Measure the hub beside its floor; BENCH_TOOLS is the folder of the measuring programs
 	@scripts/bench-hub
+
+bench-access: ## Measure what credentials cost, and the ill-behaved; BENCH_TOOLS as for bench-hub
+	@scripts/bench-access
 
 fuzz: ## Feed made-up bytes to the WebSocket decoder for SECONDS (60); needs cargo-fuzz
 	@fuzz/run $(or $(SECONDS),60)

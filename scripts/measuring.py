@@ -1,4 +1,4 @@
-"""What bench-hub and bench-store have in common: building, starting, pairs with a floor, a table.
+"""What the measuring scripts have in common: building, starting, pairs with a floor, a table.
 
 Figures drift with the machine and the hour, so each is taken beside a floor, right before or after it.
 What counts is the ratio, and of several pairs the median.
@@ -48,10 +48,12 @@ class Figure:
 
 
 def build():
-    tools = Path(os.environ.get("BENCH_TOOLS", REPOSITORY.parent / "shared/bench"))
-    manifest = tools / "Cargo.toml"
+    tools = os.environ.get("BENCH_TOOLS")
+    if not tools:
+        raise CannotMeasure("BENCH_TOOLS must be the folder of the measuring programs, load and limit")
+    manifest = Path(tools) / "Cargo.toml"
     if not manifest.is_file():
-        raise CannotMeasure(f"the measuring programs are not in {tools}; BENCH_TOOLS names their folder")
+        raise CannotMeasure(f"BENCH_TOOLS: {manifest} is missing")
     for arguments in (
         ["--manifest-path", manifest, "--target-dir", TOOLS_TARGET],
         ["--manifest-path", REPOSITORY / "Cargo.toml", "--target-dir", SERVER.parent.parent],
