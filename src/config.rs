@@ -83,7 +83,8 @@ pub enum Command {
     Import(Box<crate::transfer::import::ImportArgs>),
     /// Copy the database, also while the server runs
     Backup(crate::transfer::backup::BackupArgs),
-    /// Ask a server whether it is ready; the exit code says so
+    /// Ask a server whether it is ready, or without the credentials for that whether it lives; the
+    /// exit code says so
     Healthcheck(crate::healthcheck::HealthcheckArgs),
 }
 
@@ -148,8 +149,8 @@ pub struct ServeConfig {
     )]
     pub tvoc_unit: TvocUnit,
 
-    /// Origins whose pages may open the WebSocket besides this server's own, comma-separated, for
-    /// example https://dashboard.example
+    /// Origins whose pages may use this server besides its own, comma-separated, for example
+    /// https://dashboard.example
     #[arg(
         long,
         env = "IAQ_ALLOWED_ORIGINS",

@@ -36,6 +36,8 @@ pub(super) fn events() {}
         (status = 101, description = "A WebSocket from here on"),
         (status = 400, description = "Not a handshake", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Too many bad credentials of one address", body = Problem,
+            content_type = "application/problem+json"),
         (status = 426, description = "It does not ask for a WebSocket", body = Problem,
             content_type = "application/problem+json"),
     ))]

@@ -32,7 +32,8 @@ pub(super) fn ingest() {}
         ("sensor_id" = Option<String>, Query, description = "Sensor"),
         ("start" = Option<String>, Query, description = "RFC 3339, inclusive"),
         ("end" = Option<String>, Query, description = "RFC 3339, exclusive"),
-        ("hours" = Option<f64>, Query, description = "Hours before the end; 24"),
+        ("hours" = Option<f64>, Query, minimum = 0.001, maximum = 1_000_000,
+            description = "Hours before the end; 24"),
         ("step" = Option<String>, Query, description = "5min, 15min, 1h, daily, weekly, or a number \
             with s, min, h or d; 1min stands for single readings"),
         ("raw" = Option<bool>, Query, description = "Single readings, whatever step says"),

@@ -109,8 +109,11 @@ pub(in crate::http::openapi) struct NewUser {
 /// What is left out stays.
 #[derive(ToSchema)]
 pub(in crate::http::openapi) struct ChangeUser {
+    #[schema(value_type = Role, required = false)]
     role: Option<Role>,
+    /// `null` for all.
     sites: Option<Vec<String>>,
-    #[schema(format = Password, min_length = 10, max_length = 256)]
+    #[schema(value_type = String, required = false, format = Password, min_length = 10,
+        max_length = 256)]
     password: Option<String>,
 }

@@ -20,11 +20,19 @@ pub(in crate::http::openapi) struct Reading {
     /// RFC 3339; the time of receipt when it is left out.
     #[schema(format = DateTime)]
     timestamp: Option<String>,
-    /// Numbers by quantity, such as `CO2`, `PM25`, `TVOC`, `Temperature`, `Humidity`; numbers may come
-    /// as text.
-    values: BTreeMap<String, f64>,
+    /// Numbers by quantity, such as `CO2`, `PM25`, `TVOC`, `Temperature`, `Humidity`; `null` counts as
+    /// absent.
+    values: BTreeMap<String, Option<Value>>,
     /// Units of values that come in others than the usual ones.
     units: Option<BTreeMap<String, String>>,
+}
+
+/// A number, which may come as text.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(in crate::http::openapi) enum Value {
+    Number(f64),
+    Text(String),
 }
 
 /// One reading, or several.
@@ -145,6 +153,8 @@ pub(in crate::http::openapi) struct Latest {
     #[schema(inline)]
     #[serde(flatten)]
     explanation: Explanation,
+    /// The unit of TVOC was not sent but taken for granted.
+    tvoc_unit_assumed: Option<bool>,
 }
 
 /// Why a score is what it is.
