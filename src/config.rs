@@ -235,6 +235,15 @@ pub struct ServeConfig {
     )]
     pub ws_commands_per_second: u32,
 
+    /// Filters the subscriptions of a WebSocket client may have
+    #[arg(
+        long,
+        env = "IAQ_WS_FILTERS_MAX",
+        value_name = "IAQ_WS_FILTERS_MAX",
+        default_value_t = 32
+    )]
+    pub ws_filters_max: usize,
+
     /// Threads that serve WebSocket clients; 0 takes half of the cores
     #[arg(
         long,
@@ -380,6 +389,7 @@ impl ServeConfig {
             connections_per_address_max: self.ws_max_per_ip,
             queue_bytes_max: self.ws_queue_bytes_max,
             commands_per_second: self.ws_commands_per_second,
+            filters_max: self.ws_filters_max,
             ping_interval: self.ws_ping_interval,
             silence_max: self.ws_silence_max,
             replay: LogLimits {

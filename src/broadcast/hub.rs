@@ -37,6 +37,8 @@ pub struct HubLimits {
     pub queue_bytes_max: usize,
     /// Commands a client may send each second; 0 for no limit.
     pub commands_per_second: u32,
+    /// Filters the subscriptions of a client may have.
+    pub filters_max: usize,
     pub ping_interval: Duration,
     /// A client silent for this long is dropped.
     pub silence_max: Duration,

@@ -29,8 +29,6 @@ use tokio::time::{Instant, timeout};
 
 /// Messages in a row that make no sense before the connection is closed with 1008.
 const ERRORS_MAX: u32 = 20;
-/// Filters one client may have.
-const FILTERS_MAX: usize = 32;
 
 struct Session {
     shard: Rc<Shard>,
@@ -409,10 +407,11 @@ impl Session {
             }
         }
         let filtered = asked.iter().filter(|(_, filter)| !filter.is_open());
-        if filtered.count() > FILTERS_MAX {
+        let filters_max = self.shard.hub.limits().filters_max;
+        if filtered.count() > filters_max {
             return Err(CommandError {
                 code: "too_many_filters",
-                detail: format!("a connection may have {FILTERS_MAX} filters"),
+                detail: format!("a connection may have {filters_max} filters"),
             });
         }
         self.asked = asked;

@@ -297,24 +297,31 @@ async fn filters_add_up_and_an_open_subscription_takes_their_place() {
     assert_eq!(number(&socket.next().await), 10);
 }
 
+#[rstest]
+#[case::by_default(&[TALKATIVE], 32)]
+#[case::set(&[TALKATIVE, ("IAQ_WS_FILTERS_MAX", "2")], 2)]
 #[tokio::test]
-async fn a_connection_may_have_32_filters_and_keeps_them_when_it_asks_for_more() {
-    let server = Server::with(&[TALKATIVE]);
+async fn a_connection_may_have_so_many_filters_and_keeps_them_when_it_asks_for_more(
+    #[case] settings: &[(&str, &str)],
+    #[case] most: u32,
+) {
+    let server = Server::with(settings);
     let mut socket = server.watch("?topics=alerts").await;
-    for each in 1..=33 {
+    for each in 1..=most + 1 {
         let filter = json!({"sensor_id": format!("s{each}")});
         let command = json!({"type": "subscribe", "topics": ["measurements"], "filter": filter});
         let answer = ask(&mut socket, &command).await;
         assert_eq!(
             answer["type"],
-            if each <= 32 { "subscribed" } else { "error" },
+            if each <= most { "subscribed" } else { "error" },
             "{each}"
         );
     }
+    let numbered = |each: u32| numbered(&format!("s{each}"), each);
     server
-        .accept(&json!([numbered("s33", 33), numbered("s32", 32)]))
+        .accept(&json!([numbered(most + 1), numbered(most)]))
         .await;
-    assert_eq!(number(&socket.next().await), 32);
+    assert_eq!(number(&socket.next().await), most);
 }
 
 #[tokio::test]

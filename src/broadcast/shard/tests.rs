@@ -28,6 +28,7 @@ const LIMITS: HubLimits = HubLimits {
     connections_per_address_max: 0,
     queue_bytes_max: 256 * 1024,
     commands_per_second: 20,
+    filters_max: 32,
     ping_interval: Duration::from_secs(30),
     silence_max: Duration::from_mins(1),
     replay: LogLimits {

@@ -3,6 +3,7 @@
 use super::receiver::{Receiver, stage_reaching, to};
 use crate::access::stage::{Credentials, Stage, admin, operator, viewer};
 use crate::harness::{PATIENCE, Socket, readings_of_two_sites};
+use crate::place::{Kind, Place};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -95,9 +96,15 @@ async fn a_receiver_that_fails_gets_everything_when_it_is_back() {
 #[case::stopped(false)]
 #[case::killed(true)]
 #[tokio::test]
-async fn over_a_restart_nothing_is_lost(#[case] killed: bool) {
+async fn over_a_restart_nothing_is_lost(
+    #[case] killed: bool,
+    #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
+) {
     let receiver = Receiver::start().await;
-    let mut stage = stage_reaching(&[receiver.port()], &[]).await;
+    let place = Place::new(kind);
+    let database = place.new_database().await;
+    let settings = [("DATABASE_URL", database.as_str())];
+    let mut stage = stage_reaching(&[receiver.port()], &settings).await;
     let webhook = stage.webhook(&to(&receiver.url("/"))).await;
     stage.post_numbers([1, 2]).await;
     assert_eq!(receiver.numbers_up_to(2).await, [1, 2]);
