@@ -34,6 +34,7 @@ beforeEach(() => {
 
 afterEach(() => {
   session.stop();
+  localStorage.clear();
   vi.unstubAllGlobals();
   vi.useRealTimers();
 });
@@ -59,6 +60,27 @@ describe("where people log in", () => {
     expect(session.token).toBe("one");
     expect(session.identity).toMatchObject({ kind: "person", name: "ada", role: "admin" });
     expect(addresses).toEqual([]);
+  });
+
+  test("a reader who was logged in last is asked for once", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one") });
+    await session.start();
+    session.stop();
+    begin({ [REFRESH]: tokensAnswer("two") });
+    expect(await session.start()).toBe(true);
+    expect(session.token).toBe("two");
+    expect(server.calls).toEqual([REFRESH]);
+  });
+
+  test("after a session has ended, the server is asked anew whether anybody has to log in", async () => {
+    begin({ [ME]: UNAUTHORIZED, [REFRESH]: tokensAnswer("one") });
+    await session.start();
+    session.stop();
+    begin({ [REFRESH]: UNAUTHORIZED });
+    expect(await session.start()).toBe(false);
+    begin({ [ME]: { status: 200, body: { kind: "anyone", role: "operator", sites: null } } });
+    expect(await session.start()).toBe(true);
+    expect(server.calls).toEqual([ME]);
   });
 
   test("without a cookie the reader is sent to log in, once", async () => {

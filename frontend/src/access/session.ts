@@ -8,6 +8,7 @@ import { onPageReturn } from "../live/page-return";
 import type { Credentials } from "./credentials";
 import { type Identity, identityOf } from "./identity";
 import { LOGIN_PATH, loginAddress } from "./next-path";
+import { rememberLogin, remembersLogin } from "./remembered-login";
 import { announceLogout, oneTabAtATime, onLogoutElsewhere } from "./tabs";
 
 const RENEW_BEFORE_END_MS = 60_000;
@@ -92,6 +93,8 @@ export class Session implements Credentials {
   }
 
   private async identify(): Promise<boolean> {
+    // The cookie tells at once what the server would first refuse to say.
+    if (remembersLogin()) return (await this.renew()) !== "ended";
     try {
       const response = await fetch("/api/auth/me", options("GET"));
       if (response.status === 401) return (await this.renew()) !== "ended";
@@ -134,6 +137,7 @@ export class Session implements Credentials {
     const identity = identityOf(tokens);
     const before = this.known?.name;
     this.accessToken = token;
+    rememberLogin(true);
     const lifetimeMs = seconds * 1000;
     this.schedule(lifetimeMs - Math.min(RENEW_BEFORE_END_MS, lifetimeMs / 2));
     this.become(identity);
@@ -163,6 +167,7 @@ export class Session implements Credentials {
   private end(next?: string): void {
     if (this.leaving) return;
     this.leaving = true;
+    rememberLogin(false);
     this.accessToken = undefined;
     this.stop();
     this.parts.goTo(next === undefined ? LOGIN_PATH : loginAddress(next));
