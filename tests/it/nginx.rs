@@ -196,7 +196,12 @@ async fn pair() -> (Server, Nginx) {
 }
 
 async fn pair_with(settings: &[(&str, &str)]) -> (Server, Nginx) {
-    let settings = [&[("IAQ_TRUSTED_PROXIES", "127.0.0.1")], settings].concat();
+    // Nobody has to log in, so the server must know the name that nginx has.
+    let open = [
+        ("IAQ_TRUSTED_PROXIES", "127.0.0.1"),
+        ("IAQ_ALLOWED_ORIGINS", "https://building.example"),
+    ];
+    let settings = [&open[..], settings].concat();
     let server = Server::with(&settings);
     let nginx = Nginx::before(server.address).await;
     (server, nginx)
