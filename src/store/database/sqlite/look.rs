@@ -11,7 +11,8 @@ use std::path::Path;
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// No file, or an empty one.
+    /// No file, an empty one, or one that was only claimed: an interrupted claim is undone when the
+    /// file is opened.
     Nothing,
     /// A database of this product that this version can use.
     Ours,
@@ -36,13 +37,11 @@ pub(super) async fn look(path: &Path, access: Access) -> Result<Found, StoreErro
     match (bytes, access) {
         (0, Access::Owner) => Ok(Found::Nothing),
         (0, Access::Reader) => Err(unusable(path, "does not exist or is empty")),
-        _ => look_inside(path, access, has_wal)
-            .await
-            .map(|()| Found::Ours),
+        _ => look_inside(path, access, has_wal).await,
     }
 }
 
-async fn look_inside(path: &Path, access: Access, has_wal: bool) -> Result<(), StoreError> {
+async fn look_inside(path: &Path, access: Access, has_wal: bool) -> Result<Found, StoreError> {
     // Without changes outside of the file, SQLite need not create the files it shares with other
     // processes, and a refused database is left as it was found.
     let options = SqliteConnectOptions::new()
@@ -64,7 +63,7 @@ async fn require_ours(
     connection: &mut SqliteConnection,
     path: &Path,
     access: Access,
-) -> Result<(), StoreError> {
+) -> Result<Found, StoreError> {
     let unreadable = |error| unreadable(path, error);
     let application: i64 = sqlx::query_scalar("pragma application_id")
         .fetch_one(&mut *connection)
@@ -86,7 +85,7 @@ async fn require_ours(
     if !has("_sqlx_migrations") {
         // Made, but not filled: a start was interrupted. An owner goes on with it.
         return match access {
-            Access::Owner if tables.is_empty() => Ok(()),
+            Access::Owner if tables.is_empty() => Ok(Found::Nothing),
             _ => Err(unusable(path, "has no tables: start the server on it once")),
         };
     }
@@ -110,7 +109,7 @@ async fn require_ours(
             .await
             .map_err(unreadable)?;
     }
-    Ok(())
+    Ok(Found::Ours)
 }
 
 /// Why a file could not be read, in words.

@@ -99,6 +99,26 @@ async fn a_database_of_an_unreleased_version_is_refused() {
     check_refused(&test, "was written by an unreleased version").await;
 }
 
+/// A first start that is killed while it claims the file leaves a journal that takes the claim back.
+#[tokio::test]
+async fn a_claim_that_was_interrupted_is_made_again() {
+    let test = TestDatabase::sqlite();
+    let mut connection = test.connect().await;
+    connection
+        .execute("pragma application_id = 1229017462")
+        .await;
+    connection.close().await;
+    // The header of a journal of an empty file: nothing to restore, and no page to be left.
+    let magic = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    let [records, nonce, pages, sector, page] = [0_u32, 1, 0, 512, 4096].map(u32::to_be_bytes);
+    let mut journal = [&magic[..], &records, &nonce, &pages, &sector, &page].concat();
+    journal.resize(512, 0);
+    std::fs::write(test.folder().join("test.db-journal"), journal).unwrap();
+    for _ in 0..2 {
+        test.try_open(Access::Owner).await.unwrap().close().await;
+    }
+}
+
 #[rstest]
 #[case::cut_off(|bytes: &mut Vec<u8>| bytes.truncate(8192))]
 #[case::schema(|bytes: &mut Vec<u8>| bytes[100..4096].fill(0xff))]
