@@ -50,6 +50,15 @@ test("what came ahead of the answer is not taken again from the replay", () => {
   expect(position.since).toBe("5");
 });
 
+test("what the connection before has brought is not taken again from the next one's beginning", () => {
+  for (const id of ["1", "2", "3"]) take("measurement", id);
+  position.resume();
+  expect(["2", "3", "4"].map((id) => take("measurement", id))).toEqual([false, false, true]);
+  take("subscribed");
+  expect(["4", "5"].map((id) => take("measurement", id))).toEqual([false, true]);
+  expect(position.since).toBe("5");
+});
+
 test("what came ahead is remembered over a drop in the middle of the replay", () => {
   take("measurement", "1");
   position.resume();

@@ -5,13 +5,13 @@
 
 import { type ServerMessage, topicsOfType } from "./protocol";
 
-/** Far more than can come in while one answer is awaited. */
-const EARLY_IDS_MAX = 1_000;
+/** Far more than two connections can both bring while one takes over from the other. */
+const TAKEN_IDS_MAX = 1_000;
 
 export class StreamPosition {
   private lastId: string | undefined;
   private awaitsAnswer = false;
-  private readonly earlyIds = new Set<string>();
+  private readonly takenIds = new Set<string>();
 
   /** Id of the last message up to which nothing is missing. */
   get since(): string | undefined {
@@ -26,23 +26,26 @@ export class StreamPosition {
     this.awaitsAnswer = true;
   }
 
-  /** Returns whether the message is new; a replay repeats what came ahead of it. */
+  /**
+   * Returns whether the message is new. A replay repeats what came ahead of it, and a connection brings
+   * what is published from its handshake on, though the one before it may have brought that as well.
+   */
   take(message: ServerMessage): boolean {
     if (message.type === "subscribed") this.awaitsAnswer = false;
     const { id, type } = message;
     // Other ids are none of a message in the stream: the welcome's says how far the server is, not the page.
     if (typeof id !== "string" || topicsOfType(type).length === 0) return true;
 
-    if (type === "snapshot") this.earlyIds.clear();
-    const isRepeated = this.earlyIds.delete(id);
-    if (this.awaitsAnswer) this.rememberEarly(id);
-    else this.lastId = id;
-    return !isRepeated;
+    if (type === "snapshot") this.takenIds.clear();
+    if (!this.awaitsAnswer) this.lastId = id;
+    if (this.takenIds.has(id)) return false;
+    this.remember(id);
+    return true;
   }
 
-  private rememberEarly(id: string): void {
-    this.earlyIds.add(id);
-    const [oldest] = this.earlyIds;
-    if (this.earlyIds.size > EARLY_IDS_MAX && oldest !== undefined) this.earlyIds.delete(oldest);
+  private remember(id: string): void {
+    this.takenIds.add(id);
+    const [oldest] = this.takenIds;
+    if (this.takenIds.size > TAKEN_IDS_MAX && oldest !== undefined) this.takenIds.delete(oldest);
   }
 }
