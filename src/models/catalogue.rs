@@ -12,7 +12,7 @@ use super::model::{KIND, Model};
 use super::space::Space;
 use crate::domain::{Place, Timestamp};
 use crate::store::StoreError;
-use crate::store::database::{DocumentChange, DocumentDatabase};
+use crate::store::database::{Certainty, DocumentChange, DocumentDatabase};
 use parking_lot::RwLock;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,14 +50,6 @@ struct Shared {
     book: RwLock<Book>,
     /// Held while a change is written.
     changing: Mutex<Certainty>,
-}
-
-/// Whether the book is what the database has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Certainty {
-    Sure,
-    /// A change was begun whose end nobody has seen.
-    Unsure,
 }
 
 /// Why a server cannot start with its models.
@@ -189,7 +181,10 @@ impl Models {
             put: vec![model.to_document()],
             removed: gone.map(named).into_iter().collect(),
         };
-        self.write(&mut certainty, &change).await?;
+        self.0
+            .database
+            .change_or_doubt(&mut certainty, &change)
+            .await?;
         reserved.keep();
         self.0.book.write().put(model.clone());
         if let Some(replaced) = &replaced {
@@ -210,7 +205,10 @@ impl Models {
             put: Vec::new(),
             removed: vec![named(id)],
         };
-        self.write(&mut certainty, &change).await?;
+        self.0
+            .database
+            .change_or_doubt(&mut certainty, &change)
+            .await?;
         self.0.book.write().remove(id);
         self.0.space.release(model.bytes);
         self.remove_file(id).await?;
@@ -231,19 +229,6 @@ impl Models {
             waiting(move || folder.sweep_finished(&ids)).await?;
         }
         Ok(certainty)
-    }
-
-    /// Makes a change durable. When that fails, or nobody waits for its end, the book is no longer
-    /// known to be right.
-    async fn write(
-        &self,
-        certainty: &mut Certainty,
-        change: &DocumentChange,
-    ) -> Result<(), StoreError> {
-        *certainty = Certainty::Unsure;
-        self.0.database.change_own(change).await?;
-        *certainty = Certainty::Sure;
-        Ok(())
     }
 
     async fn remove_file(&self, id: ModelId) -> io::Result<()> {

@@ -18,7 +18,8 @@ pub(in crate::store) mod test_database;
 mod tests;
 
 pub use documents::{
-    Document, DocumentChange, DocumentDatabase, LoadedDocuments, open_documents, prepare_documents,
+    Certainty, Document, DocumentChange, DocumentDatabase, LoadedDocuments, open_documents,
+    prepare_documents,
 };
 pub use error::StoreError;
 pub use postgres::{PostgresDatabase, PostgresDocuments};

@@ -11,7 +11,7 @@ use super::target::{Reach, Target, TargetError};
 use super::worker::Worker;
 use crate::access::{random_id, random_secret};
 use crate::clock::Clock;
-use crate::store::database::{Document, DocumentChange, DocumentDatabase};
+use crate::store::database::{Certainty, Document, DocumentChange, DocumentDatabase};
 use crate::store::{Store, StoreError, StreamId};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
@@ -40,15 +40,6 @@ struct Shared {
     /// Held while documents are written, so that none comes back that was removed.
     writing: Mutex<Certainty>,
     added: Notify,
-}
-
-/// Whether the entries are what the database has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Certainty {
-    #[default]
-    Sure,
-    /// A change was begun whose end nobody has seen.
-    Unsure,
 }
 
 /// What webhooks work with.
@@ -167,7 +158,10 @@ impl Webhooks {
             ],
             removed: Vec::new(),
         };
-        self.write(&mut certainty, &change).await?;
+        self.0
+            .database
+            .change_or_doubt(&mut certainty, &change)
+            .await?;
         let entry = Arc::new(Entry::new(webhook, progress, true));
         self.0.entries.write().insert(id, Arc::clone(&entry));
         self.0.added.notify_one();
@@ -181,7 +175,10 @@ impl Webhooks {
             if !self.0.entries.read().contains_key(id) {
                 return Err(ChangeError::Unknown);
             }
-            self.write(&mut certainty, &removal_of(id)).await?;
+            self.0
+                .database
+                .change_or_doubt(&mut certainty, &removal_of(id))
+                .await?;
             self.0.entries.write().remove(id)
         };
         let Some(entry) = entry else {
@@ -219,19 +216,6 @@ impl Webhooks {
             *certainty = Certainty::Sure;
         }
         Ok(certainty)
-    }
-
-    /// Makes a change durable. When that fails, or nobody waits for its end, the entries are no longer
-    /// known to be right.
-    async fn write(
-        &self,
-        certainty: &mut Certainty,
-        change: &DocumentChange,
-    ) -> Result<(), StoreError> {
-        *certainty = Certainty::Unsure;
-        self.0.database.change_own(change).await?;
-        *certainty = Certainty::Sure;
-        Ok(())
     }
 
     /// Delivers a message without content and says what came of it; `None` when there is no such

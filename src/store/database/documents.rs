@@ -65,6 +65,15 @@ pub struct DocumentChange {
     pub removed: Vec<(String, String)>,
 }
 
+/// Whether what its owner has in memory is what the database has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Certainty {
+    #[default]
+    Sure,
+    /// A change was begun whose end nobody has seen.
+    Unsure,
+}
+
 /// A database that keeps documents. It has a connection of its own, and any number of processes may
 /// use it beside the owner of the readings.
 pub trait DocumentDatabase: std::fmt::Debug + Send + Sync {
@@ -87,6 +96,19 @@ pub trait DocumentDatabase: std::fmt::Debug + Send + Sync {
 }
 
 impl dyn DocumentDatabase {
+    /// [`change_own`](Self::change_own). When that fails, or nobody waits for its end, what is in
+    /// memory is no longer known to be right.
+    pub async fn change_or_doubt(
+        &self,
+        certainty: &mut Certainty,
+        change: &DocumentChange,
+    ) -> Result<(), StoreError> {
+        *certainty = Certainty::Unsure;
+        self.change_own(change).await?;
+        *certainty = Certainty::Sure;
+        Ok(())
+    }
+
     /// Makes a change durable whatever else is changed at that moment: for documents that nobody but
     /// the caller changes.
     pub async fn change_own(&self, change: &DocumentChange) -> Result<(), StoreError> {
