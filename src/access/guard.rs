@@ -1,8 +1,7 @@
 //! The middleware that lets requests through.
 
-use super::caller::{Caller, Who};
+use super::caller::Caller;
 use super::gate::{counted_address, credential, forbidden, token_in_query};
-use super::role::Role;
 use super::rule::{self, Need};
 use crate::http::{Problem, Services};
 use actix_web::body::{BoxBody, MessageBody};
@@ -84,7 +83,7 @@ fn admit(
         limit.check(counted)?;
     }
     match (need, path) {
-        (Some(need), _) => require(&caller, need)?,
+        (Some(need), _) => need.check(&caller).map_err(forbidden)?,
         (None, Some(path)) => return Err(not_for_anybody(path)),
         // There is nothing there, which may be told.
         (None, None) => {}
@@ -92,22 +91,8 @@ fn admit(
     Ok(Some(caller))
 }
 
-fn require(caller: &Caller, need: Need) -> Result<(), Problem> {
-    let role = match need {
-        Need::Nothing | Need::Itself | Need::Somebody => return Ok(()),
-        Need::Writing if matches!(caller.who(), Who::Device { .. }) => return Ok(()),
-        Need::Writing => Role::Operator,
-        Need::Role(role) => role,
-    };
-    if caller.is_at_least(role) {
-        Ok(())
-    } else {
-        Err(forbidden(role))
-    }
-}
-
 /// A method that no rule has for this path.
-fn not_for_anybody(path: &str) -> Problem {
+pub(crate) fn not_for_anybody(path: &str) -> Problem {
     let mut problem = Problem::of_status(StatusCode::METHOD_NOT_ALLOWED);
     if let Ok(allowed) = rule::methods(path).join(", ").parse() {
         problem.headers.push((header::ALLOW, allowed));

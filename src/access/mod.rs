@@ -42,5 +42,5 @@ pub use sites::Sites;
 pub use token::{OutsideIssuer, SECRET_BYTES_MIN, Tokens, Verified};
 pub use writing::{FORBIDDEN, may_write};
 
-pub(crate) use guard::guard;
+pub(crate) use guard::{guard, not_for_anybody};
 pub(crate) use secret::{hex, random_id, random_secret};

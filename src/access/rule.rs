@@ -1,5 +1,6 @@
 //! What each call needs: the whole of it in one table.
 
+use super::caller::{Caller, Who};
 use super::role::Role;
 use actix_web::http::Method;
 
@@ -16,6 +17,23 @@ pub enum Need {
     Role(Role),
     /// A device, or somebody who may write readings.
     Writing,
+}
+
+impl Need {
+    /// Whether this caller may make such a call; otherwise the role that it would take.
+    pub(crate) fn check(self, caller: &Caller) -> Result<(), Role> {
+        let role = match self {
+            Self::Nothing | Self::Itself | Self::Somebody => return Ok(()),
+            Self::Writing if matches!(caller.who(), Who::Device { .. }) => return Ok(()),
+            Self::Writing => Role::Operator,
+            Self::Role(role) => role,
+        };
+        if caller.is_at_least(role) {
+            Ok(())
+        } else {
+            Err(role)
+        }
+    }
 }
 
 /// A call and what it needs.

@@ -11,8 +11,10 @@ use super::hub::Seat;
 use super::protocol::{self, Command, CommandError};
 use super::session::{End, hang_up};
 use super::shard::Shard;
-use crate::access::{Caller, Refusal, Who};
+use crate::access::rule::{self, Need};
+use crate::access::{Caller, Refusal};
 use crate::domain::TopicSet;
+use actix_web::http::Method;
 use bytes::{Bytes, BytesMut};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -76,14 +78,22 @@ enum TurnedAway {
     Gone,
 }
 
+/// The path of WebSockets, as the table of calls has it.
+pub(super) const PATH: &str = "/ws";
+
 impl Visitor {
-    /// A device writes and has nothing to do here.
+    /// Asks the same table as the guard of all other calls, wherever the credentials are shown: in the
+    /// handshake, in the first message or on a live connection.
     pub(super) fn of(caller: Result<Caller, Refusal>) -> Self {
+        Self::by(rule::need(&Method::GET, PATH), caller)
+    }
+
+    fn by(need: Option<Need>, caller: Result<Caller, Refusal>) -> Self {
         match caller {
-            Ok(caller) if matches!(caller.who(), Who::Device { .. }) => {
-                Self::Refused(Refusal::NoRole)
+            Ok(caller) if need.is_some_and(|need| need.check(&caller).is_ok()) => {
+                Self::Known(caller)
             }
-            Ok(caller) => Self::Known(caller),
+            Ok(_) => Self::Refused(Refusal::NoRole),
             Err(Refusal::Missing) => Self::Unknown,
             Err(refusal) => Self::Refused(refusal),
         }
@@ -215,4 +225,23 @@ fn next_frame(
     let read = unread.len() - left;
     drop(unread.split_to(read));
     frame.map_err(|_violation| TurnedAway::Refused("the protocol was broken"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Role;
+    use crate::access::test_support::viewer_of;
+
+    fn viewer_comes_in(need: Option<Need>) -> bool {
+        matches!(Visitor::by(need, Ok(viewer_of(&["A"]))), Visitor::Known(_))
+    }
+
+    #[test]
+    fn the_table_of_calls_decides() {
+        assert!(viewer_comes_in(Some(Need::Role(Role::Viewer))));
+        assert!(!viewer_comes_in(Some(Need::Role(Role::Operator))));
+        assert!(!viewer_comes_in(None));
+        assert!(rule::need(&Method::GET, PATH).is_some());
+    }
 }

@@ -4,12 +4,12 @@
 //! past all routes and middleware, so everything they check is checked here.
 
 use super::admission::Newcomer;
-use super::admission::Visitor;
+use super::admission::{self, Visitor};
 use super::encoding::Encoding;
 use super::frame::{self, Negotiated, close};
 use super::hub::Hub;
 use super::protocol;
-use crate::access::{Access, credential, token_in_query};
+use crate::access::{Access, credential, not_for_anybody, token_in_query};
 use crate::domain::{Topic, TopicSet};
 use crate::http::{AllowedOrigins, GuardedStream, Problem, RequestIds, TrustedProxies};
 use actix_codec::Framed;
@@ -140,14 +140,11 @@ impl Upgrade {
         address: Option<IpAddr>,
     ) -> Result<Accepted, Problem> {
         let headers = request.headers();
-        if request.path() != "/ws" && !is_echo(request) {
+        if request.path() != admission::PATH && !is_echo(request) {
             return Err(Problem::not_found());
         }
         if request.method() != Method::GET {
-            let mut problem = Problem::of_status(StatusCode::METHOD_NOT_ALLOWED);
-            let allowed = header::HeaderValue::from_static("GET");
-            problem.headers.push((header::ALLOW, allowed));
-            return Err(problem);
+            return Err(not_for_anybody(admission::PATH));
         }
         if self.hub.shutdown().has_begun() {
             return Err(Problem::unavailable("stopping", "the server is stopping"));
