@@ -81,7 +81,7 @@ impl<'a> Input<'a> {
                 Frame::Text(text) => (text.len(), self.message_bytes_max),
                 Frame::Binary(bytes) => (bytes.len(), self.message_bytes_max),
                 Frame::Ping(bytes) => (bytes.len(), CONTROL_BYTES_MAX),
-                Frame::Pong | Frame::Close(_) => (0, 0),
+                Frame::Fragment | Frame::Pong | Frame::Close(_) => (0, 0),
             };
             assert!(length <= length_max, "{length} bytes, {length_max} allowed");
             accept(frame);

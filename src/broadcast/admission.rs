@@ -9,7 +9,8 @@ use super::encoding::Encoding;
 use super::frame::{self, Decoder, Frame, close};
 use super::hub::Seat;
 use super::protocol::{self, Command, CommandError};
-use super::session::{End, hang_up};
+use super::rate::RateBudget;
+use super::session::{End, TOO_MANY_OVERHEAD_FRAMES, hang_up};
 use super::shard::Shard;
 use crate::access::rule::{self, Need};
 use crate::access::{Caller, Refusal};
@@ -20,7 +21,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Largest message a client may send, in bytes.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -192,15 +193,19 @@ async fn first_token(
     decoder: &mut Decoder,
     unread: &mut BytesMut,
 ) -> Result<String, TurnedAway> {
+    let mut overhead_frames = RateBudget::of_overhead_frames();
     loop {
         while let Some(frame) = next_frame(shard, decoder, unread)? {
+            if frame.is_overhead() && !overhead_frames.take(Instant::now()) {
+                return Err(TurnedAway::Refused(TOO_MANY_OVERHEAD_FRAMES));
+            }
             let answer: Bytes = match frame {
                 Frame::Text(text) => match protocol::parse(&text) {
                     Ok(Command::Auth { token }) => return Ok(token),
                     _ => return Err(TurnedAway::Refused(TOKEN_NEEDED)),
                 },
                 Frame::Ping(payload) => frame::pong(&payload),
-                Frame::Pong => continue,
+                Frame::Fragment | Frame::Pong => continue,
                 Frame::Binary(_) => return Err(TurnedAway::Refused(TOKEN_NEEDED)),
                 Frame::Close(_) => return Err(TurnedAway::Gone),
             };

@@ -273,6 +273,15 @@ impl Client {
         self.woken.notify_one();
     }
 
+    /// Does not count the last `stalled` against the client: nobody listened to it.
+    pub(super) fn excuse(&self, stalled: Duration) {
+        self.heard.set(self.heard.get() + stalled);
+        if let Phase::Closing { deadline } = self.phase.get() {
+            let deadline = deadline + stalled;
+            self.phase.set(Phase::Closing { deadline });
+        }
+    }
+
     /// Pings a client that may be idle, drops one that is silent, and ends one whose goodbye has
     /// waited long enough.
     pub(super) fn tick(&self, now: Instant, ping_interval: Duration, silence_max: Duration) {

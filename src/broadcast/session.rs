@@ -10,7 +10,7 @@ use super::index::ClientKey;
 use super::interest::Interest;
 use super::pass::Pass;
 use super::protocol::{self, Command, CommandError, Subscription};
-use super::rate::CommandBudget;
+use super::rate::RateBudget;
 use super::scope::{self, narrowed};
 use super::shard::Shard;
 use super::sink::Sink;
@@ -25,10 +25,15 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use tokio::io::Interest as Readiness;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 /// Messages in a row that make no sense before the connection is closed with 1008.
 const ERRORS_MAX: u32 = 20;
+/// Frames followed before the other connections of the thread get their turn.
+const FRAMES_AT_ONCE: usize = 32;
+/// Why a client is closed that sends frame after frame and no message.
+pub(super) const TOO_MANY_OVERHEAD_FRAMES: &str = "too many frames that end no message";
 
 struct Session {
     shard: Rc<Shard>,
@@ -37,7 +42,8 @@ struct Session {
     decoder: Decoder,
     /// Received bytes that are not decoded yet, because what came before them is not done.
     unread: BytesMut,
-    budget: CommandBudget,
+    commands: RateBudget,
+    overhead_frames: RateBudget,
     /// What was asked for, as far as it is not taken back; what comes of it follows from the caller.
     asked: Vec<(Topic, Filter)>,
     errors: u32,
@@ -130,7 +136,8 @@ fn begin(shard: &Rc<Shard>, admitted: Admitted) -> (Session, Seat) {
         client,
         decoder,
         unread,
-        budget: CommandBudget::new(hub.limits().commands_per_second),
+        commands: RateBudget::new(hub.limits().commands_per_second),
+        overhead_frames: RateBudget::of_overhead_frames(),
         asked,
         errors: 0,
         waiting: Rc::default(),
@@ -187,7 +194,9 @@ pub(super) async fn hang_up(stream: TcpStream, end: End) {
             let drained = async {
                 tokio::io::AsyncWriteExt::shutdown(&mut stream).await?;
                 let mut rest = [0; 512];
-                while tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await? > 0 {}
+                while tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await? > 0 {
+                    yield_now().await;
+                }
                 io::Result::Ok(())
             };
             // Whatever went wrong, the connection is over.
@@ -204,42 +213,51 @@ impl Session {
         let Sink::Socket(stream) = &client.sink else {
             return End::Broken;
         };
-        let received = std::mem::take(&mut self.unread);
-        if let ControlFlow::Break(end) = self.work_off(&received) {
-            return end;
-        }
-        drop(received);
         loop {
-            // A client is not heard while it does not read: what it asks for would only pile up.
-            let readiness = if client.has_backlog() {
-                Readiness::WRITABLE
+            let step = if self.has_work() {
+                let unread = std::mem::take(&mut self.unread);
+                self.work_off(&unread)
             } else {
-                Readiness::READABLE
+                self.wait(&client, stream).await
             };
-            tokio::select! {
-                ready = stream.ready(readiness), if !self.waiting.get() => {
-                    let Ok(ready) = ready else { return End::Broken };
-                    if ready.is_writable() {
-                        client.flush_waiting();
-                    }
-                    if ready.is_readable()
-                        && let ControlFlow::Break(end) = self.read(stream)
-                    {
-                        return end;
-                    }
-                }
-                () = client.woken.notified() => {}
+            if let ControlFlow::Break(end) = step {
+                return end;
             }
             if client.is_gone() {
                 return End::Broken;
             }
-            if !self.unread.is_empty() && self.may_go_on() {
-                let unread = std::mem::take(&mut self.unread);
-                if let ControlFlow::Break(end) = self.work_off(&unread) {
-                    return end;
+            // A socket that always has bytes is always ready, and looking at it does not count against
+            // the budget by which the runtime takes turns. So the turn is given away here.
+            yield_now().await;
+        }
+    }
+
+    /// Waits until the socket can be read, or written when something waits for that, and does so once.
+    async fn wait(&mut self, client: &Client, stream: &TcpStream) -> ControlFlow<End> {
+        // A client is not heard while it does not read: what it asks for would only pile up.
+        let readiness = if client.has_backlog() {
+            Readiness::WRITABLE
+        } else {
+            Readiness::READABLE
+        };
+        tokio::select! {
+            ready = stream.ready(readiness), if !self.waiting.get() => {
+                let Ok(ready) = ready else { return ControlFlow::Break(End::Broken) };
+                if ready.is_writable() {
+                    client.flush_waiting();
+                }
+                if ready.is_readable() {
+                    return self.read(stream);
                 }
             }
+            () = client.woken.notified() => {}
         }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether there are received bytes that can be worked off now.
+    fn has_work(&self) -> bool {
+        !self.unread.is_empty() && self.may_go_on()
     }
 
     fn may_go_on(&self) -> bool {
@@ -247,6 +265,10 @@ impl Session {
     }
 
     /// Takes what the socket has, once: other connections wait too.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "its one caller yields after each read"
+    )]
     fn read(&mut self, stream: &TcpStream) -> ControlFlow<End> {
         let shard = Rc::clone(&self.shard);
         let mut scratch = shard.scratch.borrow_mut();
@@ -261,9 +283,13 @@ impl Session {
         }
     }
 
-    /// Follows every whole frame received, as long as the client takes the answers.
+    /// Follows some of the frames received, as long as the client takes the answers; what is left of
+    /// them waits for the next turn.
     fn work_off(&mut self, mut received: &[u8]) -> ControlFlow<End> {
-        while self.may_go_on() {
+        for _ in 0..FRAMES_AT_ONCE {
+            if !self.may_go_on() {
+                break;
+            }
             let mut inflater = self.shard.inflater.borrow_mut();
             let frame = self.decoder.decode(&mut received, &mut inflater);
             drop(inflater);
@@ -285,6 +311,10 @@ impl Session {
     }
 
     fn follow(&mut self, frame: Frame) -> ControlFlow<End> {
+        if frame.is_overhead() && !self.echo && !self.overhead_frames.take(Instant::now()) {
+            self.client.close(close::POLICY, TOO_MANY_OVERHEAD_FRAMES);
+            return ControlFlow::Break(self.agreed_if_sent());
+        }
         match frame {
             Frame::Text(text) if self.echo => {
                 let answer = self
@@ -299,7 +329,7 @@ impl Session {
                 self.client.close(close::UNSUPPORTED, "send text messages");
             }
             Frame::Ping(payload) => self.client.send(frame::pong(&payload)),
-            Frame::Pong => {}
+            Frame::Fragment | Frame::Pong => {}
             Frame::Close(code) => {
                 self.client.close(code.unwrap_or(close::NORMAL), "");
                 return ControlFlow::Break(self.agreed_if_sent());
@@ -320,8 +350,8 @@ impl Session {
         if !self.client.is_open() {
             return;
         }
-        if !self.budget.take(Instant::now()) {
-            return self.refuse(&self.budget.exceeded());
+        if !self.commands.take(Instant::now()) {
+            return self.refuse(&self.commands.exceeded("commands"));
         }
         // An answer comes behind everything that was acknowledged before the question.
         self.shard.deliver_published();

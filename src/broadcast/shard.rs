@@ -73,6 +73,8 @@ pub(super) struct Shard {
     /// Messages that wait for the next delivery.
     gathered: RefCell<Vec<Arc<Outgoing>>>,
     delivered_at: Cell<Option<Instant>>,
+    /// When silence and deadlines were last looked at.
+    ticked_at: Cell<Instant>,
     /// What is to happen once the stream has come to a position.
     awaited: RefCell<Vec<(StreamId, Action)>>,
     turns: RefCell<Turns>,
@@ -99,6 +101,7 @@ impl Shard {
             position: Cell::new(position),
             gathered: RefCell::default(),
             delivered_at: Cell::new(None),
+            ticked_at: Cell::new(Instant::now()),
             awaited: RefCell::default(),
             turns: RefCell::default(),
             chosen: RefCell::default(),
@@ -219,7 +222,7 @@ impl Shard {
                     self.follow_orders();
                 }
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
-                now = ticks.tick() => self.tick(now),
+                _ = ticks.tick() => self.tick(Instant::now()),
             }
             let now = Instant::now();
             if self.is_due(now) {
@@ -248,9 +251,13 @@ impl Shard {
         gathered > 0 && (spaced || awaited || gathered >= GATHERED_MAX)
     }
 
-    /// Follows the orders that are there, as many as make a delivery.
+    /// Follows the orders that are there, as many as make a delivery. Those that come meanwhile wait
+    /// for the next turn.
     fn follow_orders(&self) {
-        while self.gathered.borrow().len() < GATHERED_MAX {
+        for _ in 0..ORDERS_MAX {
+            if self.gathered.borrow().len() >= GATHERED_MAX {
+                return;
+            }
             let Ok(order) = self.orders.borrow_mut().try_recv() else {
                 return;
             };
@@ -308,7 +315,13 @@ impl Shard {
         let limits = self.hub.limits();
         let access = self.hub.access();
         let time = self.hub.clock().now();
+        // While this thread stood still, no client could be heard: that is not their silence.
+        let late = now.duration_since(self.ticked_at.replace(now));
+        let stalled = late.saturating_sub(TICK);
         for (_, client) in &*self.clients.borrow() {
+            if stalled >= TICK {
+                client.excuse(stalled);
+            }
             client.tick(now, limits.ping_interval, limits.silence_max);
             client.check_pass(access, time);
         }

@@ -63,35 +63,31 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes off the front of `input` up to the end of the next control frame or message;
-    /// `None` when all are taken and more are needed. After an error nothing more may be read.
+    /// Takes bytes off the front of `input` up to the end of the next frame; `None` when all are taken
+    /// and more are needed. After an error nothing more may be read.
     pub fn decode(
         &mut self,
         input: &mut &[u8],
         inflater: &mut Inflater,
     ) -> Result<Option<Frame>, FrameError> {
-        loop {
-            let frame = match self.frame {
+        let frame = match self.frame {
+            Some(frame) => frame,
+            None => match self.take_head(input)? {
                 Some(frame) => frame,
-                None => match self.take_head(input)? {
-                    Some(frame) => frame,
-                    None => return Ok(None),
-                },
-            };
-            let missing = self.take_payload(frame, input)?;
-            self.frame = (missing > 0).then_some(Payload { missing, ..frame });
-            if self.frame.is_some() {
-                // A mask is four bytes, and the rest of the payload goes on somewhere within it.
-                let taken = (frame.missing - missing) % 4;
-                if let Some(rest) = &mut self.frame {
-                    rest.mask.rotate_left(taken);
-                }
-                return Ok(None);
+                None => return Ok(None),
+            },
+        };
+        let missing = self.take_payload(frame, input)?;
+        self.frame = (missing > 0).then_some(Payload { missing, ..frame });
+        if self.frame.is_some() {
+            // A mask is four bytes, and the rest of the payload goes on somewhere within it.
+            let taken = (frame.missing - missing) % 4;
+            if let Some(rest) = &mut self.frame {
+                rest.mask.rotate_left(taken);
             }
-            if let Some(whole) = self.finish(frame, inflater)? {
-                return Ok(Some(whole));
-            }
+            return Ok(None);
         }
+        self.finish(frame, inflater).map(Some)
     }
 
     /// Takes the bytes of a header and judges it as early as can be.
@@ -223,25 +219,22 @@ impl Decoder {
         Ok(frame.missing - now.len())
     }
 
-    /// What a frame whose payload is complete means; `None` when its message goes on.
-    fn finish(
-        &mut self,
-        frame: Payload,
-        inflater: &mut Inflater,
-    ) -> Result<Option<Frame>, FrameError> {
-        Ok(Some(match frame.opcode {
+    /// What a frame whose payload is complete means.
+    fn finish(&mut self, frame: Payload, inflater: &mut Inflater) -> Result<Frame, FrameError> {
+        Ok(match frame.opcode {
             PING => Frame::Ping(std::mem::take(&mut self.control).freeze()),
             PONG => {
                 self.control = BytesMut::new();
                 Frame::Pong
             }
             CLOSE => Frame::Close(close_code(&std::mem::take(&mut self.control))?),
-            _ if !frame.fin => return Ok(None),
+            _ if !frame.fin => Frame::Fragment,
+            // A continuation without a message was refused by its header.
             _ => match self.message.take() {
                 Some(message) => message.finish(self.message_bytes_max, inflater)?,
-                None => return Ok(None),
+                None => return Err(FrameError::Protocol("there is no message to continue")),
             },
-        }))
+        })
     }
 }
 

@@ -16,15 +16,24 @@ pub(super) use encode::{binary, compressed, goodbye, payload, ping, pong, text};
 
 use bytes::Bytes;
 
-/// A whole message or control frame of a client.
+/// What a client's frame amounts to: a whole message, a control frame, or a part of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     Text(String),
     Binary(Bytes),
+    /// A part of a message that goes on; what is in it comes with the whole message.
+    Fragment,
     Ping(Bytes),
     Pong,
     /// The code the client gave, if any.
     Close(Option<u16>),
+}
+
+impl Frame {
+    /// Whether it ends no message: a ping, a pong, or a fragment before the last.
+    pub fn is_overhead(&self) -> bool {
+        matches!(self, Self::Fragment | Self::Ping(_) | Self::Pong)
+    }
 }
 
 /// Why a connection cannot go on.

@@ -63,7 +63,9 @@ fn fragments_make_one_message_with_control_frames_between() {
     assert_eq!(
         decode(&bytes).unwrap(),
         [
+            Frame::Fragment,
             Frame::Ping(Bytes::from_static(b"p")),
+            Frame::Fragment,
             Frame::Text("abc".to_owned())
         ]
     );
