@@ -7,6 +7,7 @@
 use super::request_id::RequestIds;
 use super::unreadable::complete_answer;
 use crate::store::{Poster, WriteQueue};
+use actix_web::http::StatusCode;
 use bytes::{Buf, Bytes};
 use std::cell::{Cell, OnceCell};
 use std::future::Future;
@@ -17,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +28,10 @@ pub struct ConnectionGuard {
     requests: Cell<u32>,
     /// Since when the peer owes the rest of a head; `None` while it owes nothing.
     head_since: Cell<Option<Instant>>,
+    /// Bytes have come since a request was last begun.
+    has_read: Cell<bool>,
+    /// Requests in a row that were refused for want of good credentials.
+    unauthorized: Cell<u32>,
     /// When something was last answered.
     answered: Cell<Instant>,
     /// When the connection ends, once it has been answered for the last time.
@@ -60,6 +66,8 @@ impl Drop for EndlessAnswer {
 
 /// How long an idle connection is kept for its next request: longer than our nginx keeps it.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Requests in a row on one connection that may be refused for want of good credentials.
+const UNAUTHORIZED_MAX: u32 = 10;
 /// How long a refused body is still read before the connection ends, so that the refusal arrives.
 pub const LINGER: Duration = Duration::from_secs(1);
 
@@ -68,6 +76,26 @@ impl ConnectionGuard {
     pub(crate) fn request_begun(&self) {
         self.requests.set(self.requests.get() + 1);
         self.head_since.set(None);
+    }
+
+    /// Waits for the turn of the next request. One that was sent behind another, without waiting for
+    /// an answer, lets the other connections of this thread go first: the HTTP library serves as many
+    /// as it has in its buffer without a pause.
+    pub(crate) async fn turn(&self) {
+        if !self.has_read.replace(false) {
+            yield_now().await;
+        }
+    }
+
+    /// Whether an answer of this status is the last on its connection: one that says to come later,
+    /// and the last of many that ask for credentials. They cost as much as what was asked for.
+    pub(crate) fn is_last_of(&self, status: StatusCode) -> bool {
+        let in_a_row = match status {
+            StatusCode::UNAUTHORIZED => self.unauthorized.get() + 1,
+            _ => 0,
+        };
+        self.unauthorized.set(in_a_row);
+        status == StatusCode::TOO_MANY_REQUESTS || in_a_row >= UNAUTHORIZED_MAX
     }
 
     /// A request has been answered.
@@ -120,6 +148,8 @@ impl GuardedStream {
     pub fn new(stream: TcpStream, head_timeout: Duration, request_ids: RequestIds) -> Self {
         let guard = ConnectionGuard {
             requests: Cell::new(0),
+            has_read: Cell::new(false),
+            unauthorized: Cell::new(0),
             head_since: Cell::new(None),
             answered: Cell::new(Instant::now()),
             end: Cell::new(None),
@@ -199,6 +229,9 @@ impl AsyncRead for GuardedStream {
                     self.guard.hung_up.cancel();
                 }
                 let guard = &self.guard;
+                if read {
+                    guard.has_read.set(true);
+                }
                 // While a request is served these bytes are its body, which has its own deadline.
                 if read && guard.requests.get() == 0 && guard.head_since.get().is_none() {
                     guard.head_since.set(Some(Instant::now()));

@@ -6,8 +6,8 @@ use super::request_id::X_REQUEST_ID;
 use super::routes::Services;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use std::rc::Rc;
@@ -53,6 +53,7 @@ pub(crate) async fn request_context(
     let guard = request.conn_data::<Rc<ConnectionGuard>>().cloned();
     if let Some(guard) = &guard {
         guard.request_begun();
+        guard.turn().await;
     }
     let begun = Instant::now();
     let id = request
@@ -66,9 +67,15 @@ pub(crate) async fn request_context(
         guard.request_ended();
     }
     let mut response = result?.map_into_boxed_body();
-    if response.status().is_client_error() || response.status().is_server_error() {
+    let status = response.status();
+    let is_last = guard.as_ref().is_some_and(|guard| guard.is_last_of(status));
+    if is_last {
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
+    if status.is_client_error() || status.is_server_error() {
         response = with_problem(response, &id);
-        let closes = problem_of(&response).is_some_and(|problem| problem.close);
+        let closes = is_last || problem_of(&response).is_some_and(|problem| problem.close);
         if let Some(guard) = guard.filter(|_| closes) {
             guard.end_soon();
         }
