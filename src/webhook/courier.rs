@@ -3,25 +3,29 @@
 //! Every delivery has a connection of its own, to an address that [`CheckedNames`] gave out for it.
 //! Nothing leads it elsewhere: no redirect, no proxy, no second look-up.
 
+use super::connection::{Connection, connect, exchange, trust};
 use super::names::{CheckedNames, Lookup, NoAddress, SystemLookup};
 use super::signature::signature;
 use super::target::{Reach, Scheme, Target};
 use crate::clock::Clock;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, StatusCode, redirect, retry};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, InvalidHeaderValue, USER_AGENT,
+};
+use hyper::{Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use url::{Host, Position, Url};
 
 /// Longest for a name to be found and a connection to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest for a whole delivery, the answer included.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most bytes of an answer's body that are read. Nobody needs them; they are read so that a receiver
-/// that is still writing does not see its connection reset.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Id of the last message of a delivery.
 const DELIVERY: &str = "x-iaqverse-delivery";
@@ -62,49 +66,44 @@ pub(super) struct Attempt {
 }
 
 /// Delivers. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Courier {
     reach: Reach,
     clock: Arc<dyn Clock>,
-    https: Way,
-    http: Way,
-}
-
-/// A scheme, and whom names are asked of.
-#[derive(Debug, Clone)]
-struct Way {
-    client: Client,
-    names: CheckedNames,
+    https: CheckedNames,
+    http: CheckedNames,
+    /// Whose certificates are believed; `None` when this machine believes nobody's.
+    tls: Option<TlsConnector>,
 }
 
 impl Courier {
-    pub(super) fn new(reach: Reach, clock: Arc<dyn Clock>) -> reqwest::Result<Self> {
+    pub(super) fn new(reach: Reach, clock: Arc<dyn Clock>) -> Self {
         Self::asking(&(Arc::new(SystemLookup) as Arc<dyn Lookup>), reach, clock)
     }
 
-    fn asking(
-        lookup: &Arc<dyn Lookup>,
-        reach: Reach,
-        clock: Arc<dyn Clock>,
-    ) -> reqwest::Result<Self> {
-        let way = |scheme| {
-            let names = CheckedNames::new(Arc::clone(lookup), reach.clone(), scheme);
-            let client = client(&names, scheme)?;
-            Ok(Way { client, names })
-        };
-        Ok(Self {
-            https: way(Scheme::Https)?,
-            http: way(Scheme::Http)?,
+    fn asking(lookup: &Arc<dyn Lookup>, reach: Reach, clock: Arc<dyn Clock>) -> Self {
+        let names = |scheme| CheckedNames::new(Arc::clone(lookup), reach.clone(), scheme);
+        let tls = trust().inspect_err(|error| {
+            tracing::warn!(
+                %error,
+                "there are no certificates of authorities on this machine, so webhooks with https \
+                 will be refused"
+            );
+        });
+        Self {
+            https: names(Scheme::Https),
+            http: names(Scheme::Http),
+            tls: tls.ok(),
             reach,
             clock,
-        })
+        }
     }
 
     pub(super) fn reach(&self) -> &Reach {
         &self.reach
     }
 
-    fn way(&self, scheme: Scheme) -> &Way {
+    fn names(&self, scheme: Scheme) -> &CheckedNames {
         match scheme {
             Scheme::Https => &self.https,
             Scheme::Http => &self.http,
@@ -113,12 +112,18 @@ impl Courier {
 
     /// Whether a target can be found where it is allowed, at this moment.
     pub(super) async fn look_up(&self, target: &Target) -> Result<(), NoAddress> {
-        let Some(name) = target.name() else {
-            return Ok(());
-        };
-        let addresses = self.way(target.scheme()).names.addresses(name);
-        let found = timeout(CONNECT_TIMEOUT, addresses).await;
+        let found = timeout(CONNECT_TIMEOUT, self.addresses(target)).await;
         found.unwrap_or(Err(NoAddress)).map(drop)
+    }
+
+    /// Where a target is: what its name leads to at this moment, or the address it has itself.
+    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, NoAddress> {
+        match target.url().host() {
+            Some(Host::Domain(name)) => self.names(target.scheme()).addresses(name).await,
+            Some(Host::Ipv4(address)) => Ok(vec![address.into()]),
+            Some(Host::Ipv6(address)) => Ok(vec![address.into()]),
+            None => Err(NoAddress),
+        }
     }
 
     /// Delivers once. Cancelled, the delivery may or may not have arrived.
@@ -129,9 +134,9 @@ impl Courier {
         delivery: Delivery,
     ) -> Attempt {
         let began = Instant::now();
-        let result = self.attempt(url, secret, delivery).await;
+        let result = timeout(DELIVERY_TIMEOUT, self.attempt(url, secret, delivery)).await;
         Attempt {
-            result,
+            result: result.unwrap_or(Err(Failure::TimedOut)),
             duration: began.elapsed(),
         }
     }
@@ -146,99 +151,87 @@ impl Courier {
         let target = self.reach.check(url);
         let target = target.map_err(|_error| Failure::NotAllowed)?;
         let timestamp_s = self.clock.now().millis().div_euclid(1000);
-        let signature = signature(secret.expose_secret(), timestamp_s, &delivery.body);
-        let request = self
-            .way(target.scheme())
-            .client
-            .post(target.url().clone())
-            .headers(headers(&delivery.id, timestamp_s, &signature))
-            .body(delivery.body);
-        let response = request.send().await.map_err(|error| failure(&error))?;
-        let status = response.status();
-        read_away(response).await;
+        let request = request(target.url(), secret, timestamp_s, delivery)
+            .map_err(|_never_in_a_header| Failure::NotAllowed)?;
+        let connection = timeout(CONNECT_TIMEOUT, self.connect(&target)).await;
+        let connection = connection.unwrap_or(Err(Failure::TimedOut))?;
+        let status = exchange(connection, request).await;
+        let status = status.map_err(|_broken| Failure::Refused)?;
         if status.is_success() {
             Ok(status)
         } else {
             Err(Failure::Status(status))
         }
     }
-}
 
-fn client(names: &CheckedNames, scheme: Scheme) -> reqwest::Result<Client> {
-    let builder = || {
-        Client::builder()
-            .dns_resolver(names.clone())
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .user_agent(concat!("iaqverse/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(0)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(DELIVERY_TIMEOUT)
-            .https_only(scheme == Scheme::Https)
-    };
-    let without_certificates = || builder().tls_certs_only([]).build();
-    match scheme {
-        Scheme::Http => without_certificates(),
-        Scheme::Https => builder().build().or_else(|error| {
-            tracing::warn!(
-                reason = cause(&error),
-                "there are no certificates of authorities on this machine, so webhooks with https \
-                 will be refused"
-            );
-            without_certificates()
-        }),
+    /// The first connection that stands.
+    async fn connect(&self, target: &Target) -> Result<Connection, Failure> {
+        let tls = match target.scheme() {
+            Scheme::Http => None,
+            Scheme::Https => Some(self.tls.as_ref().ok_or(Failure::Refused)?),
+        };
+        let addresses = self.addresses(target).await;
+        let addresses = addresses.map_err(|NoAddress| Failure::NotAllowed)?;
+        let port = target.url().port_or_known_default();
+        let host = target.url().host_str();
+        let (port, host) = port.zip(host).ok_or(Failure::NotAllowed)?;
+        // One that does not answer leaves time for the others.
+        let wait_max = CONNECT_TIMEOUT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let mut failure = Failure::Refused;
+        for address in addresses {
+            let connecting = connect(SocketAddr::new(address, port), tls, host);
+            match timeout(wait_max, connecting).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(_)) => failure = Failure::Refused,
+                Err(_elapsed) => failure = Failure::TimedOut,
+            }
+        }
+        Err(failure)
     }
 }
 
-fn headers(id: &str, timestamp_s: i64, signature: &str) -> HeaderMap {
+impl std::fmt::Debug for Courier {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Courier")
+            .field("reach", &self.reach)
+            .finish_non_exhaustive()
+    }
+}
+
+fn request(
+    url: &Url,
+    secret: &SecretString,
+    timestamp_s: i64,
+    delivery: Delivery,
+) -> Result<Request<Full<Bytes>>, InvalidHeaderValue> {
+    let signature = signature(secret.expose_secret(), timestamp_s, &delivery.body);
+    let mut request = Request::new(Full::from(delivery.body));
+    *request.method_mut() = hyper::Method::POST;
+    let path = url[Position::BeforePath..Position::AfterQuery].parse();
+    // What a URL has for a path, an HTTP request takes as well.
+    *request.uri_mut() = path.unwrap_or_default();
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    *request.headers_mut() = headers(host, &delivery.id, timestamp_s, &signature)?;
+    Ok(request)
+}
+
+fn headers(
+    host: &str,
+    id: &str,
+    timestamp_s: i64,
+    signature: &str,
+) -> Result<HeaderMap, InvalidHeaderValue> {
+    const AGENT: &str = concat!("iaqverse/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_str(host)?);
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(TIMESTAMP, HeaderValue::from(timestamp_s));
-    for (name, value) in [(DELIVERY, id), (SIGNATURE, signature)] {
-        // Ids and hexadecimal fit into a header.
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    }
-    headers
-}
-
-/// Reads what an answer has, up to its bound; the time for it is that of the delivery.
-async fn read_away(mut response: Response) {
-    let mut read = 0;
-    while read < ANSWER_BYTES_MAX {
-        // A body that breaks off changes nothing: the status was there.
-        let Ok(Some(chunk)) = response.chunk().await else {
-            return;
-        };
-        read += chunk.len();
-    }
-}
-
-fn failure(error: &reqwest::Error) -> Failure {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if cause.is::<NoAddress>() {
-            return Failure::NotAllowed;
-        }
-        source = cause.source();
-    }
-    if error.is_timeout() {
-        Failure::TimedOut
-    } else {
-        Failure::Refused
-    }
-}
-
-/// The innermost reason, without the URL that the outer ones may have.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+    headers.insert(DELIVERY, HeaderValue::from_str(id)?);
+    headers.insert(SIGNATURE, HeaderValue::from_str(signature)?);
+    Ok(headers)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! connect to is decided in [`address`] and [`target`], asked for in `names`, and nowhere else.
 
 pub mod address;
+mod connection;
 mod courier;
 mod dispatch;
 mod entry;

@@ -1,13 +1,12 @@
 //! Names → addresses that may be connected to.
 //!
-//! The HTTP client asks here, once for each connection, and connects to what it is told. So there is
-//! no second answer of the name's server that could be another one (DNS rebinding).
+//! A name is asked for once for each connection, which then goes to what was found. So there is no
+//! second answer of the name's server that could be another one (DNS rebinding).
 
 use super::target::{Reach, Scheme};
 use futures_util::future::BoxFuture;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Whom names are asked of.
@@ -63,17 +62,5 @@ impl CheckedNames {
             return Err(NoAddress);
         }
         Ok(addresses)
-    }
-}
-
-impl Resolve for CheckedNames {
-    fn resolve(&self, name: Name) -> Resolving {
-        let names = self.clone();
-        Box::pin(async move {
-            let addresses = names.addresses(name.as_str()).await?;
-            // The client puts the port of the URL in.
-            let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0));
-            Ok(Box::new(addresses) as Addrs)
-        })
     }
 }

@@ -94,7 +94,7 @@ impl Webhooks {
             entries.insert(document.id.clone(), Arc::new(entry));
         }
         Ok(Self(Arc::new(Shared {
-            courier: Courier::new(reach, Arc::clone(&clock))?,
+            courier: Courier::new(reach, Arc::clone(&clock)),
             database,
             store,
             clock,

@@ -48,7 +48,7 @@ fn reach(port: u16, networks: &[&str]) -> Reach {
 
 fn courier(lookup: &Arc<Fickle>, reach: Reach) -> Courier {
     let lookup: Arc<dyn Lookup> = Arc::<Fickle>::clone(lookup);
-    Courier::asking(&lookup, reach, Arc::new(SystemClock)).unwrap()
+    Courier::asking(&lookup, reach, Arc::new(SystemClock))
 }
 
 async fn result(courier: &Courier, url: &str) -> Result<u16, Failure> {

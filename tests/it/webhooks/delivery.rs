@@ -407,3 +407,49 @@ async fn what_is_wrong_with_a_webhook_is_told(
         (&json!(pointer), &json!(code))
     );
 }
+
+/// Answers without end that are no answer: the time of a delivery is not waited for, and what the
+/// receiver sends is bounded whatever it is.
+#[rstest]
+#[case::informational(
+    "",
+    "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n",
+    "refused"
+)]
+#[case::one_head("HTTP/1.1 200 OK\r\n", "X-Filler: x\r\n", "refused")]
+#[case::one_body(
+    "HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "1\r\nx\r\n",
+    "status 500"
+)]
+#[tokio::test]
+async fn a_receiver_that_never_comes_to_an_end_is_cut_off(
+    #[case] beginning: &str,
+    #[case] piece: &str,
+    #[case] reason: &str,
+) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stage = stage_reaching(&[port], &[]).await;
+    let webhook = stage
+        .webhook(&to(&format!("http://127.0.0.1:{port}/")))
+        .await;
+    let pieces = piece.repeat(1000);
+    let sent = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection.write_all(beginning.as_bytes()).await.unwrap();
+        let mut sent = 0;
+        while connection.write_all(pieces.as_bytes()).await.is_ok() {
+            sent += pieces.len();
+        }
+        sent
+    };
+    let both = futures_util::future::join(sent, stage.try_out(&webhook));
+    let (sent, result) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+    assert_eq!(
+        (&result["delivered"], &result["reason"]),
+        (&json!(false), &json!(reason)),
+        "{result}"
+    );
+    assert!(sent < 32 << 20, "{sent} bytes went out before it ended");
+}
