@@ -305,7 +305,7 @@ impl Directory {
     }
 
     fn add_emptied(&mut self, sensor: KnownSensor) {
-        let Some(place) = self.rooms.get(&sensor.room).map(Arc::clone) else {
+        let Some(place) = self.rooms.get(&sensor.room).cloned() else {
             return;
         };
         let known = self.sensors.remove(&sensor.key);

@@ -15,6 +15,7 @@ mod crash;
 mod disk;
 mod durability;
 mod events;
+mod future;
 mod glb;
 mod guards;
 mod harness;
