@@ -421,3 +421,38 @@ async fn a_move_that_was_killed_at_any_moment_is_finished_by_another(
     assert_eq!(counts.collect::<Vec<_>>(), [5301, 2, 1]);
     stop(server).await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn what_is_stored_already_is_only_taken_out_and_what_is_refused_stays(
+    #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let url = place.new_database().await;
+    let server = start(&url);
+    let after_ms = millis_of(&from_now(-3600).into());
+    let at = |seconds: i64| Some(at_millis(after_ms + seconds * 1000));
+    let (there, later) = (
+        reading("a", "B", at(-50), 501),
+        reading("a", "B", at(10), 501),
+    );
+    let (mut full, refused) = (
+        reading("a", "B", at(-40), 502),
+        reading("a", "B", at(20), 503),
+    );
+    // As many further keys as a reading may have, so that one more cannot be merged in.
+    full["values"] = (0..32)
+        .map(|key| (format!("key{key}"), json!(key)))
+        .collect();
+    server.accept(&json!([there, later, full, refused])).await;
+    stop(server).await;
+    let before = readings(&url);
+    let after = at_millis(after_ms);
+    let ended = run(&url, &["future", "move", "--by", "1m", "--after", &after]);
+    assert_eq!(ended.code, Some(1), "{}", ended.logged);
+    for told in ["0 new, 0 changed, 1 already there", "1 too_many_keys"] {
+        assert!(ended.logged.contains(told), "{}", ended.logged);
+    }
+    let expected = [&before[..2], &before[3..]].concat();
+    assert_eq!(readings(&url), expected);
+}
