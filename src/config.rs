@@ -81,6 +81,9 @@ pub enum Command {
     Export(crate::transfer::export::ExportArgs),
     /// Store the readings of files
     Import(Box<crate::transfer::import::ImportArgs>),
+    /// List, move or remove readings that are stored under a time in the future, because the clock was
+    /// ahead
+    Future(Box<crate::transfer::future::FutureArgs>),
     /// Copy the database, also while the server runs
     Backup(crate::transfer::backup::BackupArgs),
     /// Ask a server whether it is ready, or without the credentials for that whether it lives; the

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
             Command::Watch(arguments) => watch::command(arguments).await,
             Command::Export(arguments) => transfer::export::command(arguments).await,
             Command::Import(arguments) => transfer::import::command(*arguments).await,
+            Command::Future(arguments) => transfer::future::command(*arguments).await,
             Command::Backup(arguments) => transfer::backup::command(arguments).await,
             Command::Healthcheck(arguments) => healthcheck::command(arguments).await,
         }

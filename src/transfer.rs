@@ -1,9 +1,11 @@
 //! Readings in bulk: out to files, in from files, and whole copies of the database.
 //!
 //! The commands work on the database itself, not through a running server: [`export`] and [`backup`]
-//! beside one, [`import`] only while none runs, because one process alone writes a database.
+//! beside one, [`import`] only while none runs, because one process alone writes a database. [`future`]
+//! lists beside one and changes while none runs.
 
 pub mod backup;
 pub mod export;
+pub mod future;
 pub mod import;
 mod record;

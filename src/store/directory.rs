@@ -54,6 +54,18 @@ pub(super) struct KnownSensor {
     pub(super) latest: Option<ReadingRow>,
 }
 
+/// A sensor none of whose readings is left: nobody is shown it, but its id, key and rooms are taken
+/// and it can post again.
+#[derive(Debug)]
+pub(super) struct EmptiedSensor {
+    pub(super) id: SensorId,
+    /// Where it stood last.
+    pub(super) room: RoomKey,
+    pub(super) place: Arc<Place>,
+    rooms: SmallVec<[RoomKey; 1]>,
+    pub(super) reading_count: u64,
+}
+
 impl LatestReading {
     /// The reading as it is stored, of the sensor `key`.
     pub(super) fn row(&self, sensor: SensorKey) -> ReadingRow {
@@ -87,6 +99,8 @@ pub struct Directory {
     room_keys: FxHashMap<Arc<Place>, RoomKey>,
     sensors: FxHashMap<SensorKey, SensorEntry>,
     sensor_keys: FxHashMap<SensorId, SensorKey>,
+    emptied: FxHashMap<SensorKey, EmptiedSensor>,
+    emptied_keys: FxHashMap<SensorId, SensorKey>,
     position: StreamId,
     logged: StreamId,
     /// Ids up to here are never given out, whether anything was published under them or not.
@@ -105,6 +119,8 @@ impl Directory {
             room_keys: FxHashMap::default(),
             sensors: FxHashMap::default(),
             sensor_keys: FxHashMap::default(),
+            emptied: FxHashMap::default(),
+            emptied_keys: FxHashMap::default(),
             position: beginning,
             logged: beginning,
             reserved: beginning,
@@ -162,7 +178,10 @@ impl Directory {
 
     /// The sensor of a stored reading and where it was taken.
     pub(super) fn origin(&self, row: &ReadingRow) -> Option<(SensorId, Arc<Place>)> {
-        let sensor = &self.sensors.get(&row.sensor)?.latest.scored.reading.sensor;
+        let sensor = match self.sensors.get(&row.sensor) {
+            Some(entry) => &entry.latest.scored.reading.sensor,
+            None => &self.emptied.get(&row.sensor)?.id,
+        };
         let place = self.rooms.get(&row.room)?;
         Some((sensor.clone(), Arc::clone(place)))
     }
@@ -193,8 +212,28 @@ impl Directory {
             .and_then(|id| self.sensor_keys.get(&id).copied())
     }
 
+    /// The key of a sensor with or without readings.
     pub(super) fn key_of(&self, id: &SensorId) -> Option<SensorKey> {
-        self.sensor_keys.get(id).copied()
+        let keys = [&self.sensor_keys, &self.emptied_keys];
+        keys.into_iter().find_map(|keys| keys.get(id).copied())
+    }
+
+    pub(super) fn emptied(&self, key: SensorKey) -> Option<&EmptiedSensor> {
+        self.emptied.get(&key)
+    }
+
+    /// Number of ids that are taken, by sensors with and without readings.
+    pub(super) fn id_count(&self) -> usize {
+        self.sensors.len() + self.emptied.len()
+    }
+
+    /// Whether it is known that a sensor was in a room.
+    pub(super) fn was_in(&self, sensor: SensorKey, room: RoomKey) -> bool {
+        let rooms = match self.sensors.get(&sensor) {
+            Some(entry) => Some(&entry.rooms),
+            None => self.emptied.get(&sensor).map(|emptied| &emptied.rooms),
+        };
+        rooms.is_some_and(|rooms| rooms.contains(&room))
     }
 
     pub fn sensor(&self, key: SensorKey) -> Option<&SensorEntry> {
@@ -222,7 +261,8 @@ impl Directory {
     }
 
     pub(super) fn next_sensor_key(&self) -> SensorKey {
-        SensorKey(self.sensors.keys().map(|key| key.0).max().unwrap_or(0) + 1)
+        let keys = self.sensors.keys().chain(self.emptied.keys());
+        SensorKey(keys.map(|key| key.0).max().unwrap_or(0) + 1)
     }
 
     pub(super) fn next_room_key(&self) -> RoomKey {
@@ -238,25 +278,48 @@ impl Directory {
         self.rooms.insert(room.key, place);
     }
 
-    /// Takes over a sensor out of the database. One without a reading is as good as unknown, but its
-    /// key is taken.
+    /// Takes over a sensor out of the database, or what it is after some of its readings were erased.
     pub(super) fn add_known(&mut self, sensor: KnownSensor) {
-        let (Some(row), Some(first_seen)) = (sensor.latest, sensor.first_seen) else {
+        let Some((row, first_seen)) = sensor.latest.as_ref().zip(sensor.first_seen) else {
+            self.add_emptied(sensor);
             return;
         };
-        let Some(latest) = self.latest_of(&sensor.id, &row) else {
+        let Some(latest) = self.latest_of(&sensor.id, row) else {
             return;
         };
+        let known = self.sensors.get_mut(&sensor.key);
+        let rooms = known.map(|entry| std::mem::take(&mut entry.rooms));
+        self.latest_version += 1;
         self.add_sensor(
             sensor.id,
             SensorEntry {
                 key: sensor.key,
                 room: sensor.room,
-                rooms: SmallVec::new(),
+                rooms: rooms.unwrap_or_default(),
                 first_seen,
                 reading_count: sensor.reading_count,
                 period_ms: sensor.period_ms,
                 latest,
+            },
+        );
+    }
+
+    fn add_emptied(&mut self, sensor: KnownSensor) {
+        let Some(place) = self.rooms.get(&sensor.room).cloned() else {
+            return;
+        };
+        let known = self.sensors.remove(&sensor.key);
+        self.sensor_keys.remove(&sensor.id);
+        self.latest_version += 1;
+        self.emptied_keys.insert(sensor.id.clone(), sensor.key);
+        self.emptied.insert(
+            sensor.key,
+            EmptiedSensor {
+                id: sensor.id,
+                room: sensor.room,
+                place,
+                rooms: known.map(|entry| entry.rooms).unwrap_or_default(),
+                reading_count: sensor.reading_count,
             },
         );
     }
@@ -276,16 +339,27 @@ impl Directory {
         })
     }
 
-    pub(super) fn add_sensor(&mut self, id: SensorId, entry: SensorEntry) {
+    pub(super) fn add_sensor(&mut self, id: SensorId, mut entry: SensorEntry) {
+        if let Some(emptied) = self.emptied.remove(&entry.key) {
+            self.emptied_keys.remove(&id);
+            entry.rooms = emptied.rooms;
+        }
         self.sensor_keys.insert(id, entry.key);
         self.sensors.insert(entry.key, entry);
     }
 
     pub(super) fn add_sensor_room(&mut self, sensor: SensorKey, room: RoomKey) {
-        if let Some(entry) = self.sensors.get_mut(&sensor)
-            && !entry.rooms.contains(&room)
+        let rooms = match self.sensors.get_mut(&sensor) {
+            Some(entry) => Some(&mut entry.rooms),
+            None => {
+                let emptied = self.emptied.get_mut(&sensor);
+                emptied.map(|emptied| &mut emptied.rooms)
+            }
+        };
+        if let Some(rooms) = rooms
+            && !rooms.contains(&room)
         {
-            entry.rooms.push(room);
+            rooms.push(room);
         }
     }
 

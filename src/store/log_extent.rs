@@ -53,6 +53,19 @@ impl LogExtent {
         }
     }
 
+    /// Of the log as it is in the database.
+    pub(super) fn of(limits: ReplayLimits, sizes: &[(StreamId, u32)]) -> Self {
+        let mut log = Self::new(limits);
+        for (last, readings) in sizes {
+            log.append(*last, *readings as usize);
+        }
+        log
+    }
+
+    pub(super) fn limits(&self) -> ReplayLimits {
+        self.limits
+    }
+
     /// Takes over a commit that has come to the end of the log.
     pub(super) fn append(&mut self, last: StreamId, readings: usize) {
         self.readings += readings;

@@ -21,10 +21,7 @@ impl Store {
         limits: ReplayLimits,
     ) -> Result<Self, StoreError> {
         let epoch = database.begin_epoch(started_at).await?;
-        let mut log = LogExtent::new(limits);
-        for (last, readings) in database.log_sizes().await? {
-            log.append(last, readings as usize);
-        }
+        let log = LogExtent::of(limits, &database.log_sizes().await?);
         Self::load(database, profile, epoch, log).await
     }
 

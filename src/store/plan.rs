@@ -389,10 +389,7 @@ impl<'a> Planner<'a> {
     }
 
     fn note_room(&mut self, sensor: SensorKey, room: RoomKey) {
-        let known = self
-            .directory
-            .sensor(sensor)
-            .is_some_and(|entry| entry.rooms.contains(&room));
+        let known = self.directory.was_in(sensor, room);
         if !known && !self.plan.sensor_rooms.contains(&(sensor, room)) {
             self.plan.sensor_rooms.push((sensor, room));
         }
@@ -400,15 +397,23 @@ impl<'a> Planner<'a> {
 
     /// The state of a sensor that is in the directory or was registered by this plan.
     fn state(&mut self, sensor: SensorKey) -> &mut SensorState {
+        let directory = self.directory;
         self.sensors.entry(sensor).or_insert_with(|| {
-            let entry = self
-                .directory
-                .sensor(sensor)
-                .expect("a sensor is in the directory or registered by this plan");
+            let Some(entry) = directory.sensor(sensor) else {
+                let emptied = directory
+                    .emptied(sensor)
+                    .expect("a sensor is in the directory or registered by this plan");
+                return SensorState {
+                    room: emptied.room,
+                    place: Arc::clone(&emptied.place),
+                    newest: None,
+                    reading_count: emptied.reading_count,
+                    period_ms: None,
+                };
+            };
             SensorState {
                 room: entry.room,
-                place: self
-                    .directory
+                place: directory
                     .place(entry.room)
                     .map_or_else(|| Arc::clone(&entry.latest.place), Arc::clone),
                 newest: Some(entry.latest.scored.reading.observed_at),
@@ -460,7 +465,7 @@ const PERIOD_WEIGHT: f64 = 0.2;
 /// An interval of more periods than this is an outage, not the sensor's rhythm.
 const OUTAGE_PERIODS: f64 = 10.0;
 
-fn smoothed_period(period_ms: Option<f64>, previous: Timestamp, next: Timestamp) -> f64 {
+pub(super) fn smoothed_period(period_ms: Option<f64>, previous: Timestamp, next: Timestamp) -> f64 {
     let interval_ms = next.since(previous).as_secs_f64() * 1000.0;
     match period_ms {
         None => interval_ms,

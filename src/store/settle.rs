@@ -14,7 +14,7 @@ use super::series::Series;
 use super::{Store, StoreError};
 
 /// Sensors whose readings are settled by one transaction.
-const SENSORS_AT_ONCE: usize = 8;
+pub(super) const SENSORS_AT_ONCE: usize = 8;
 /// Readings at which a transaction has enough sensors.
 const READINGS_AT_ONCE: usize = 4096;
 /// Sensors whose state is written by one transaction.
@@ -29,7 +29,8 @@ pub(super) async fn settle(store: &Store) -> Result<usize, StoreError> {
     let mut sensors: Vec<_> = rows.sensors().collect();
     sensors.sort_unstable();
     for group in groups(&rows, &sensors) {
-        let rewrite = rewrite(store.database.as_ref(), &rows, group).await?;
+        let changes = group.iter().map(|sensor| change(&rows, *sensor)).collect();
+        let rewrite = rewrite(store.database.as_ref(), changes).await?;
         store.database.rewrite(&rewrite).await?;
     }
     let mut states = sensors.chunks(STATES_AT_ONCE).peekable();
@@ -95,22 +96,21 @@ fn state(directory: &Directory, key: SensorKey) -> Option<SensorRow> {
     })
 }
 
-/// What settling the readings of some sensors changes in every series.
-async fn rewrite(
+fn change(rows: &Rows, sensor: SensorKey) -> Change<ReadingRow> {
+    let rows = rows.of(sensor).to_vec();
+    Change {
+        sensor,
+        times: rows.iter().map(|row| row.observed_at).collect(),
+        rows,
+    }
+}
+
+/// What changed readings of some sensors, which come by sensor, change in every series.
+pub(super) async fn rewrite(
     database: &dyn Database,
-    rows: &Rows,
-    sensors: &[SensorKey],
+    changes: Vec<Change<ReadingRow>>,
 ) -> Result<Rewrite, StoreError> {
     let mut rewrite = Rewrite::default();
-    let readings = sensors.iter().map(|sensor| {
-        let rows = rows.of(*sensor).to_vec();
-        Change {
-            sensor: *sensor,
-            times: rows.iter().map(|row| row.observed_at).collect(),
-            rows,
-        }
-    });
-    let changes: Vec<Change<ReadingRow>> = readings.collect();
     let mut changes = fold_all(database, Series::Readings, changes, &mut rewrite).await?;
     for series in Series::ALL.into_iter().skip(1) {
         changes = fold_all::<BucketRow>(database, series, changes, &mut rewrite).await?;

@@ -1,5 +1,6 @@
 //! The store on a real database.
 
+mod erase;
 mod model;
 mod stream;
 
@@ -230,6 +231,32 @@ impl Running {
     /// Brings everything into chunks, as the keeper does from time to time.
     async fn settle(&self) {
         settle::settle(&self.store).await.unwrap();
+    }
+
+    /// Erases what sensors have from a time on, and says how many readings that were.
+    async fn erase(
+        &self,
+        from: Timestamp,
+        is_meant: &dyn Fn(&SensorId) -> bool,
+    ) -> Result<usize, StoreError> {
+        self.store.forget_from(from).await?;
+        let mut readings = Vec::new();
+        for sensor in self.store.sensors_from(from).await? {
+            let id = |directory: &Directory| {
+                let entry = directory.sensor(sensor).unwrap();
+                entry.latest.scored.reading.sensor.clone()
+            };
+            if !is_meant(&self.store.directory(id)) {
+                continue;
+            }
+            let mut next = Some(from);
+            while let Some(from) = next {
+                let page = self.store.page(sensor, from).await?;
+                next = page.next;
+                readings.extend(page.rows.iter().map(|row| (row.sensor, row.observed_at)));
+            }
+        }
+        self.store.erase(readings).await
     }
 
     async fn replay(&self, after: StreamId) -> Option<Vec<Stored>> {

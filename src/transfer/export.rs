@@ -28,7 +28,7 @@ pub struct ExportArgs {
     #[arg(long, value_parser = timestamp)]
     pub start: Option<Timestamp>,
 
-    /// Time before which it ends, RFC 3339; without it, up to the newest
+    /// Time before which it ends, RFC 3339; without it, up to the newest that is not in the future
     #[arg(long, value_parser = timestamp)]
     pub end: Option<Timestamp>,
 
@@ -58,7 +58,7 @@ pub enum ExportFormat {
     Ndjson,
 }
 
-fn timestamp(text: &str) -> Result<Timestamp, &'static str> {
+pub(super) fn timestamp(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::parse(text).ok_or("must be RFC 3339 with an offset, as in 2025-11-19T10:05:00Z")
 }
 

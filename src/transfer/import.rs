@@ -67,8 +67,8 @@ const LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// Bad lines that are shown; the others are counted.
 const BAD_LINES_SHOWN: u64 = 100;
 /// Wait before the database is tried again, and how often it is.
-const RETRY_WAIT: Duration = Duration::from_secs(1);
-const TRIES: u32 = 30;
+pub(super) const RETRY_WAIT: Duration = Duration::from_secs(1);
+pub(super) const TRIES: u32 = 30;
 
 /// Stores the readings of all files. What is stored already stays as it is, so an import that was
 /// broken off can be done again from its beginning.
@@ -123,7 +123,7 @@ pub async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
 
 /// Who hears of imported readings.
 #[derive(Debug)]
-struct Nobody;
+pub(super) struct Nobody;
 
 impl Publish for Nobody {
     fn publish(&self, _published: Vec<Published>) -> BoxFuture<'_, ()> {
@@ -356,7 +356,7 @@ fn progress(length: Option<u64>) -> anyhow::Result<ProgressBar> {
     Ok(bar)
 }
 
-fn note(text: &str) {
+pub(super) fn note(text: &str) {
     // Nobody is left to tell when standard error is closed.
     writeln!(std::io::stderr(), "{text}").unwrap_or_default();
 }

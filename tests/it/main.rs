@@ -16,6 +16,7 @@ mod disk;
 mod durability;
 mod events;
 mod floods;
+mod future;
 mod glb;
 mod guards;
 mod harness;

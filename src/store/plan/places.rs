@@ -84,7 +84,7 @@ impl Planner<'_> {
         room: RoomKey,
         place: &Arc<Place>,
     ) -> Result<SensorKey, Vec<FieldError>> {
-        let sensors = self.directory.sensor_count() + self.new_sensors.len();
+        let sensors = self.directory.id_count() + self.new_sensors.len();
         if sensors >= self.limits.sensors_max {
             return Err(vec![FieldError::new(
                 "/sensor_id",

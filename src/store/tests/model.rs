@@ -1,5 +1,5 @@
 //! The store against a naive model: any writes, in any order and batches, with notices between them,
-//! commits and settling that fail, and restarts.
+//! commits and settling that fail, readings that are erased, and restarts.
 
 use super::*;
 use pretty_assertions::assert_eq;
@@ -73,6 +73,10 @@ enum Step {
     Settle,
     /// Settling breaks off after so many transactions.
     FailToSettle(u32),
+    /// Everything from one of [`TIMES`] on goes, of all sensors or one.
+    Erase(u8, Option<u8>),
+    /// The same, which breaks off after so many transactions and is done again after a restart.
+    FailToErase(u8, Option<u8>, u32),
     Query,
     Restart,
 }
@@ -155,6 +159,17 @@ impl Model {
         let mut readings = self.readings.values();
         readings.rfind(|reading| reading.sensor == *sensor)
     }
+
+    /// Removes readings. A sensor of which some are left is where the newest of those was taken.
+    fn erase(&mut self, erased: &[(SensorId, i64)]) {
+        for identity in erased {
+            self.readings.remove(identity).unwrap();
+            if let Some(latest) = self.latest(&identity.0) {
+                let room = latest.room.clone().unwrap();
+                self.rooms.insert(identity.0.clone(), room);
+            }
+        }
+    }
 }
 
 fn name_of(outcome: &Outcome) -> &'static str {
@@ -181,6 +196,8 @@ struct Trial<'a> {
     marks_before_doubt: Option<usize>,
     /// The last step was a settling that succeeded.
     settled_last: bool,
+    /// Events that went from the log because of readings that were erased, or before those.
+    forgotten: usize,
 }
 
 /// Rows a chunk of the log may have: the largest batch, and what failed before it.
@@ -198,6 +215,7 @@ impl<'a> Trial<'a> {
             marks: vec![(StreamId::default(), 0)],
             marks_before_doubt: None,
             settled_last: false,
+            forgotten: 0,
         };
         trial.mark_epoch();
         trial
@@ -226,6 +244,8 @@ impl<'a> Trial<'a> {
                 let failed = self.running.database.rewrites_left.lock().take().is_none();
                 assert_eq!(result.is_err(), failed);
             }
+            Step::Erase(from, sensor) => self.erase(from, sensor, None).await,
+            Step::FailToErase(from, sensor, after) => self.erase(from, sensor, Some(after)).await,
             Step::Query => self.check().await,
             Step::Restart => self.restart().await,
         }
@@ -260,6 +280,41 @@ impl<'a> Trial<'a> {
                     Failure::Unheard => self.marks_before_doubt = Some(self.marks.len()),
                 }
             }
+        }
+    }
+
+    /// Erases everything from a time on, of all sensors or one.
+    async fn erase(&mut self, from: u8, sensor: Option<u8>, fails_after: Option<u32>) {
+        if self.marks_before_doubt.is_some() {
+            // Whoever erases has heard what became of everything that was written.
+            return;
+        }
+        let from = Timestamp::from_millis(TIMES[usize::from(from)] * 1000);
+        let sensor = sensor.map(|sensor| SensorId::parse(&format!("s{sensor}")).unwrap());
+        let is_meant = |id: &SensorId| sensor.as_ref().is_none_or(|sensor| sensor == id);
+        let identities = self.model.readings.keys();
+        let goes = identities.filter(|(id, at)| *at >= from.millis() && is_meant(id));
+        let goes: Vec<_> = goes.cloned().collect();
+        *self.running.database.rewrites_left.lock() = fails_after;
+        let result = self.running.erase(from, &is_meant).await;
+        let left = self.running.database.rewrites_left.lock().take();
+        match result {
+            Ok(erased) => assert_eq!(erased, goes.len()),
+            Err(_) => {
+                assert_eq!((fails_after.is_some(), left), (true, None));
+                self.running.close().await;
+                self.running = Running::open(self.url, self.readings_kept, QUEUE_MAX).await;
+                self.mark_epoch();
+                self.running.erase(from, &is_meant).await.unwrap();
+            }
+        }
+        self.model.erase(&goes);
+        let logged = self.rows_logged().await;
+        let gone = self.model.events.len() - logged;
+        let is_erased = |event: &Event| event.reading.observed_at >= from;
+        assert!(!self.model.events[gone..].iter().any(is_erased));
+        if self.model.events[self.forgotten..].iter().any(is_erased) {
+            self.forgotten = gone;
         }
     }
 
@@ -327,7 +382,9 @@ impl<'a> Trial<'a> {
                 let place = directory.place(sensor.room).unwrap();
                 assert_eq!(Some(&place.room), self.model.rooms.get(id));
                 let of_sensor = self.model.readings.keys().filter(|(known, _)| known == id);
-                assert_eq!(sensor.reading_count, of_sensor.count() as u64);
+                assert_eq!(sensor.reading_count, of_sensor.clone().count() as u64);
+                let oldest = of_sensor.map(|(_, at)| *at).min();
+                assert_eq!(Some(sensor.first_seen.millis()), oldest);
             }
         });
     }
@@ -337,7 +394,7 @@ impl<'a> Trial<'a> {
         let store = &self.running.store;
         let events = &self.model.events;
         let logged = self.rows_logged().await;
-        assert!(logged >= events.len().min(self.readings_kept));
+        assert!(logged >= (events.len() - self.forgotten).min(self.readings_kept));
         let gone = events.len() - logged;
         for (number, (after, before)) in self.marks.iter().enumerate() {
             let told: Option<Vec<_>> = self.running.replay(*after).await.map(|stored| {
@@ -543,6 +600,8 @@ fn any_write() -> impl Strategy<Value = Write> {
 
 fn any_step() -> impl Strategy<Value = Step> {
     let batch = || prop::collection::vec(any_write(), 1..12);
+    let any_time = || 0..u8::try_from(TIMES.len()).unwrap();
+    let any_sensor = || prop::option::of(0..3_u8);
     let failure = prop_oneof![Just(Failure::Lost), Just(Failure::Unheard)];
     prop_oneof![
         6 => batch().prop_map(Step::Write),
@@ -550,6 +609,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Announce),
         2 => Just(Step::Settle),
         1 => (0..4_u32).prop_map(Step::FailToSettle),
+        2 => (any_time(), any_sensor()).prop_map(|(time, sensor)| Step::Erase(time, sensor)),
+        1 => (any_time(), any_sensor(), 0..8_u32)
+            .prop_map(|(time, sensor, after)| Step::FailToErase(time, sensor, after)),
         1 => Just(Step::Query),
         2 => Just(Step::Restart),
     ]

@@ -1,0 +1,224 @@
+//! Taking readings out again.
+//!
+//! A reading goes from the chunks, its buckets are made again of what is left below them, as when a
+//! reading changes, and its sensor becomes what it would be without it. Some sensors at a time are one
+//! transaction; what breaks off before can be done again.
+//!
+//! The log tells what was published, and a reading that is gone is not to be told again: the log goes
+//! up to the last of them ([`Store::forget_from`]). Clients and webhooks that were not that far hear of
+//! it as of any log that has become too short.
+
+use super::database::{Rewrite, SensorRow, SettledSensor, Span};
+use super::directory::{Directory, KnownSensor, SensorKey};
+use super::fold::{Change, unpacked};
+use super::log_extent::LogExtent;
+use super::plan::{Identity, smoothed_period};
+use super::rows::ReadingRow;
+use super::series::Series;
+use super::settle::{self, SENSORS_AT_ONCE};
+use super::{Store, StoreError, pack};
+use crate::domain::Timestamp;
+
+/// Readings of the log that are looked at together.
+const LOG_READINGS_AT_ONCE: u32 = 16 * 1024;
+
+impl Store {
+    /// Removes from the log whatever has, or comes before, a reading at or after `from`. Only where
+    /// nobody else writes this store.
+    pub async fn forget_from(&self, from: Timestamp) -> Result<(), StoreError> {
+        self.settle_all().await?;
+        let (beginning, logged) = (super::StreamId::default(), self.database.log_sizes().await?);
+        let Some((end, _)) = logged.last() else {
+            return Ok(());
+        };
+        let mut after = beginning;
+        let mut forgotten = None;
+        while after < *end {
+            let part = self.database.log(after, *end, LOG_READINGS_AT_ONCE).await?;
+            let Some(last) = part.batches.last() else {
+                break;
+            };
+            after = last.last;
+            for batch in &part.batches {
+                let (rows, _) = super::unpacked(batch)?;
+                if rows.iter().any(|row| row.reading.observed_at >= from) {
+                    forgotten = Some(batch.last);
+                }
+            }
+        }
+        if let Some(to) = forgotten {
+            self.database.trim_log(to).await?;
+            let sizes = self.database.log_sizes().await?;
+            let mut log = self.log.lock();
+            *log = LogExtent::of(log.limits(), &sizes);
+        }
+        Ok(())
+    }
+
+    /// Removes readings; says how many were there. Only where nobody else writes this store and no
+    /// [`super::Keeper`] runs, and after [`Store::forget_from`] the first of them.
+    pub async fn erase(&self, mut readings: Vec<Identity>) -> Result<usize, StoreError> {
+        self.settle_all().await?;
+        readings.sort_unstable();
+        readings.dedup();
+        let by_sensor: Vec<_> = readings.chunk_by(|a, b| a.0 == b.0).collect();
+        let mut erased = 0;
+        for some in by_sensor.chunks(SENSORS_AT_ONCE) {
+            erased += self.erase_at_once(&some.concat()).await?;
+        }
+        Ok(erased)
+    }
+
+    async fn settle_all(&self) -> Result<(), StoreError> {
+        while settle::settle(self).await? > 0 {}
+        Ok(())
+    }
+
+    /// Removes readings, which come by sensor and time, in one transaction.
+    async fn erase_at_once(&self, readings: &[Identity]) -> Result<usize, StoreError> {
+        let mut found = self.find(readings).await?;
+        found.sort_unstable_by_key(|row| (row.sensor, row.observed_at));
+        let mut changes = Vec::new();
+        let mut left = Vec::new();
+        for rows in found.chunk_by(|a, b| a.sensor == b.sensor) {
+            let Some(sensor) = rows.first().map(|row| row.sensor) else {
+                continue;
+            };
+            let times: Vec<_> = rows.iter().map(|row| row.observed_at).collect();
+            left.extend(self.left_of(sensor, &times).await?);
+            changes.push(Change {
+                sensor,
+                times,
+                rows: Vec::new(),
+            });
+        }
+        let rewrite = Rewrite {
+            sensors: left.iter().map(row).collect(),
+            ..settle::rewrite(self.database.as_ref(), changes).await?
+        };
+        self.database.rewrite(&rewrite).await?;
+        let mut directory = self.directory.write();
+        for sensor in left {
+            directory.add_known(sensor);
+        }
+        drop(directory);
+        self.room_means.lock().await.take();
+        Ok(found.len())
+    }
+
+    /// A sensor as it is without its readings at some times, which are ascending.
+    async fn left_of(
+        &self,
+        sensor: SensorKey,
+        times: &[Timestamp],
+    ) -> Result<Option<KnownSensor>, StoreError> {
+        let Some(mut left) = self.directory(|directory| known(directory, sensor)) else {
+            return Ok(None);
+        };
+        let goes = |time: Timestamp| times.binary_search(&time).is_ok();
+        left.reading_count = left.reading_count.saturating_sub(times.len() as u64);
+        if left.first_seen.is_some_and(goes) {
+            let oldest = self.some_without(sensor, times, End::Oldest).await?;
+            left.first_seen = oldest.first().map(|row| row.observed_at);
+        }
+        let latest = left.latest.as_ref().map(|row| row.observed_at);
+        if latest.is_some_and(goes) {
+            let newest = self.some_without(sensor, times, End::Newest).await?;
+            left.period_ms = period_ms(&newest);
+            left.latest = newest.into_iter().next_back();
+            left.room = left.latest.as_ref().map_or(left.room, |row| row.room);
+        }
+        if left.latest.is_none() {
+            left.first_seen = None;
+        }
+        Ok(Some(left))
+    }
+
+    /// The oldest or newest readings of a sensor, ascending, without those at some times: so many that
+    /// there is a time between two, when there are as many.
+    async fn some_without(
+        &self,
+        sensor: SensorKey,
+        times: &[Timestamp],
+        end: End,
+    ) -> Result<Vec<ReadingRow>, StoreError> {
+        let all = Span {
+            sensor,
+            first: Timestamp::from_millis(i64::MIN),
+            last: Timestamp::from_millis(i64::MAX),
+        };
+        let mut heads = self.database.chunk_heads(Series::Readings, &[all]).await?;
+        if end == End::Newest {
+            heads.reverse();
+        }
+        let mut found = Vec::new();
+        for head in heads {
+            let span = Span {
+                sensor,
+                first: head.start,
+                last: head.end,
+            };
+            for chunk in self.database.chunks(Series::Readings, &[span]).await? {
+                let mut rows: Vec<ReadingRow> = unpacked(&chunk, head.start, head.end)?;
+                rows.retain(|row| times.binary_search(&row.observed_at).is_err());
+                match end {
+                    End::Oldest => found.extend(rows),
+                    End::Newest => {
+                        rows.append(&mut found);
+                        found = rows;
+                    }
+                }
+            }
+            if found.len() > 1 {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Oldest,
+    Newest,
+}
+
+/// The smoothed time between readings, as it comes to be while they come in.
+fn period_ms(rows: &[ReadingRow]) -> Option<f64> {
+    rows.windows(2).fold(None, |period_ms, pair| match pair {
+        [before, after] => Some(smoothed_period(
+            period_ms,
+            before.observed_at,
+            after.observed_at,
+        )),
+        _ => period_ms,
+    })
+}
+
+fn known(directory: &Directory, key: SensorKey) -> Option<KnownSensor> {
+    let entry = directory.sensor(key)?;
+    Some(KnownSensor {
+        key,
+        id: entry.latest.scored.reading.sensor.clone(),
+        room: entry.room,
+        reading_count: entry.reading_count,
+        period_ms: entry.period_ms,
+        first_seen: Some(entry.first_seen),
+        latest: Some(entry.latest.row(key)),
+    })
+}
+
+fn row(sensor: &KnownSensor) -> SensorRow {
+    let settled = sensor.latest.as_ref().zip(sensor.first_seen);
+    SensorRow {
+        key: sensor.key,
+        id: sensor.id.clone(),
+        room: sensor.room,
+        reading_count: sensor.reading_count,
+        period_ms: sensor.period_ms,
+        settled: settled.map(|(latest, first_seen)| SettledSensor {
+            first_seen,
+            latest: pack::pack_latest(latest),
+        }),
+    }
+}
