@@ -1,5 +1,6 @@
 //! The JSON object of a request, field by field.
 
+use crate::access::device_key::label_fault;
 use crate::access::{Role, Sites};
 use crate::domain::PlaceName;
 use crate::http::{Problem, Services, media_type};
@@ -167,7 +168,10 @@ impl Fields {
     /// A name for people, which may be left out.
     pub(super) fn label(&mut self, name: &str) -> Option<String> {
         let label = self.optional_text(name).filter(|label| !label.is_empty())?;
-        Some(self.place_name(name, label))
+        if let Some(fault) = label_fault(&label) {
+            self.fault(name, "bad_name", fault);
+        }
+        Some(label)
     }
 
     /// All is well, and nothing is left.
