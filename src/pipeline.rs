@@ -7,7 +7,7 @@
 use crate::access::{Caller, may_write};
 use crate::clock::Clock;
 use crate::domain::Reading;
-use crate::ingest::body::Body;
+use crate::ingest::body::{Body, BodyMemory};
 use crate::ingest::{BatchError, RawItem, parse_array, parse_lines, parse_one};
 use crate::score::Profile;
 use crate::store::{AppendError, Outcome, ScoredReading, Telling, WriteQueue};
@@ -56,8 +56,11 @@ impl Pipeline {
         body: Body,
         layout: Layout,
     ) -> Result<Vec<Outcome>, PipelineError> {
-        let Checked { scored, refused } = self.check(caller, body, layout).await?;
+        let (checked, memory) = self.check(caller, body, layout).await?;
+        let Checked { scored, refused } = checked;
         let mut appended = self.queue.append(scored, caller.sites()).await?.into_iter();
+        // The readings are with the store now, or gone.
+        drop(memory);
         let mut telling = Telling::default();
         Ok(refused
             .into_iter()
@@ -71,7 +74,7 @@ impl Pipeline {
         caller: &Caller,
         body: Body,
         layout: Layout,
-    ) -> Result<Checked, PipelineError> {
+    ) -> Result<(Checked, BodyMemory), PipelineError> {
         let rules = Rules {
             now: self.clock.now(),
             tvoc_unit: self.tvoc_unit,
@@ -87,13 +90,13 @@ impl Pipeline {
         let readings_max = self.readings_max;
         let large = body.is_large();
         let work = move || -> Result<_, BatchError> {
-            let bytes = body.bytes();
+            let (bytes, memory) = body.into_parts();
             match layout {
-                Layout::One => checker.take(&parse_one(bytes)?),
-                Layout::Array => parse_array(bytes, readings_max, |item| checker.take(&item))?,
-                Layout::Lines => parse_lines(bytes, readings_max, |item| checker.take(&item))?,
+                Layout::One => checker.take(&parse_one(&bytes)?),
+                Layout::Array => parse_array(&bytes, readings_max, |item| checker.take(&item))?,
+                Layout::Lines => parse_lines(&bytes, readings_max, |item| checker.take(&item))?,
             }
-            Ok(checker.checked)
+            Ok((checker.checked, memory))
         };
         if large {
             let done = tokio::task::spawn_blocking(work).await;

@@ -17,9 +17,14 @@ use tokio::time::{Instant, timeout_at};
 /// their worker, and take their memory from what all of those share.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 /// Memory that large bodies share, in bodies of the largest size.
-const LARGEST_BODIES: usize = 2;
-/// What a large body takes of it at least: what becomes of its readings takes memory as well.
-const LARGE_BYTES_MIN: usize = 1024 * 1024;
+const LARGEST_BODIES: u32 = 2;
+/// What a large body takes of it at least: its readings, up to 10 000, take memory as well. So few are
+/// worked on at once, on few threads, each of which keeps some memory for its next allocations.
+const LARGE_BYTES_MIN: usize = 8 * 1024 * 1024;
+/// Capacity of the buffer that a large body is expanded into. Only what is used of it becomes memory.
+/// glibc gives a buffer beyond 32 MiB pages of its own, which are the system's again when it is dropped;
+/// a smaller one may stay with its thread.
+const BUFFER_BYTES_MIN: usize = 32 * 1024 * 1024 + 4096;
 /// Unit of that memory.
 const UNIT_BYTES: usize = 1024;
 /// Largest zstd window, as a power of two: 8 MiB, what RFC 8878 asks decoders to support.
@@ -36,11 +41,17 @@ pub struct BodyReader {
     memory_units: u32,
 }
 
-/// A body in memory. A large one has its part of the memory for large bodies until it is dropped.
+/// A body in memory, with its part of what large bodies share.
 #[derive(Debug)]
 pub struct Body {
     bytes: Bytes,
-    _memory: Option<OwnedSemaphorePermit>,
+    memory: BodyMemory,
+}
+
+/// The part that a large body and its readings have of the memory for large bodies, until it is dropped.
+#[derive(Debug, Default)]
+pub struct BodyMemory {
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Body {
@@ -48,8 +59,21 @@ impl Body {
         &self.bytes
     }
 
+    /// Its bytes, and the memory to be held while anything that was made of them waits.
+    pub fn into_parts(self) -> (Bytes, BodyMemory) {
+        (self.bytes, self.memory)
+    }
+
     pub fn is_large(&self) -> bool {
         self.bytes.len() > INLINE_BYTES_MAX
+    }
+}
+
+impl From<OwnedSemaphorePermit> for BodyMemory {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: Some(permit),
+        }
     }
 }
 
@@ -58,7 +82,7 @@ impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Self {
             bytes,
-            _memory: None,
+            memory: BodyMemory::default(),
         }
     }
 }
@@ -74,8 +98,7 @@ enum Encoding {
 
 impl BodyReader {
     pub fn new(bytes_max: usize, expanded_bytes_max: usize, timeout: Duration) -> Self {
-        let memory_units =
-            units(bytes_max.max(expanded_bytes_max)).saturating_mul(LARGEST_BODIES as u32);
+        let memory_units = units(bytes_max.max(expanded_bytes_max)).saturating_mul(LARGEST_BODIES);
         Self {
             bytes_max,
             expanded_bytes_max,
@@ -112,7 +135,7 @@ impl BodyReader {
         match encoding {
             Encoding::Identity if sent.len() <= INLINE_BYTES_MAX => Ok(sent.into()),
             Encoding::Identity => Ok(Body {
-                _memory: Some(self.memory_for(sent.len(), deadline).await?),
+                memory: self.memory_for(sent.len(), deadline).await?.into(),
                 bytes: sent,
             }),
             encoding => self.expand(encoding, sent, deadline).await,
@@ -180,7 +203,7 @@ impl BodyReader {
             drop(memory.split(memory.num_permits().saturating_sub(needed)));
             Ok(Some(Body {
                 bytes: expand(encoding, &sent, size)?,
-                _memory: Some(memory),
+                memory: memory.into(),
             }))
         };
         match tokio::task::spawn_blocking(work).await {
@@ -265,9 +288,9 @@ fn measure(encoding: Encoding, sent: &[u8], bytes_max: usize) -> io::Result<Opti
     Ok(usize::try_from(size).ok().filter(|size| *size <= bytes_max))
 }
 
-/// Expands `sent`, which has `size` bytes then, into memory of exactly that size.
+/// Expands `sent`, which has `size` bytes then.
 fn expand(encoding: Encoding, sent: &[u8], size: usize) -> io::Result<Bytes> {
-    let mut expanded = Vec::with_capacity(size);
+    let mut expanded = Vec::with_capacity(size.max(BUFFER_BYTES_MIN));
     decoder(encoding, sent)?
         .take(size as u64)
         .read_to_end(&mut expanded)?;
@@ -359,7 +382,7 @@ mod tests {
     }
 
     fn reader(timeout: Duration) -> BodyReader {
-        BodyReader::new(4 * 1024 * 1024, 4 * 1024 * 1024, timeout)
+        BodyReader::new(16 * 1024 * 1024, 16 * 1024 * 1024, timeout)
     }
 
     async fn read(reader: &BodyReader, sent: Vec<u8>, encoding: &str) -> Result<Body, Problem> {
@@ -385,14 +408,14 @@ mod tests {
     async fn a_large_body_has_its_memory_until_it_is_dropped_and_a_small_one_needs_none() {
         let reader = reader(Duration::from_mins(1));
         let all = reader.memory.available_permits();
-        let large = vec![b' '; 3 * 1024 * 1024];
+        let large = vec![b' '; 9 * 1024 * 1024];
         let plain = read(&reader, large.clone(), "identity").await.unwrap();
-        assert_eq!(all - reader.memory.available_permits(), 3 * 1024);
+        assert_eq!(all - reader.memory.available_permits(), 9 * 1024);
         let packed = read(&reader, gzip(&large), "gzip").await.unwrap();
         // What was taken before its size was known is given back.
-        assert_eq!(all - reader.memory.available_permits(), 6 * 1024);
+        assert_eq!(all - reader.memory.available_permits(), 18 * 1024);
         let small = read(&reader, gzip(b" "), "gzip").await.unwrap();
-        assert_eq!(all - reader.memory.available_permits(), 6 * 1024);
+        assert_eq!(all - reader.memory.available_permits(), 18 * 1024);
         drop((plain, packed, small));
         assert_eq!(reader.memory.available_permits(), all);
     }
