@@ -4,13 +4,13 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use iaqverse::broadcast::{Decoder, Inflater, measurement};
 use iaqverse::domain::{Place, PlaceName, SensorId, Timestamp};
-use iaqverse::ingest::{parse_array, parse_lines, parse_one};
+use iaqverse::ingest::{RawItem, parse_array, parse_lines, parse_one};
 use iaqverse::query::{Format, Line, Names};
 use iaqverse::score::Profile;
 use iaqverse::store::{
     BucketRow, HistoryRow, Measure, RoomKey, ScoredReading, SensorKey, Statistics, Stored, StreamId,
 };
-use iaqverse::validate::{self, Rules, TvocUnit};
+use iaqverse::validate::{self, FAULTS_MAX, Rules, TvocUnit};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -21,7 +21,12 @@ fn rules() -> Rules {
     Rules {
         now: Timestamp::parse("2025-11-19T10:05:01Z").unwrap(),
         tvoc_unit: TvocUnit::Ppb,
+        faults_max: FAULTS_MAX,
     }
+}
+
+fn see(item: RawItem<'_>) {
+    black_box(item);
 }
 
 fn parse(criterion: &mut Criterion) {
@@ -40,11 +45,11 @@ fn parse(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH as u64));
     let array = format!("[{}]", [READING; BATCH].join(","));
     group.bench_function("array of 1000", |bench| {
-        bench.iter(|| parse_array(black_box(array.as_bytes()), BATCH).unwrap());
+        bench.iter(|| parse_array(black_box(array.as_bytes()), BATCH, see).unwrap());
     });
     let lines = [READING; BATCH].join("\n");
     group.bench_function("1000 lines", |bench| {
-        bench.iter(|| parse_lines(black_box(lines.as_bytes()), BATCH).unwrap());
+        bench.iter(|| parse_lines(black_box(lines.as_bytes()), BATCH, see).unwrap());
     });
     group.finish();
 }

@@ -7,11 +7,11 @@
 use crate::access::{Caller, may_write};
 use crate::clock::Clock;
 use crate::domain::Reading;
-use crate::ingest::{BatchError, parse_array, parse_lines, parse_one};
+use crate::ingest::body::{Body, BodyMemory};
+use crate::ingest::{BatchError, RawItem, parse_array, parse_lines, parse_one};
 use crate::score::Profile;
-use crate::store::{AppendError, Outcome, ScoredReading, WriteQueue};
-use crate::validate::{self, Rejection, Rules, TvocUnit};
-use bytes::Bytes;
+use crate::store::{AppendError, Outcome, ScoredReading, Telling, WriteQueue};
+use crate::validate::{self, FAULTS_MAX, Rejection, Rules, TvocUnit};
 use std::sync::Arc;
 
 /// How the readings of a body are laid out.
@@ -24,10 +24,6 @@ pub enum Layout {
     /// One JSON object a line.
     Lines,
 }
-
-/// Bodies larger than this are parsed on a thread of their own, so that a large batch does not hold
-/// up everybody else of its worker.
-const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Why no reading of a body was taken.
 #[derive(Debug, thiserror::Error)]
@@ -52,60 +48,55 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Takes a whole body and says, in the order sent, what became of each reading once it is
-    /// durable. What the caller may not write is refused like what is not valid.
+    /// durable. What the caller may not write is refused like what is not valid. Of many refusals
+    /// only the first are told, see [`Telling`].
     pub async fn take(
         &self,
         caller: &Caller,
-        body: Bytes,
+        body: Body,
         layout: Layout,
     ) -> Result<Vec<Outcome>, PipelineError> {
-        let checked = self.check(caller, body, layout).await?;
-        let mut outcomes = Vec::with_capacity(checked.len());
-        let mut scored = Vec::with_capacity(checked.len());
-        for one in checked {
-            // A place is kept for each accepted reading until its outcome is known.
-            match one {
-                Ok(reading) => {
-                    scored.push(reading);
-                    outcomes.push(None);
-                }
-                Err(rejection) => outcomes.push(Some(Outcome::Refused(rejection))),
-            }
-        }
+        let (checked, memory) = self.check(caller, body, layout).await?;
+        let Checked { scored, refused } = checked;
         let mut appended = self.queue.append(scored, caller.sites()).await?.into_iter();
-        Ok(outcomes
+        // The readings are with the store now, or gone.
+        drop(memory);
+        let mut telling = Telling::default();
+        Ok(refused
             .into_iter()
-            .filter_map(|known| known.or_else(|| appended.next()))
+            .filter_map(|refused| refused.or_else(|| appended.next()))
+            .map(|outcome| telling.of(outcome))
             .collect())
     }
 
     async fn check(
         &self,
         caller: &Caller,
-        body: Bytes,
+        body: Body,
         layout: Layout,
-    ) -> Result<Vec<Result<ScoredReading, Rejection>>, PipelineError> {
+    ) -> Result<(Checked, BodyMemory), PipelineError> {
         let rules = Rules {
             now: self.clock.now(),
             tvoc_unit: self.tvoc_unit,
+            faults_max: FAULTS_MAX,
         };
-        let (profile, readings_max) = (self.profile, self.readings_max);
-        let large = body.len() > INLINE_BYTES_MAX;
-        let caller = caller.clone();
+        let mut checker = Checker {
+            rules,
+            profile: self.profile,
+            caller: caller.clone(),
+            telling: Telling::default(),
+            checked: Checked::default(),
+        };
+        let readings_max = self.readings_max;
+        let large = body.is_large();
         let work = move || -> Result<_, BatchError> {
-            let raw = match layout {
-                Layout::One => vec![parse_one(&body)?],
-                Layout::Array => parse_array(&body, readings_max)?,
-                Layout::Lines => parse_lines(&body, readings_max)?,
-            };
-            Ok(raw
-                .iter()
-                .map(|item| {
-                    let mut reading = validate::item(item, &rules)?;
-                    may_write(&caller, &mut reading)?;
-                    Ok(scored(reading, profile))
-                })
-                .collect())
+            let (bytes, memory) = body.into_parts();
+            match layout {
+                Layout::One => checker.take(&parse_one(&bytes)?),
+                Layout::Array => parse_array(&bytes, readings_max, |item| checker.take(&item))?,
+                Layout::Lines => parse_lines(&bytes, readings_max, |item| checker.take(&item))?,
+            }
+            Ok((checker.checked, memory))
         };
         if large {
             let done = tokio::task::spawn_blocking(work).await;
@@ -113,6 +104,47 @@ impl Pipeline {
         } else {
             Ok(work()?)
         }
+    }
+}
+
+/// The readings of a body that may be stored, and where they stood in it.
+#[derive(Debug, Default)]
+struct Checked {
+    scored: Vec<ScoredReading>,
+    /// One for each reading sent: why it is refused, or `None` for the next of `scored`.
+    refused: Vec<Option<Outcome>>,
+}
+
+/// Checks one reading after the other, as they are read.
+#[derive(Debug)]
+struct Checker {
+    rules: Rules,
+    profile: Profile,
+    caller: Caller,
+    telling: Telling,
+    checked: Checked,
+}
+
+impl Checker {
+    fn take(&mut self, item: &RawItem<'_>) {
+        let refused = match self.judge(item) {
+            Ok(reading) => {
+                self.checked.scored.push(scored(reading, self.profile));
+                None
+            }
+            Err(rejection) => Some(self.telling.of(Outcome::Refused(rejection))),
+        };
+        self.checked.refused.push(refused);
+        if self.telling.has_ended() {
+            // Only the code of the first fault counts from now on.
+            self.rules.faults_max = 1;
+        }
+    }
+
+    fn judge(&self, item: &RawItem<'_>) -> Result<Reading, Rejection> {
+        let mut reading = validate::item(item, &self.rules)?;
+        may_write(&self.caller, &mut reading)?;
+        Ok(reading)
     }
 }
 

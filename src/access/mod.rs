@@ -6,6 +6,7 @@
 //! the database and all in memory (`book`, `registry`).
 
 mod account;
+mod accounts;
 mod book;
 mod caller;
 mod claim;

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct SensorPattern(String);
 
 impl SensorPattern {
+    /// What is wrong with a text that is none.
+    pub const FAULT: &'static str =
+        "must be a sensor id, in which * stands for any run of characters";
+
     /// `None` when the text is no sensor id, the stars aside.
     pub fn parse(text: &str) -> Option<Self> {
         let bare = text.replace('*', "");

@@ -89,20 +89,20 @@ pub(crate) async fn request_context(
 fn with_problem(mut response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let made_by = response.response().error();
-    let problem = if let Some(problem) = problem_of(&response) {
-        problem.clone()
+    let body = if let Some(problem) = problem_of(&response) {
+        problem.body(id)
     } else {
         if let Some(error) = made_by
             && status.is_server_error()
         {
             tracing::error!(request_id = id, %error, "a request failed");
         }
-        Problem::of_status(status)
+        Problem::of_status(status).body(id)
     };
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, PROBLEM_JSON);
-    response.map_body(|_, _| BoxBody::new(problem.body(id)))
+    response.map_body(|_, _| BoxBody::new(body))
 }
 
 /// The problem an answer was made from.

@@ -20,8 +20,8 @@ pub struct Problem {
     pub title: &'static str,
     pub detail: Cow<'static, str>,
     pub errors: Vec<FieldError>,
-    /// Further members of the body (RFC 9457 extension members): an object.
-    pub extensions: Option<serde_json::Value>,
+    /// Further members of the body (RFC 9457 extension members), as JSON without the braces.
+    pub members: String,
     /// When it may work again, in seconds.
     pub retry_after_s: Option<u32>,
     /// Further headers of the answer.
@@ -43,7 +43,7 @@ impl Problem {
             title,
             detail: detail.into(),
             errors: Vec::new(),
-            extensions: None,
+            members: String::new(),
             retry_after_s: None,
             headers: Vec::new(),
             close: false,
@@ -172,8 +172,6 @@ impl Problem {
             request_id: &'a str,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             errors: &'a [FieldError],
-            #[serde(flatten)]
-            extensions: Option<&'a serde_json::Value>,
         }
         let body = Body {
             r#type: format!("/problems/{}", self.code.replace('_', "-")),
@@ -183,10 +181,16 @@ impl Problem {
             code: self.code,
             request_id,
             errors: &self.errors,
-            extensions: self.extensions.as_ref(),
         };
         // Only texts and numbers: serialising them cannot fail.
-        serde_json::to_string(&body).unwrap_or_default()
+        let mut json = serde_json::to_string(&body).unwrap_or_default();
+        if !self.members.is_empty() && json.pop().is_some() {
+            json.reserve_exact(self.members.len() + 2);
+            json.push(',');
+            json.push_str(&self.members);
+            json.push('}');
+        }
+        json
     }
 }
 

@@ -1,13 +1,13 @@
 //! `POST /api/ingest`.
 
+use super::answer::Counts;
 use crate::access::{Caller, FORBIDDEN};
 use crate::http::{ConnectionGuard, Problem, Services, media_type};
 use crate::ingest::BatchError;
 use crate::pipeline::{Layout, PipelineError};
 use crate::store::{AppendError, Outcome, ScoredReading};
-use crate::validate::{FieldError, Rejection};
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{ContentType, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use std::rc::Rc;
@@ -27,7 +27,11 @@ pub async fn ingest(
         return Err(refusal(AppendError::Closed).closing());
     }
     let body = services.bodies.read(request.headers(), payload).await?;
-    let layout = if lines { Layout::Lines } else { layout(&body) };
+    let layout = if lines {
+        Layout::Lines
+    } else {
+        layout(body.bytes())
+    };
     let outcomes = services
         .pipeline
         .take(&caller, body, layout)
@@ -37,11 +41,7 @@ pub async fn ingest(
             PipelineError::Body(error) => unreadable(&error),
             PipelineError::Aborted => Problem::internal(),
         })?;
-    for outcome in &outcomes {
-        if let Outcome::Refused(rejection) = outcome {
-            log_refusal(rejection);
-        }
-    }
+    log_refusals(&outcomes);
     match layout {
         Layout::One => one(&outcomes),
         Layout::Array | Layout::Lines => batch(outcomes),
@@ -94,10 +94,6 @@ fn refusal(error: AppendError) -> Problem {
     }
 }
 
-fn is_forbidden(rejection: &Rejection) -> bool {
-    rejection.errors.iter().any(|error| error.code == FORBIDDEN)
-}
-
 fn forbidden() -> Problem {
     Problem::new(
         StatusCode::FORBIDDEN,
@@ -107,13 +103,24 @@ fn forbidden() -> Problem {
     )
 }
 
-/// One line for each refused reading, for whoever looks after the sender.
-fn log_refusal(rejection: &Rejection) {
-    tracing::debug!(
-        sensor_id = rejection.sensor_id.as_deref().unwrap_or_default(),
-        errors = ?rejection.errors,
-        "reading refused"
-    );
+/// One line for each refused reading that is told, for whoever looks after the sender, and one for the
+/// others.
+fn log_refusals(outcomes: &[Outcome]) {
+    let mut counted = 0;
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Refused(rejection) => tracing::debug!(
+                sensor_id = rejection.sensor_id.as_deref().unwrap_or_default(),
+                errors = ?rejection.errors,
+                "reading refused"
+            ),
+            Outcome::Counted(_) => counted += 1,
+            _ => {}
+        }
+    }
+    if counted > 0 {
+        tracing::debug!(counted, "more readings refused");
+    }
 }
 
 #[derive(Serialize)]
@@ -135,7 +142,7 @@ fn one(outcomes: &[Outcome]) -> Result<HttpResponse, Problem> {
         [Outcome::Accepted(scored)] => (scored, "reading stored", false, false),
         [Outcome::Updated(scored)] => (scored, "reading merged with the stored one", false, true),
         [Outcome::Duplicate(scored)] => (scored, "reading was already stored", true, false),
-        [Outcome::Refused(rejection)] if is_forbidden(rejection) => {
+        [Outcome::Refused(rejection)] if rejection.code() == FORBIDDEN => {
             return Err(Problem {
                 errors: rejection.errors.clone(),
                 ..forbidden()
@@ -162,69 +169,29 @@ fn one(outcomes: &[Outcome]) -> Result<HttpResponse, Problem> {
     }))
 }
 
-/// Counts of a batch; together they are the readings sent.
-#[derive(Serialize, Default)]
-struct Counts {
-    accepted: usize,
-    duplicates: usize,
-    updated: usize,
-    rejected: Vec<Rejected>,
-}
-
-#[derive(Serialize)]
-struct Rejected {
-    index: usize,
-    sensor_id: Option<String>,
-    errors: Vec<FieldError>,
-}
-
 fn batch(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
-    #[derive(Serialize)]
-    struct Summary {
-        status: &'static str,
-        #[serde(flatten)]
-        counts: Counts,
-    }
-    let mut counts = Counts::default();
-    let sent = outcomes.len();
-    let all_forbidden = outcomes
-        .iter()
-        .all(|outcome| matches!(outcome, Outcome::Refused(rejection) if is_forbidden(rejection)));
-    for (index, outcome) in outcomes.into_iter().enumerate() {
-        match outcome {
-            Outcome::Accepted(_) => counts.accepted += 1,
-            Outcome::Duplicate(_) => counts.duplicates += 1,
-            Outcome::Updated(_) => counts.updated += 1,
-            Outcome::Refused(Rejection { sensor_id, errors }) => {
-                counts.rejected.push(Rejected {
-                    index,
-                    sensor_id,
-                    errors,
-                });
-            }
-        }
-    }
-    match counts.rejected.len() {
-        0 => Ok(HttpResponse::Ok().json(Summary {
-            status: "success",
-            counts,
-        })),
-        refused if refused == sent && all_forbidden => Err(Problem {
-            extensions: serde_json::to_value(counts).ok(),
-            ..forbidden()
-        }),
-        refused if refused == sent => Err(Problem {
-            extensions: serde_json::to_value(counts).ok(),
-            ..Problem::new(
+    let counts = Counts::of(outcomes);
+    if counts.all_are_refused() {
+        let problem = if counts.are_all_refused_as(FORBIDDEN) {
+            forbidden()
+        } else {
+            Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "batch_rejected",
                 "All readings rejected",
                 "see rejected for what is wrong with each",
             )
-        }),
-        _ => Ok(HttpResponse::MultiStatus().json(Summary {
-            status: "partial",
-            counts,
-        })),
+        };
+        return Err(Problem {
+            members: counts.members(),
+            ..problem
+        });
     }
+    let (mut response, status) = if counts.none_is_refused() {
+        (HttpResponse::Ok(), "success")
+    } else {
+        (HttpResponse::MultiStatus(), "partial")
+    };
+    let answer = format!(r#"{{"status":"{status}",{}}}"#, counts.members());
+    Ok(response.content_type(ContentType::json()).body(answer))
 }

@@ -1,7 +1,7 @@
 //! JSON bodies: one reading, an array of readings, or one reading a line.
 
 use super::RawReading;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -14,9 +14,6 @@ pub enum RawItem<'a> {
     /// A line that is not JSON.
     NotJson(String),
 }
-
-/// The elements of a batch in the order sent.
-pub type RawBatch<'a> = Vec<RawItem<'a>>;
 
 /// Why a body as a whole cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,33 +30,46 @@ pub fn parse_one(bytes: &[u8]) -> Result<RawItem<'_>, BatchError> {
     Ok(item(json))
 }
 
-/// Reads an array of readings. An element that is no reading spoils only itself.
-pub fn parse_array(bytes: &[u8], readings_max: usize) -> Result<RawBatch<'_>, BatchError> {
+/// Reads an array of readings and hands over one after the other, so that only one of them is in
+/// memory. An element that is no reading spoils only itself.
+pub fn parse_array<'a>(
+    bytes: &'a [u8],
+    readings_max: usize,
+    take: impl FnMut(RawItem<'a>),
+) -> Result<(), BatchError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let batch = deserializer.deserialize_seq(ArrayVisitor { readings_max })?;
-    if batch.len() > readings_max {
+    let mut has_too_many = false;
+    let read = deserializer.deserialize_seq(ArrayVisitor {
+        readings_max,
+        take,
+        has_too_many: &mut has_too_many,
+    });
+    if has_too_many {
         return Err(BatchError::TooMany { readings_max });
     }
+    read?;
     deserializer.end()?;
-    Ok(batch)
+    Ok(())
 }
 
-/// Reads newline-delimited JSON. Blank lines are skipped; a bad line spoils only itself.
-pub fn parse_lines(bytes: &[u8], readings_max: usize) -> Result<RawBatch<'_>, BatchError> {
-    let mut batch = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-        if line.is_empty() {
-            continue;
-        }
-        if batch.len() == readings_max {
+/// Reads newline-delimited JSON and hands over one reading after the other. Blank lines are skipped;
+/// a bad line spoils only itself.
+pub fn parse_lines<'a>(
+    bytes: &'a [u8],
+    readings_max: usize,
+    mut take: impl FnMut(RawItem<'a>),
+) -> Result<(), BatchError> {
+    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    for (index, line) in lines.filter(|line| !line.is_empty()).enumerate() {
+        if index == readings_max {
             return Err(BatchError::TooMany { readings_max });
         }
-        batch.push(match serde_json::from_slice::<&RawValue>(line) {
+        take(match serde_json::from_slice::<&RawValue>(line) {
             Ok(json) => item(json),
             Err(error) => RawItem::NotJson(error.to_string()),
         });
     }
-    Ok(batch)
+    Ok(())
 }
 
 fn item(json: &RawValue) -> RawItem<'_> {
@@ -69,27 +79,32 @@ fn item(json: &RawValue) -> RawItem<'_> {
     }
 }
 
-struct ArrayVisitor {
+struct ArrayVisitor<'b, F> {
     readings_max: usize,
+    take: F,
+    /// Set when an element comes after the last that is allowed.
+    has_too_many: &'b mut bool,
 }
 
-impl<'de> Visitor<'de> for ArrayVisitor {
-    type Value = RawBatch<'de>;
+impl<'de, F: FnMut(RawItem<'de>)> Visitor<'de> for ArrayVisitor<'_, F> {
+    type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("an array of readings")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        let mut batch = Vec::new();
-        // One more than allowed is enough to know that there are too many.
-        while batch.len() <= self.readings_max {
-            match elements.next_element::<&RawValue>()? {
-                Some(json) => batch.push(item(json)),
-                None => break,
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        let mut count = 0;
+        while let Some(json) = elements.next_element::<&RawValue>()? {
+            if count == self.readings_max {
+                *self.has_too_many = true;
+                // What follows is not read: the caller answers by the mark alone.
+                return Err(A::Error::custom("too many"));
             }
+            count += 1;
+            (self.take)(item(json));
         }
-        Ok(batch)
+        Ok(())
     }
 }
 
@@ -98,7 +113,17 @@ mod tests {
     use super::*;
     use crate::ingest::RawField;
 
-    fn kinds(batch: &RawBatch<'_>) -> Vec<&'static str> {
+    fn array(bytes: &[u8], readings_max: usize) -> Result<Vec<RawItem<'_>>, BatchError> {
+        let mut batch = Vec::new();
+        parse_array(bytes, readings_max, |item| batch.push(item)).map(|()| batch)
+    }
+
+    fn lines(bytes: &[u8], readings_max: usize) -> Result<Vec<RawItem<'_>>, BatchError> {
+        let mut batch = Vec::new();
+        parse_lines(bytes, readings_max, |item| batch.push(item)).map(|()| batch)
+    }
+
+    fn kinds(batch: &[RawItem<'_>]) -> Vec<&'static str> {
         batch
             .iter()
             .map(|item| match item {
@@ -111,13 +136,13 @@ mod tests {
 
     #[test]
     fn an_element_that_is_no_reading_spoils_only_itself() {
-        let batch = parse_array(br#" [{"sensor_id":"a"}, 3, {"sensor_id":"b"}] "#, 10).unwrap();
+        let batch = array(br#" [{"sensor_id":"a"}, 3, {"sensor_id":"b"}] "#, 10).unwrap();
         assert_eq!(kinds(&batch), ["reading", "not an object", "reading"]);
     }
 
     #[test]
     fn lines_are_read_one_by_one() {
-        let batch = parse_lines(b"{\"sensor_id\":\"a\"}\r\n\n{oops\n[]\n{}", 10).unwrap();
+        let batch = lines(b"{\"sensor_id\":\"a\"}\r\n\n{oops\n[]\n{}", 10).unwrap();
         assert_eq!(
             kinds(&batch),
             ["reading", "not json", "not an object", "reading"]
@@ -130,22 +155,26 @@ mod tests {
 
     #[test]
     fn more_readings_than_allowed_are_refused_in_both_forms() {
-        assert_eq!(parse_array(b"[{},{}]", 2).unwrap().len(), 2);
+        assert_eq!(array(b"[{},{}]", 2).unwrap().len(), 2);
         assert!(matches!(
-            parse_array(b"[{},{},{}]", 2),
+            array(b"[{},{},{}]", 2),
             Err(BatchError::TooMany { .. })
         ));
-        assert_eq!(parse_lines(b"{}\n{}\n", 2).unwrap().len(), 2);
         assert!(matches!(
-            parse_lines(b"{}\n{}\n{}", 2),
+            array(b"[{},{},{},{}, not read", 2),
+            Err(BatchError::TooMany { .. })
+        ));
+        assert_eq!(lines(b"{}\n{}\n", 2).unwrap().len(), 2);
+        assert!(matches!(
+            lines(b"{}\n{}\n{}", 2),
             Err(BatchError::TooMany { .. })
         ));
     }
 
     #[test]
     fn broken_json_and_trailing_text_are_errors() {
-        assert!(parse_array(b"[{}", 10).is_err());
-        assert!(parse_array(b"[{}] x", 10).is_err());
+        assert!(array(b"[{}", 10).is_err());
+        assert!(array(b"[{}] x", 10).is_err());
         assert!(parse_one(b"{} {}").is_err());
         assert!(parse_one(b"{\"values\":{\"CO2\":NaN}}").is_err());
     }

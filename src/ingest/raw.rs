@@ -1,6 +1,7 @@
-//! A reading as it was sent: nothing judged, nothing lost.
+//! A reading as it was sent: nothing judged, and nothing lost that could be taken.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use crate::domain::{Extras, Quantity};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +19,14 @@ pub enum RawField<'a> {
     Other,
 }
 
-/// Keys and values of an object, in the order sent, duplicates included.
+/// Most keys that `values` and `units` can have: every quantity and the extra keys that are kept. One
+/// more is kept of an object, which tells that it has too many; the rest takes no memory.
+pub const KEYS_MAX: usize = Quantity::COUNT + Extras::KEYS_MAX;
+/// Longest text whose escapes are undone. It is longer than any name, key or number, whatever of it is
+/// escaped, so a longer one is refused as it is and takes no memory besides the body.
+const ESCAPED_BYTES_MAX: usize = 4 * 1024;
+
+/// Keys and values of an object, in the order sent, duplicates included, at most [`KEYS_MAX`] and one.
 pub(super) type Entries<'a> = Vec<(Cow<'a, str>, RawField<'a>)>;
 
 /// A reading as it came: fields of whatever kind, keys in the order sent.
@@ -34,7 +42,7 @@ pub struct RawReading<'a> {
     pub values: Option<Entries<'a>>,
     /// Entries of `units`.
     pub units: Entries<'a>,
-    /// Known fields that were given more than once, or are not the object they should be.
+    /// Known fields that were given more than once, or are not the object they should be; each once.
     pub faults: Vec<Fault>,
 }
 
@@ -43,6 +51,14 @@ pub struct RawReading<'a> {
 pub enum Fault {
     Duplicate(&'static str),
     NotAnObject(&'static str),
+}
+
+impl RawReading<'_> {
+    fn note(&mut self, fault: Fault) {
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawField<'a> {
@@ -57,10 +73,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawField<'a> {
     }
 }
 
-/// The text of a JSON string, borrowed when it has no escapes.
+/// The text of a JSON string, borrowed when it has no escapes or is too long for anything.
 fn unquote(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     match json.get(1..json.len().saturating_sub(1)) {
-        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
+        Some(inner) if inner.len() > ESCAPED_BYTES_MAX || !inner.contains('\\') => {
+            Ok(Cow::Borrowed(inner))
+        }
         _ => serde_json::from_str(json).map(Cow::Owned),
     }
 }
@@ -69,20 +87,9 @@ struct Key<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a key")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
+        // Raw: the parser would copy a long key with an escape into a buffer of its own.
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        unquote(json).map(Self).map_err(serde::de::Error::custom)
     }
 }
 
@@ -101,9 +108,13 @@ fn entries<'a>(json: &'a RawValue) -> Result<Option<Entries<'a>>, NotAnObject> {
                 }
                 fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                     let mut entries = Vec::with_capacity(8);
-                    while let Some(Key(key)) = map.next_key()? {
+                    while entries.len() <= KEYS_MAX {
+                        let Some(Key(key)) = map.next_key()? else {
+                            return Ok(Object(entries));
+                        };
                         entries.push((key, map.next_value()?));
                     }
+                    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                     Ok(Object(entries))
                 }
             }
@@ -142,13 +153,14 @@ impl<'de> Visitor<'de> for ReadingVisitor {
         let mut seen = Vec::with_capacity(FIELDS.len());
         while let Some(Key(key)) = map.next_key()? {
             let Some(field) = FIELDS.into_iter().find(|field| *field == key) else {
-                map.next_value::<serde::de::IgnoredAny>()?;
+                map.next_value::<IgnoredAny>()?;
                 continue;
             };
             if seen.contains(&field) {
-                raw.faults.push(Fault::Duplicate(field));
+                raw.note(Fault::Duplicate(field));
+            } else {
+                seen.push(field);
             }
-            seen.push(field);
             match field {
                 SENSOR_ID => raw.sensor_id = map.next_value()?,
                 ENSEIGNE => raw.enseigne = map.next_value()?,
@@ -157,7 +169,7 @@ impl<'de> Visitor<'de> for ReadingVisitor {
                 _ => match entries(map.next_value()?) {
                     Ok(entries) if field == VALUES => raw.values = entries,
                     Ok(entries) => raw.units = entries.unwrap_or_default(),
-                    Err(NotAnObject) => raw.faults.push(Fault::NotAnObject(field)),
+                    Err(NotAnObject) => raw.note(Fault::NotAnObject(field)),
                 },
             }
         }
@@ -220,13 +232,39 @@ mod tests {
     #[test]
     fn duplicate_fields_and_wrong_kinds_are_remembered() {
         assert_eq!(
-            parse(r#"{"salle":"a","salle":"b","values":[1],"units":3}"#).faults,
+            parse(r#"{"salle":"a","salle":"b","salle":"c","values":[1],"units":3,"units":4}"#)
+                .faults,
             [
                 Fault::Duplicate("salle"),
                 Fault::NotAnObject("values"),
-                Fault::NotAnObject("units")
+                Fault::NotAnObject("units"),
+                Fault::Duplicate("units")
             ]
         );
+    }
+
+    #[test]
+    fn keys_are_unescaped_and_those_of_long_ones_borrowed() {
+        let long = format!(r"\n{}", "k".repeat(ESCAPED_BYTES_MAX));
+        let json = format!(r#"{{"values":{{"C\u004f2":1,"{long}":"{long}"}}}}"#);
+        let values = parse(&json).values.unwrap();
+        let (key, _) = &values[0];
+        assert_eq!(key, "CO2");
+        let (key, RawField::Text(text)) = &values[1] else {
+            panic!("not text");
+        };
+        assert!(matches!((key, text), (Cow::Borrowed(_), Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn of_too_many_keys_one_too_many_is_kept() {
+        let many: Vec<_> = (0..1000)
+            .map(|number| format!(r#""k{number}":1"#))
+            .collect();
+        let json = format!(r#"{{"values":{{{}}},"salle":"after"}}"#, many.join(","));
+        let raw = parse(&json);
+        assert_eq!(raw.values.unwrap().len(), KEYS_MAX + 1);
+        assert_eq!(raw.salle, RawField::Text("after".into()));
     }
 
     #[test]

@@ -282,13 +282,13 @@ fn refused(error: UploadError) -> Problem {
 }
 
 fn bad_model(fault: GlbFault) -> Problem {
-    let (pointer, offset) = match fault.at {
-        At::Byte(offset) => (String::new(), Some(json!({"offset": offset}))),
-        At::Member(pointer) => (pointer, None),
+    let (pointer, members) = match fault.at {
+        At::Byte(offset) => (String::new(), format!("\"offset\":{offset}")),
+        At::Member(pointer) => (pointer, String::new()),
     };
     let error = FieldError::new(pointer, fault.code, fault.detail);
     Problem {
-        extensions: offset,
+        members,
         ..Problem::invalid("bad_model", "Not a model", vec![error])
     }
 }

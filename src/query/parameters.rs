@@ -4,7 +4,7 @@ use super::write::Format;
 use crate::domain::Timestamp;
 use crate::http::Problem;
 use crate::score::Profile;
-use crate::validate::FieldError;
+use crate::validate::{FAULTS_MAX, FieldError};
 use actix_web::HttpRequest;
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -96,26 +96,26 @@ impl Parameters {
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) {
-        self.errors
-            .push(FieldError::new(format!("/{name}"), code, detail));
+        if self.errors.len() < FAULTS_MAX {
+            self.errors
+                .push(FieldError::new(format!("/{name}"), code, detail));
+        }
     }
 
-    /// Checks the ranges that `values` declares and reports every fault found.
+    /// Checks the ranges that `values` declares and reports the faults found.
     pub(super) fn finish<T: Validate>(mut self, values: T) -> Result<T, Problem> {
         if let Err(errors) = values.validate() {
             for (name, errors) in errors.field_errors() {
                 for error in errors {
                     let detail = error.message.clone().unwrap_or("is out of range".into());
-                    let pointer = format!("/{name}");
-                    self.errors
-                        .push(FieldError::new(pointer, "out_of_range", detail));
+                    self.fault(&name, "out_of_range", detail);
                 }
             }
         }
         self.done().map(|()| values)
     }
 
-    /// Reports every fault found.
+    /// Reports the faults found.
     pub(crate) fn done(mut self) -> Result<(), Problem> {
         if self.errors.is_empty() {
             return Ok(());

@@ -121,10 +121,14 @@ async fn understand(mut response: Response) -> Answer {
     let body = read_body(&mut response).await;
     let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
-        let refused = json.get("rejected").and_then(Value::as_array);
+        let told = json.get("rejected").and_then(Value::as_array);
+        // Of many only the first are told.
+        let total = json.get("rejected_total").and_then(Value::as_u64);
         return Answer::Stored {
-            refused: refused.map_or(0, Vec::len),
-            detail: refused
+            refused: total
+                .and_then(|total| usize::try_from(total).ok())
+                .unwrap_or_else(|| told.map_or(0, Vec::len)),
+            detail: told
                 .and_then(|all| all.first())
                 .map_or_else(String::new, |first| shortened(&first.to_string())),
         };
@@ -237,12 +241,12 @@ mod tests {
                 detail: String::new()
             }
         );
-        let body = json!({"rejected": [{"index": 0}, {"index": 4}]});
+        let body = json!({"rejected": [{"index": 0}, {"index": 4}], "rejected_total": 3});
         let some = answer_to(ResponseTemplate::new(207).set_body_json(body)).await;
         assert_eq!(
             some,
             Answer::Stored {
-                refused: 2,
+                refused: 3,
                 detail: r#"{"index":0}"#.to_owned()
             }
         );

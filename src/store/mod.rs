@@ -32,6 +32,7 @@ mod rows;
 mod series;
 mod settle;
 mod stream_id;
+mod telling;
 mod writer;
 
 pub use database::StoreError;
@@ -49,6 +50,7 @@ pub use room_means::RoomMeans;
 pub use rows::{BucketRow, Measure, ReadingRow, Statistics};
 pub use series::Series;
 pub use stream_id::{StreamId, StreamIdError};
+pub use telling::{REFUSALS_TOLD_BYTES_MAX, REFUSALS_TOLD_MAX, Telling};
 pub use writer::{Publish, Writer};
 
 use crate::domain::{Place, Reading, Timestamp};
@@ -80,6 +82,8 @@ pub enum Outcome {
     Duplicate(Arc<ScoredReading>),
     /// Not stored: only the registry could tell that it can't be.
     Refused(Rejection),
+    /// Not stored either, but beyond what is told of one batch: the code of its first fault.
+    Counted(&'static str),
 }
 
 /// A reading that has just become durable, in the order stored.

@@ -8,7 +8,7 @@
 use super::pace::Pace;
 use super::plan::{self, Plan, READINGS_MAX, RegistryLimits};
 use super::queue::{Announcement, Append, AppendError, Message, WriteQueue};
-use super::{Outcome, Published, ScoredReading, Store, StoreError, Stored};
+use super::{Outcome, Published, ScoredReading, Store, StoreError, Stored, Telling};
 use crate::access::Sites;
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
@@ -152,6 +152,7 @@ impl Writer {
             .iter()
             .map(|append| Ok(Vec::with_capacity(append.readings.len())))
             .collect();
+        let mut tellings = vec![Telling::default(); appends.len()];
         let mut readings = Vec::new();
         let mut positions = Vec::new();
         for (position, append) in appends.iter_mut().enumerate() {
@@ -167,7 +168,7 @@ impl Writer {
                     self.publish(stored).await;
                     for (position, outcome) in positions.iter().zip(outcomes) {
                         if let Ok(outcomes) = &mut results[*position] {
-                            outcomes.push(outcome);
+                            outcomes.push(tellings[*position].of(outcome));
                         }
                     }
                 }

@@ -271,6 +271,7 @@ impl Import {
                 Outcome::Updated(_) => self.updated += 1,
                 Outcome::Duplicate(_) => self.duplicates += 1,
                 Outcome::Refused(rejection) => self.note_bad(*number, &reasons(&rejection)),
+                Outcome::Counted(code) => self.note_bad(*number, code),
             }
         }
         Ok(())
@@ -283,7 +284,7 @@ impl Import {
         for _try in 1..TRIES {
             let result = self
                 .pipeline
-                .take(&caller, body.clone(), Layout::Lines)
+                .take(&caller, body.clone().into(), Layout::Lines)
                 .await;
             match result {
                 Err(PipelineError::Append(AppendError::Failed | AppendError::Busy)) => {
@@ -292,7 +293,10 @@ impl Import {
                 result => return result.context("the readings cannot be stored"),
             }
         }
-        let result = self.pipeline.take(&caller, body, Layout::Lines).await;
+        let result = self
+            .pipeline
+            .take(&caller, body.into(), Layout::Lines)
+            .await;
         result.context("the readings cannot be stored")
     }
 

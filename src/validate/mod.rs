@@ -1,19 +1,19 @@
 //! [`RawReading`] → [`Reading`]: shape, units, plausible ranges, clock.
 //!
-//! The only way a [`Reading`] comes to be. Every fault of a reading is reported at once, each with a
-//! JSON pointer to its field.
+//! The only way a [`Reading`] comes to be. The faults of a reading are reported at once, up to
+//! [`FAULTS_MAX`] of them, each with a JSON pointer to its field.
 
 mod number;
 mod rejection;
 mod units;
 
+pub(crate) use rejection::pointer;
 pub use rejection::{FieldError, Rejection};
 
 use crate::domain::{
     Extras, ExtrasError, PlaceName, Quantity, Reading, SensorId, Timestamp, Values,
 };
-use crate::ingest::{Fault, RawField, RawItem, RawReading};
-use rejection::pointer;
+use crate::ingest::{Fault, KEYS_MAX, RawField, RawItem, RawReading};
 use std::borrow::Cow;
 use std::time::Duration;
 use units::Unit;
@@ -21,9 +21,8 @@ use units::Unit;
 /// How far a reading's time may be ahead of the server's: device clocks drift.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_mins(5);
 
-/// Most keys `values` and `units` can have: every quantity and the extra keys that are kept. Beyond
-/// it nothing is looked at, so that a hostile object costs no more than its parsing.
-const KEYS_MAX: usize = Quantity::COUNT + Extras::KEYS_MAX;
+/// Most faults that are told of one reading, or of one body of another kind.
+pub const FAULTS_MAX: usize = 20;
 
 /// What validation needs to know besides the reading.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +31,8 @@ pub struct Rules {
     pub now: Timestamp,
     /// Unit of a TVOC value that comes without one.
     pub tvoc_unit: TvocUnit,
+    /// Most faults that are looked for in one reading, at least 1: [`FAULTS_MAX`] where they are told.
+    pub faults_max: usize,
 }
 
 /// Unit that TVOC values without a declared unit are taken to be in.
@@ -73,9 +74,9 @@ pub fn item(item: &RawItem<'_>, rules: &Rules) -> Result<Reading, Rejection> {
     }
 }
 
-/// Checks one reading and collects everything that is wrong with it.
+/// Checks one reading and collects what is wrong with it.
 pub fn reading(raw: &RawReading<'_>, rules: &Rules) -> Result<Reading, Rejection> {
-    let mut faults = Faults::default();
+    let mut faults = Faults::up_to(rules.faults_max);
     for fault in &raw.faults {
         faults.push(FieldError::of_fault(*fault));
     }
@@ -90,7 +91,7 @@ pub fn reading(raw: &RawReading<'_>, rules: &Rules) -> Result<Reading, Rejection
     let measured = measured(raw, rules, &mut faults);
 
     match (sensor, observed_at) {
-        (Some(sensor), Some(observed_at)) if faults.0.is_empty() => Ok(Reading {
+        (Some(sensor), Some(observed_at)) if faults.errors.is_empty() => Ok(Reading {
             sensor,
             site,
             room,
@@ -101,12 +102,16 @@ pub fn reading(raw: &RawReading<'_>, rules: &Rules) -> Result<Reading, Rejection
         }),
         (sensor, _) => Err(Rejection {
             sensor_id: sensor.map(|sensor| sensor.as_str().to_owned()),
-            errors: faults.0,
+            errors: faults.errors,
         }),
     }
 }
 
-fn place_name(field: &RawField<'_>, pointer: &str, faults: &mut Faults) -> Option<PlaceName> {
+fn place_name(
+    field: &RawField<'_>,
+    pointer: &'static str,
+    faults: &mut Faults,
+) -> Option<PlaceName> {
     match field {
         RawField::Absent => None,
         RawField::Text(text) => faults.keep(PlaceName::parse(text), pointer, "bad_name"),
@@ -158,6 +163,17 @@ struct Measured {
 fn measured(raw: &RawReading<'_>, rules: &Rules, faults: &mut Faults) -> Measured {
     let mut measured = Measured::default();
     let entries = raw.values.as_deref().unwrap_or_default();
+    for (pointer, keys) in [("/values", entries.len()), ("/units", raw.units.len())] {
+        if keys > KEYS_MAX {
+            // Nothing of it is looked at, so that a hostile object costs no more than its parsing.
+            faults.push(FieldError::new(
+                pointer,
+                "too_many_keys",
+                "at most 50 keys are read",
+            ));
+            return measured;
+        }
+    }
     if entries.iter().all(|(_, field)| *field == RawField::Absent)
         && !raw.faults.contains(&Fault::NotAnObject("values"))
     {
@@ -167,19 +183,12 @@ fn measured(raw: &RawReading<'_>, rules: &Rules, faults: &mut Faults) -> Measure
             "a reading needs at least one value",
         ));
     }
-    for (pointer, keys) in [("/values", entries.len()), ("/units", raw.units.len())] {
-        if keys > KEYS_MAX {
-            faults.push(FieldError::new(
-                pointer,
-                "too_many_keys",
-                "at most 50 keys are read",
-            ));
-            return measured;
-        }
-    }
     let units = declared_units(raw, faults);
     let mut named: Vec<Cow<'_, str>> = Vec::with_capacity(entries.len());
     for (key, field) in entries {
+        if faults.are_enough() {
+            break;
+        }
         let quantity = Quantity::from_key(key);
         let name = quantity.map_or(Cow::Borrowed(&**key), |quantity| quantity.wire_key().into());
         if named.contains(&name) {
@@ -250,6 +259,9 @@ fn value(
 fn declared_units(raw: &RawReading<'_>, faults: &mut Faults) -> Vec<(Quantity, Unit)> {
     let mut units: Vec<(Quantity, Unit)> = Vec::new();
     for (key, field) in &raw.units {
+        if faults.are_enough() {
+            break;
+        }
         // A unit of a key that takes no part in anything changes nothing of what is stored.
         let Some(quantity) = Quantity::from_key(key) else {
             continue;
@@ -287,19 +299,34 @@ fn extras_code(error: ExtrasError) -> &'static str {
     }
 }
 
-/// The faults found so far.
-#[derive(Default)]
-struct Faults(Vec<FieldError>);
+/// The faults found so far, up to those that are told.
+struct Faults {
+    errors: Vec<FieldError>,
+    errors_max: usize,
+}
 
 impl Faults {
+    fn up_to(errors_max: usize) -> Self {
+        Self {
+            errors: Vec::new(),
+            errors_max: errors_max.max(1),
+        }
+    }
+
+    fn are_enough(&self) -> bool {
+        self.errors.len() >= self.errors_max
+    }
+
     fn push(&mut self, error: FieldError) {
-        self.0.push(error);
+        if !self.are_enough() {
+            self.errors.push(error);
+        }
     }
 
     fn keep<T, E: std::fmt::Display>(
         &mut self,
         result: Result<T, E>,
-        pointer: &str,
+        pointer: &'static str,
         code: &'static str,
     ) -> Option<T> {
         result
@@ -308,9 +335,14 @@ impl Faults {
     }
 
     /// Reports a field that is absent or not a text.
-    fn require<T>(&mut self, field: &RawField<'_>, pointer: &str, absent: &str) -> Option<T> {
+    fn require<T>(
+        &mut self,
+        field: &RawField<'_>,
+        pointer: &'static str,
+        absent: &'static str,
+    ) -> Option<T> {
         self.push(match field {
-            RawField::Absent => FieldError::new(pointer, "required", absent.to_owned()),
+            RawField::Absent => FieldError::new(pointer, "required", absent),
             _ => FieldError::new(pointer, "not_text", "must be a text"),
         });
         None

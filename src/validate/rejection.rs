@@ -19,6 +19,18 @@ impl Rejection {
             errors: vec![error],
         }
     }
+
+    /// Code of its first fault, by which refusals are counted.
+    pub fn code(&self) -> &'static str {
+        self.errors.first().map_or("refused", |error| error.code)
+    }
+
+    /// Least number of bytes it takes to tell.
+    pub fn told_bytes(&self) -> usize {
+        let errors = self.errors.iter();
+        let texts = errors.map(|error| error.pointer.len() + error.code.len() + error.detail.len());
+        texts.sum::<usize>() + self.sensor_id.as_ref().map_or(0, String::len)
+    }
 }
 
 /// One fault of one field, as it is sent to the client.
@@ -34,12 +46,12 @@ pub struct FieldError {
 
 impl FieldError {
     pub fn new(
-        pointer: impl Into<String>,
+        pointer: impl Into<Cow<'static, str>>,
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self {
-            pointer: Cow::Owned(pointer.into()),
+            pointer: pointer.into(),
             code,
             detail: detail.into(),
         }
@@ -70,7 +82,7 @@ pub(super) fn shortened(key: &str) -> Cow<'_, str> {
 }
 
 /// `parent` followed by `key`, escaped as RFC 6901 says.
-pub(super) fn pointer(parent: &str, key: &str) -> String {
+pub(crate) fn pointer(parent: &str, key: &str) -> String {
     format!(
         "{parent}{}",
         shortened(key).replace('~', "~0").replace('/', "~1")

@@ -10,6 +10,7 @@ fn rules() -> Rules {
     Rules {
         now: Timestamp::parse("2025-11-19T10:00:00Z").unwrap(),
         tvoc_unit: TvocUnit::Ppb,
+        faults_max: FAULTS_MAX,
     }
 }
 
@@ -163,6 +164,35 @@ fn all_faults_are_reported_at_once_with_the_sensor() {
         codes,
         ["bad_name", "bad_timestamp", "out_of_range", "not_a_number"]
     );
+}
+
+#[test]
+fn of_many_faults_the_first_are_told_wherever_they_are() {
+    let values: Vec<_> = (0..50)
+        .map(|number| format!(r#""k{number}":"?""#))
+        .collect();
+    let (values, twice) = (values.join(","), [r#""CO2":1"#; 50].join(","));
+    let no_unit = [r#""CO2":"m""#; 50].join(",");
+    for (fields, values, first) in [
+        ("", &values, ("/values/k0", "not_a_number")),
+        ("", &twice, ("/values/CO2", "duplicate_key")),
+        (
+            &*format!(r#""units":{{{no_unit}}},"#),
+            &r#""CO2":1"#.to_owned(),
+            ("/units/CO2", "unknown_unit"),
+        ),
+    ] {
+        let told = faults(with(fields, values));
+        assert_eq!(told.len(), FAULTS_MAX);
+        assert_eq!((told[0].0.as_str(), told[0].1), first);
+    }
+    let only_one = Rules {
+        faults_max: 1,
+        ..rules()
+    };
+    let json = format!(r#"{{"sensor_id":"s","values":{{{values}}}}}"#);
+    let refused = item(&parse_one(json.as_bytes()).unwrap(), &only_one).unwrap_err();
+    assert_eq!((refused.errors.len(), refused.code()), (1, "not_a_number"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod crash;
 mod disk;
 mod durability;
 mod events;
+mod faulty;
 mod floods;
 mod future;
 mod glb;

@@ -3,7 +3,9 @@
 use super::{not_changed, note, open, say, sites};
 use crate::access::SensorPattern;
 use crate::access::book::Change;
-use crate::access::device_key::{DeviceKey, NewDeviceKey, PATTERNS_MAX, place_fault};
+use crate::access::device_key::{
+    self, DeviceKey, NewDeviceKey, label_fault, place_fault, sensors_fault,
+};
 use crate::access::registry::Registry;
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
@@ -63,32 +65,11 @@ async fn run(registry: &Registry, action: DeviceKeyAction) -> anyhow::Result<()>
             enseigne,
             salle,
         } => {
-            let pattern = |text: &String| {
-                SensorPattern::parse(text)
-                    .with_context(|| format!("{text:?} is no sensor id, with or without *"))
-            };
-            ensure!(
-                sensors.len() <= PATTERNS_MAX,
-                "a key may be for {PATTERNS_MAX} sensors or patterns"
-            );
-            let sites = sites(&names)?;
-            if let Some(fault) = enseigne.as_ref().and_then(|site| place_fault(site, &sites)) {
-                bail!("--enseigne {fault}");
-            }
-            for name in [&enseigne, &salle].into_iter().flatten() {
-                PlaceName::parse(name).with_context(|| format!("{name:?}"))?;
-            }
-            let (id, key, text) = DeviceKey::create(NewDeviceKey {
-                label,
-                sensors: sensors.iter().map(pattern).collect::<Result<_, _>>()?,
-                sites,
-                place: enseigne.zip(salle),
-                created_by: "command line".to_owned(),
-                created_ms: SystemClock.now().millis(),
-            });
-            let added = registry.change(|_| {
+            let new = new_key(&sensors, label, &names, enseigne, salle)?;
+            let (id, key, text) = DeviceKey::create(new);
+            let added = registry.change(|book| {
                 let mut change = Change::default();
-                change.put_key(id.clone(), key.clone());
+                device_key::add(book, &mut change, &id, &key)?;
                 Ok((change, ()))
             });
             added.await.map_err(not_changed)?;
@@ -98,7 +79,7 @@ async fn run(registry: &Registry, action: DeviceKeyAction) -> anyhow::Result<()>
         DeviceKeyAction::List => list(registry),
         DeviceKeyAction::Revoke { id } => {
             let revoked = registry.change(|book| {
-                ensure!(book.keys.contains_key(&id), "there is no key {id}");
+                ensure!(book.keys.contains_key(&id), "ID: there is no key {id}");
                 let mut change = Change::default();
                 change.remove_key(&id);
                 Ok((change, ()))
@@ -108,6 +89,44 @@ async fn run(registry: &Registry, action: DeviceKeyAction) -> anyhow::Result<()>
         }
     }
     Ok(())
+}
+
+/// What the key is asked to be for, within what a key can be for.
+fn new_key(
+    sensors: &[String],
+    label: String,
+    site_names: &[String],
+    enseigne: Option<String>,
+    salle: Option<String>,
+) -> anyhow::Result<NewDeviceKey> {
+    if let Some(fault) = sensors_fault(sensors.len()) {
+        bail!("SENSOR: {fault}");
+    }
+    let pattern = |text: &String| {
+        SensorPattern::parse(text)
+            .with_context(|| format!("SENSOR {text:?}: {}", SensorPattern::FAULT))
+    };
+    let sensors = sensors.iter().map(pattern).collect::<Result<_, _>>()?;
+    if let Some(fault) = label_fault(&label) {
+        bail!("--label: {fault}");
+    }
+    let sites = sites(site_names)?;
+    for (flag, name) in [("--enseigne", &enseigne), ("--salle", &salle)] {
+        if let Some(Err(fault)) = name.as_deref().map(PlaceName::parse) {
+            bail!("{flag}: {fault}");
+        }
+    }
+    if let Some(fault) = enseigne.as_ref().and_then(|site| place_fault(site, &sites)) {
+        bail!("--enseigne: {fault}");
+    }
+    Ok(NewDeviceKey {
+        label,
+        sensors,
+        sites,
+        place: enseigne.zip(salle),
+        created_by: "command line".to_owned(),
+        created_ms: SystemClock.now().millis(),
+    })
 }
 
 fn list(registry: &Registry) {

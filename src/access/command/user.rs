@@ -2,14 +2,14 @@
 
 use super::{not_changed, note, open, say, sites};
 use crate::access::account::{name_fault, role_fault};
-use crate::access::book::{Book, Change};
+use crate::access::accounts::{self, AccountEdit, AccountRefusal};
 use crate::access::password::{Passwords, length_fault};
 use crate::access::registry::Registry;
 use crate::access::{Account, Role, Sites, secret};
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
 use crate::domain::Timestamp;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use std::io::{BufRead, IsTerminal};
@@ -89,28 +89,27 @@ async fn run(registry: &Registry, action: UserAction) -> anyhow::Result<()> {
             all_sites,
         } => {
             let changes_sites = all_sites || !names.is_empty();
-            let sites = sites(&names)?;
-            change(registry, &name, |account| {
-                account.role = role.unwrap_or(account.role);
-                if changes_sites {
-                    account.sites = sites.clone();
-                }
-            })
-            .await?;
+            ensure!(
+                role.is_some() || changes_sites,
+                "--role, --site or --all-sites: one of them must be given"
+            );
+            let edit = AccountEdit {
+                role,
+                sites: changes_sites.then(|| sites(&names)).transpose()?,
+                password_hash: None,
+            };
+            change(registry, &name, &edit).await?;
         }
         UserAction::Password { name, generate } => {
-            let password_hash = hash(password(generate)?).await?;
-            change(registry, &name, |account| {
-                account.password_hash.clone_from(&password_hash);
-            })
-            .await?;
+            let edit = AccountEdit {
+                password_hash: Some(hash(password(generate)?).await?),
+                ..AccountEdit::default()
+            };
+            change(registry, &name, &edit).await?;
         }
         UserAction::Remove { name } => {
             let removed = registry.change(|book| {
-                require(book, &name)?;
-                let mut change = Change::default();
-                change.remove_sessions_and_claims_of(book, &name);
-                change.remove_account(&name);
+                let change = accounts::remove(book, &name).map_err(|why| refused(why, &name))?;
                 Ok((change, ()))
             });
             removed.await.map_err(not_changed)?;
@@ -128,10 +127,10 @@ async fn add(
     generate: bool,
 ) -> anyhow::Result<()> {
     if let Some(fault) = name_fault(&name) {
-        bail!("the name {fault}");
+        bail!("NAME: the name {fault}");
     }
     if let Some(fault) = role_fault(role, &sites) {
-        bail!("{fault}");
+        bail!("--site: {fault}");
     }
     let account = Account {
         name,
@@ -142,13 +141,7 @@ async fn add(
         last_login_ms: None,
     };
     let added = registry.change(|book| {
-        ensure!(
-            !book.accounts.contains_key(&account.name),
-            "there is an account {}",
-            account.name
-        );
-        let mut change = Change::default();
-        change.put_account(account.clone());
+        let change = accounts::add(book, &account).map_err(|why| refused(why, &account.name))?;
         Ok((change, ()))
     });
     added.await.map_err(not_changed)?;
@@ -175,30 +168,31 @@ fn list(registry: &Registry) {
     }
 }
 
-async fn change(
-    registry: &Registry,
-    name: &str,
-    edit: impl Fn(&mut Account),
-) -> anyhow::Result<()> {
+async fn change(registry: &Registry, name: &str, edit: &AccountEdit) -> anyhow::Result<()> {
     let changed = registry.change(|book| {
-        let mut account = require(book, name)?.clone();
-        edit(&mut account);
-        if let Some(fault) = role_fault(account.role, &account.sites) {
-            bail!("{fault}");
-        }
-        let mut change = Change::default();
-        change.remove_sessions_and_claims_of(book, name);
-        change.put_account(account);
-        Ok((change, ()))
+        let edited = accounts::edit(book, name, edit);
+        edited.map_err(|why| match why {
+            AccountRefusal::LastAdmin => anyhow!("--role: {name} is the last admin; {ADD_ANOTHER}"),
+            why => refused(why, name),
+        })
     });
     changed.await.map_err(not_changed)?;
     note(&format!("changed {name}"));
     Ok(())
 }
 
-fn require<'a>(book: &'a Book, name: &str) -> anyhow::Result<&'a Account> {
-    let account = book.accounts.get(name);
-    account.with_context(|| format!("there is no account {name}"))
+/// What somebody does who wants to be rid of the last admin.
+const ADD_ANOTHER: &str = "make another one first, with user add --role admin";
+
+/// Names the argument that cannot be as it is.
+fn refused(why: AccountRefusal, name: &str) -> anyhow::Error {
+    match why {
+        AccountRefusal::Exists => anyhow!("NAME: there is an account {name}"),
+        AccountRefusal::Unknown => anyhow!("NAME: there is no account {name}"),
+        AccountRefusal::TooMany => anyhow!("NAME: {why}"),
+        AccountRefusal::Role(fault) => anyhow!("--role, --site: {fault}"),
+        AccountRefusal::LastAdmin => anyhow!("NAME: {name} is the last admin; {ADD_ANOTHER}"),
+    }
 }
 
 /// Made up and printed, asked for twice on a terminal, or the first line of standard input.

@@ -1,12 +1,12 @@
 //! Adopting a new sensor: an operator makes a code, the sensor uses it up for a key of its own.
 
-use super::device_keys::{place_of, require_room_for_key};
+use super::device_keys::{place_of, too_many_keys};
 use super::fields::Fields;
 use super::sessions::{address_of, limit_attempts, unauthorized};
 use super::{not_changed, shown};
 use crate::access::book::{Book, Change};
 use crate::access::claim::{CLAIMS_MAX, Claim, NewClaim};
-use crate::access::device_key::{DeviceKey, NewDeviceKey};
+use crate::access::device_key::{self, DeviceKey, NewDeviceKey};
 use crate::access::{Caller, SensorPattern};
 use crate::domain::SensorId;
 use crate::http::{Problem, Services};
@@ -139,7 +139,6 @@ pub async fn redeem(
             .find(|(_, claim)| claim.waits_for(&code, now))
             .ok_or_else(|| unauthorized("bad_code", "the code is not valid, or not any more"))?;
         require_free(book, claim, &sensor, is_known)?;
-        require_room_for_key(book.keys.len())?;
         let (key_id, key, text) = DeviceKey::create(NewDeviceKey {
             label: claim.label.clone().unwrap_or_default(),
             sensors: vec![SensorPattern::exactly(&sensor)],
@@ -151,7 +150,7 @@ pub async fn redeem(
         let used = claim.used(&sensor, key_id.clone());
         let mut change = Change::default();
         change.put_claim(id.clone(), used.clone());
-        change.put_key(key_id.clone(), key);
+        device_key::add(book, &mut change, &key_id, &key).map_err(too_many_keys)?;
         Ok((change, (used, key_id, text)))
     });
     let (claim, key_id, text) = redeemed.await.map_err(not_changed)?;

@@ -3,15 +3,14 @@
 use super::fields::Fields;
 use super::{not_changed, shown};
 use crate::access::book::{Change, KeyEntry};
-use crate::access::device_key::{DeviceKey, NewDeviceKey, PATTERNS_MAX, place_fault};
+use crate::access::device_key::{
+    self, DeviceKey, NewDeviceKey, TooManyKeys, place_fault, sensors_fault,
+};
 use crate::access::{Caller, SensorPattern, Sites};
 use crate::http::{Problem, Services};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
-
-/// Most keys there can be.
-pub(super) const KEYS_MAX: usize = 100_000;
 
 /// `GET /api/device-keys`: the newest first.
 pub async fn device_keys(caller: Caller, services: Data<Services>) -> HttpResponse {
@@ -60,9 +59,8 @@ pub async fn add_device_key(
         created_ms: access.now().millis(),
     });
     let added = access.registry().change(|book| {
-        require_room_for_key(book.keys.len())?;
         let mut change = Change::default();
-        change.put_key(id.clone(), key.clone());
+        device_key::add(book, &mut change, &id, &key).map_err(too_many_keys)?;
         Ok((change, ()))
     });
     added.await.map_err(not_changed)?;
@@ -92,27 +90,20 @@ pub async fn revoke_device_key(
     Ok(HttpResponse::NoContent().finish())
 }
 
-pub(super) fn require_room_for_key(keys: usize) -> Result<(), Problem> {
-    if keys >= KEYS_MAX {
-        return Err(Problem::conflict(
-            "too_many_keys",
-            "there are too many keys",
-        ));
-    }
-    Ok(())
+pub(super) fn too_many_keys(_: TooManyKeys) -> Problem {
+    Problem::conflict("too_many_keys", "there are too many keys")
 }
 
 fn patterns(fields: &mut Fields) -> Vec<SensorPattern> {
     let given = fields.optional_texts("sensors").unwrap_or_default();
-    if given.is_empty() || given.len() > PATTERNS_MAX {
-        let detail = format!("must name 1 to {PATTERNS_MAX} sensors");
-        fields.fault("sensors", "bad_sensors", detail);
+    if let Some(fault) = sensors_fault(given.len()) {
+        fields.fault("sensors", "bad_sensors", fault);
     }
     let patterns = given.iter().enumerate().filter_map(|(index, text)| {
         let pattern = SensorPattern::parse(text);
         if pattern.is_none() {
-            let detail = "must be a sensor id, in which * stands for any run of characters";
-            fields.fault(&format!("sensors/{index}"), "bad_sensor_id", detail);
+            let pointer = format!("sensors/{index}");
+            fields.fault(&pointer, "bad_sensor_id", SensorPattern::FAULT);
         }
         pattern
     });

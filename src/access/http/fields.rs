@@ -1,9 +1,10 @@
 //! The JSON object of a request, field by field.
 
+use crate::access::device_key::label_fault;
 use crate::access::{Role, Sites};
 use crate::domain::PlaceName;
 use crate::http::{Problem, Services, media_type};
-use crate::validate::FieldError;
+use crate::validate::{FAULTS_MAX, FieldError, pointer};
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use serde_json::{Map, Value};
@@ -12,8 +13,6 @@ use std::borrow::Cow;
 /// Largest body, expanded: everything that is asked for is a few names, and some of those who ask are
 /// nobody yet.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Most faults that are told of one body.
-const FAULTS_MAX: usize = 20;
 
 /// Members that are not taken out are refused: a misspelt one must not go unnoticed, and none may
 /// slip in.
@@ -38,10 +37,11 @@ impl Fields {
             .up_to(BODY_BYTES_MAX)
             .read(request.headers(), payload)
             .await?;
+        let body = body.bytes();
         if body.is_empty() {
             return Ok(Self::default());
         }
-        match serde_json::from_slice(&body) {
+        match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => Ok(Self {
                 members,
                 errors: Vec::new(),
@@ -84,6 +84,14 @@ impl Fields {
         let slash = if name.is_empty() { "" } else { "/" };
         self.errors
             .push(FieldError::new(format!("{slash}{name}"), code, detail));
+    }
+
+    fn unknown(&mut self, name: &str) {
+        if self.errors.len() < FAULTS_MAX {
+            let pointer = pointer("/", name);
+            let error = FieldError::new(pointer, "unknown_field", "there is no such field");
+            self.errors.push(error);
+        }
     }
 
     /// A text that may be left out.
@@ -167,15 +175,16 @@ impl Fields {
     /// A name for people, which may be left out.
     pub(super) fn label(&mut self, name: &str) -> Option<String> {
         let label = self.optional_text(name).filter(|label| !label.is_empty())?;
-        Some(self.place_name(name, label))
+        if let Some(fault) = label_fault(&label) {
+            self.fault(name, "bad_name", fault);
+        }
+        Some(label)
     }
 
     /// All is well, and nothing is left.
     pub(crate) fn finish(mut self) -> Result<(), Problem> {
-        let left: Vec<String> = self.members.keys().take(FAULTS_MAX).cloned().collect();
-        for name in left {
-            let pointer = name.replace('~', "~0").replace('/', "~1");
-            self.fault(&pointer, "unknown_field", "there is no such field");
+        for name in std::mem::take(&mut self.members).keys() {
+            self.unknown(name);
         }
         if self.errors.is_empty() {
             Ok(())

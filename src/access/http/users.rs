@@ -4,15 +4,13 @@ use super::fields::Fields;
 use super::sessions::{busy, new_password};
 use super::{not_changed, shown};
 use crate::access::account::{name_fault, role_fault};
-use crate::access::book::{Book, Change};
-use crate::access::{Account, Caller, Role};
+use crate::access::accounts::{self, AccountEdit, AccountRefusal};
+use crate::access::{Account, Caller};
 use crate::http::{Problem, Services};
+use crate::validate::FieldError;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
-
-/// Most accounts there can be.
-const ACCOUNTS_MAX: usize = 10_000;
 
 /// `GET /api/users`: all accounts by name.
 pub async fn users(services: Data<Services>) -> HttpResponse {
@@ -54,20 +52,7 @@ pub async fn add_user(
         last_login_ms: None,
     };
     let added = access.registry().change(|book| {
-        if book.accounts.contains_key(&account.name) {
-            return Err(Problem::conflict(
-                "exists",
-                "there is an account of this name",
-            ));
-        }
-        if book.accounts.len() >= ACCOUNTS_MAX {
-            return Err(Problem::conflict(
-                "too_many_accounts",
-                "there are too many accounts",
-            ));
-        }
-        let mut change = Change::default();
-        change.put_account(account.clone());
+        let change = accounts::add(book, &account).map_err(refused)?;
         Ok((change, ()))
     });
     added.await.map_err(not_changed)?;
@@ -115,28 +100,14 @@ pub async fn change_user(
         ),
         None => None,
     };
-    let changed = access.registry().change(|book| {
-        let known = book.accounts.get(&*name).ok_or_else(Problem::not_found)?;
-        let mut account = known.clone();
-        account.role = role.unwrap_or(account.role);
-        if let Some(sites) = &sites {
-            account.sites = sites.clone();
-        }
-        if let Some(hash) = &password_hash {
-            account.password_hash.clone_from(hash);
-        }
-        if let Some(fault) = role_fault(account.role, &account.sites) {
-            let error = crate::validate::FieldError::new("/sites", "bad_sites", fault);
-            return Err(Problem::invalid("bad_body", "Bad body", vec![error]));
-        }
-        if account.role != Role::Admin {
-            require_another_admin(book, &account.name)?;
-        }
-        let mut change = Change::default();
-        change.remove_sessions_and_claims_of(book, &account.name);
-        change.put_account(account.clone());
-        Ok((change, account))
-    });
+    let edit = AccountEdit {
+        role,
+        sites,
+        password_hash,
+    };
+    let changed = access
+        .registry()
+        .change(|book| accounts::edit(book, &name, &edit).map_err(refused));
     let account = changed.await.map_err(not_changed)?;
     tracing::info!(
         name = account.name,
@@ -154,13 +125,7 @@ pub async fn remove_user(
     services: Data<Services>,
 ) -> Result<HttpResponse, Problem> {
     let removed = services.access.registry().change(|book| {
-        if !book.accounts.contains_key(&*name) {
-            return Err(Problem::not_found());
-        }
-        require_another_admin(book, &name)?;
-        let mut change = Change::default();
-        change.remove_sessions_and_claims_of(book, &name);
-        change.remove_account(&name);
+        let change = accounts::remove(book, &name).map_err(refused)?;
         Ok((change, ()))
     });
     removed.await.map_err(not_changed)?;
@@ -168,15 +133,19 @@ pub async fn remove_user(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Somebody must be left who can let others in.
-fn require_another_admin(book: &Book, but: &str) -> Result<(), Problem> {
-    let admins = |account: &&Account| account.role == Role::Admin;
-    let is_last = book.accounts.values().filter(admins).count() == 1
-        && book.accounts.get(but).as_ref().is_some_and(admins);
-    if is_last {
-        return Err(Problem::conflict("last_admin", "it is the last admin"));
+fn refused(refusal: AccountRefusal) -> Problem {
+    match refusal {
+        AccountRefusal::Exists => Problem::conflict("exists", "there is an account of this name"),
+        AccountRefusal::TooMany => {
+            Problem::conflict("too_many_accounts", "there are too many accounts")
+        }
+        AccountRefusal::Unknown => Problem::not_found(),
+        AccountRefusal::Role(fault) => {
+            let error = FieldError::new("/sites", "bad_sites", fault);
+            Problem::invalid("bad_body", "Bad body", vec![error])
+        }
+        AccountRefusal::LastAdmin => Problem::conflict("last_admin", "it is the last admin"),
     }
-    Ok(())
 }
 
 fn body(account: &Account) -> Value {

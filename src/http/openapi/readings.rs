@@ -8,6 +8,8 @@ use super::shapes::readings::{
 /// Takes readings
 ///
 /// One object, an array, or lines of JSON, up to 10 000 readings. A 2xx means that they are durable.
+/// Of those refused the first 100 are told, in up to 256 KiB; when there are any, `rejected_total` and
+/// `rejected_by_code` count all of them, also in the problem of a batch of which none was taken.
 #[utoipa::path(post, path = "/api/ingest", tag = "readings",
     params(("Content-Encoding" = Option<String>, Header, description = "gzip, deflate or zstd")),
     request_body(content(

@@ -70,7 +70,8 @@ fn add_sent(
             Outcome::Accepted(_) => "accepted",
             Outcome::Updated(_) => "updated",
             Outcome::Duplicate(_) => "duplicate",
-            Outcome::Refused(rejection) => rejection.errors[0].code,
+            Outcome::Refused(rejection) => rejection.code(),
+            Outcome::Counted(code) => code,
         })
         .collect();
     (names, stored)

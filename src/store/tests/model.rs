@@ -177,7 +177,7 @@ fn name_of(outcome: &Outcome) -> &'static str {
         Outcome::Accepted(_) => "accepted",
         Outcome::Updated(_) => "updated",
         Outcome::Duplicate(_) => "duplicate",
-        Outcome::Refused(_) => "refused",
+        Outcome::Refused(_) | Outcome::Counted(_) => "refused",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accounts, keys and tokens from the command line, beside a running server.
 
-use super::stage::{Credentials, PASSWORD, SECRET, Stage};
+use super::stage::{Credentials, PASSWORD, SECRET, Stage, admin};
 use crate::harness::{PATIENCE, Socket, command, database_url};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
@@ -63,6 +63,7 @@ async fn an_account_is_made_before_the_first_start() {
     assert!(listed.starts_with("ada\tadmin\tall sites\t"), "{listed}");
     let again = refused(path, &add, PASSWORD);
     assert!(again.contains("there is an account ada"), "{again}");
+    printed(path, &["user", "add", "eve", "--role", "admin"], PASSWORD);
     printed(
         path,
         &["user", "set", "ada", "--role", "viewer", "--site", "Maison"],
@@ -70,7 +71,53 @@ async fn an_account_is_made_before_the_first_start() {
     );
     assert!(printed(path, &["user", "list"], "").starts_with("ada\tviewer\tMaison\t"));
     printed(path, &["user", "remove", "ada"], "");
-    assert_eq!(printed(path, &["user", "list"], ""), "");
+    assert!(printed(path, &["user", "list"], "").starts_with("eve\tadmin\t"));
+}
+
+#[test]
+fn the_last_admin_stays_until_there_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    printed(path, &["user", "add", "ada", "--role", "admin"], PASSWORD);
+    printed(path, &["user", "add", "bob"], PASSWORD);
+    let demoted = ["user", "set", "ada", "--role", "viewer"];
+    let removed = ["user", "remove", "ada"];
+    for (command, argument) in [(&demoted[..], "--role: "), (&removed[..], "NAME: ")] {
+        let said = refused(path, command, "");
+        assert!(said.contains("ada is the last admin"), "{said}");
+        assert!(said.contains(argument), "{said}");
+    }
+    // What does not take the role away is possible, and so is all of it once there is another admin.
+    printed(path, &["user", "set", "ada", "--role", "admin"], "");
+    printed(path, &["user", "password", "ada"], PASSWORD);
+    printed(path, &["user", "set", "bob", "--role", "admin"], "");
+    printed(path, &demoted, "");
+    printed(path, &removed, "");
+    let said = refused(path, &["user", "remove", "bob"], "");
+    assert!(said.contains("bob is the last admin"), "{said}");
+}
+
+#[tokio::test]
+async fn a_command_and_a_server_do_not_remove_the_last_two_admins_together() {
+    let stage = Stage::new().await;
+    for name in ["ada", "eve"] {
+        stage.account(name, "admin", Value::Null).await;
+    }
+    let folder = stage.server.folder().to_owned();
+    let command = tokio::task::spawn_blocking(move || {
+        run_on(&folder, &["user", "remove", "ada"], "")
+            .status
+            .success()
+    });
+    let call = stage.call("DELETE /api/users/eve", &admin(), None).await;
+    let removed = [command.await.unwrap(), call.status() == 204];
+    assert_eq!(
+        removed.into_iter().filter(|removed| *removed).count(),
+        1,
+        "{removed:?}"
+    );
+    let listed = printed(stage.server.folder(), &["user", "list"], "");
+    assert_eq!(listed.lines().count(), 1, "{listed}");
 }
 
 #[tokio::test]
@@ -180,18 +227,50 @@ async fn a_token_for_a_program_counts_for_what_it_says() {
     assert_eq!(operator["name"], "grafana");
 }
 
+const NAME_OF_65: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const LABEL_OF_129: &str = concat!(
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+);
+const NUMBERS: [&str; 33] = [
+    "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17",
+    "18", "19", "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31", "32", "33",
+];
+
+#[test]
+fn a_command_names_what_is_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let sensors = [&["device-key", "add"][..], &NUMBERS].concat();
+    let said = refused(folder.path(), &sensors, "");
+    assert!(said.contains("SENSOR: must name 1 to 32 sensors"), "{said}");
+    let sites = NUMBERS.map(|site| ["--site", site]).concat();
+    for command in [&["user", "add", "ada"][..], &["device-key", "add", "a"]] {
+        let said = refused(folder.path(), &[command, &sites].concat(), PASSWORD);
+        assert!(said.contains("--site: must name 1 to 32 sites"), "{said}");
+    }
+}
+
 #[rstest]
 #[case::no_secret(&["token"], "IAQ_JWT_SECRET")]
 #[case::short_password(&["user", "add", "ada"], "10 to 256 characters")]
-#[case::name(&["user", "add", "a b"], "the name must be")]
+#[case::name(&["user", "add", "a b"], "NAME: the name must be")]
+#[case::long_name(&["user", "add", NAME_OF_65], "NAME: the name must be")]
+#[case::bad_site(&["user", "add", "ada", "--site", "a\nb"], "--site: ")]
+#[case::nothing(&["user", "set", "ada"], "--role, --site or --all-sites")]
 #[case::restricted_admin(&["user", "add", "ada", "--role", "admin", "--site", "M"], "admin")]
 #[case::no_account(&["user", "remove", "ada"], "there is no account ada")]
-#[case::no_key(&["device-key", "revoke", "x"], "there is no key x")]
+#[case::no_key(&["device-key", "revoke", "x"], "ID: there is no key x")]
+#[case::label(&["device-key", "add", "a", "--label", "a\nb"], "--label: ")]
+#[case::long_label(&["device-key", "add", "a", "--label", LABEL_OF_129], "--label: ")]
+#[case::bad_place(
+    &["device-key", "add", "a", "--enseigne", "b", "--salle", "a\nb"],
+    "--salle: "
+)]
 #[case::place_elsewhere(
     &["device-key", "add", "a", "--site", "b", "--enseigne", "c", "--salle", "d"],
     "must be one of the key's sites"
 )]
-#[case::no_pattern(&["device-key", "add", "a b"], "no sensor id")]
+#[case::no_pattern(&["device-key", "add", "a b"], "SENSOR \"a b\": must be a sensor id")]
 fn what_a_command_cannot_do_it_says(#[case] arguments: &[&str], #[case] why: &str) {
     let folder = tempfile::tempdir().unwrap();
     let said = refused(folder.path(), arguments, "short\n");

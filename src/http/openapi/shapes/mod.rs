@@ -21,7 +21,8 @@ pub(super) struct Problem {
     /// Stable name of the problem.
     code: String,
     request_id: String,
-    /// What is wrong with which field.
+    /// What is wrong with which field: the first faults.
+    #[schema(max_items = 20)]
     errors: Option<Vec<FieldError>>,
 }
 

@@ -67,14 +67,20 @@ pub(in crate::http::openapi) enum Success {
     Success,
 }
 
-/// What became of several readings: the counts add up to those sent.
+/// What became of several readings: the counts, with `rejected_total`, add up to those sent.
 #[derive(ToSchema)]
 pub(in crate::http::openapi) struct BatchTaken {
     status: BatchStatus,
     accepted: u64,
     duplicates: u64,
     updated: u64,
+    /// The first of those that were not taken; fewer when the answer would be larger than 256 KiB.
+    #[schema(max_items = 100)]
     rejected: Vec<Rejected>,
+    /// How many were not taken, when there are any.
+    rejected_total: Option<u64>,
+    /// How many were not taken, by the code of the first fault of each, when there are any.
+    rejected_by_code: Option<BTreeMap<String, u64>>,
 }
 
 #[derive(ToSchema)]
@@ -91,6 +97,7 @@ pub(in crate::http::openapi) struct Rejected {
     index: u64,
     #[schema(required = true)]
     sensor_id: Option<String>,
+    #[schema(max_items = 20)]
     errors: Vec<FieldError>,
 }
 
