@@ -172,9 +172,9 @@ impl Directory {
         self.removed_to
     }
 
-    /// Takes over that readings before `limit` may go.
+    /// Takes over that readings before `limit`, and no others, may go.
     pub(super) fn remove_to(&mut self, limit: Timestamp) {
-        self.removed_to = self.removed_to.max(limit);
+        self.removed_to = limit;
     }
 
     /// Changes whenever a latest reading does.

@@ -25,6 +25,7 @@ mod plan;
 mod queue;
 mod recent;
 mod retention;
+mod retention_clock;
 mod room_means;
 mod rows;
 mod series;
@@ -55,6 +56,7 @@ use database::{Batch, Database};
 use log_extent::LogExtent;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
+use retention_clock::ClockRecord;
 use room_means::TimedMeans;
 use rows::LogRow;
 use std::sync::Arc;
@@ -89,6 +91,15 @@ pub struct Stored {
     pub late: bool,
 }
 
+/// What a database knows of the time.
+#[derive(Debug, Clone, Copy)]
+struct KnownTime {
+    record: Option<ClockRecord>,
+    /// The time of the last start, or of the newest readings, whichever is later. Of a single reading
+    /// it is not taken, where there are others.
+    evidence: Option<Timestamp>,
+}
+
 /// The reading side of the store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -97,6 +108,8 @@ pub struct Store {
     recent: Arc<Recent>,
     log: Arc<Mutex<LogExtent>>,
     room_means: Arc<tokio::sync::Mutex<Option<TimedMeans>>>,
+    /// What was known of the time when it was opened.
+    known_time: KnownTime,
     /// Why the last write failed; `None` when it did not.
     fault: Arc<RwLock<Option<&'static str>>>,
 }
@@ -172,12 +185,11 @@ impl Store {
         self.directory(Directory::removed_to)
     }
 
-    /// From now on readings from before `limit` are neither taken nor shown; returns the limit.
-    fn refuse_before(&self, limit: Option<Timestamp>) -> Option<Timestamp> {
-        if let Some(limit) = limit {
+    /// From now on readings from before `limit` are neither taken nor shown.
+    fn refuse_before(&self, limit: Timestamp) {
+        if limit != self.removed_to() {
             self.directory.write().remove_to(limit);
         }
-        limit
     }
 
     /// Whether the database answers and takes writes.

@@ -5,7 +5,7 @@ use super::directory::{Directory, KnownSensor};
 use super::log_extent::{LogExtent, ReplayLimits};
 use super::recent::{Recent, Rows};
 use super::rows::{LogRow, SensorCounters};
-use super::{Store, StoreError, pack, unpacked};
+use super::{KnownTime, SensorEntry, Store, StoreError, pack, unpacked};
 use crate::domain::Timestamp;
 use crate::score::Profile;
 use parking_lot::{Mutex, RwLock};
@@ -43,7 +43,13 @@ impl Store {
         epoch: u64,
         log: LogExtent,
     ) -> Result<Self, StoreError> {
-        let (directory, rows) = replayed(database.load().await?, profile, epoch)?;
+        let loaded = database.load().await?;
+        let marks = loaded.marks;
+        let (directory, rows) = replayed(loaded, profile, epoch)?;
+        let known_time = KnownTime {
+            record: marks.clock,
+            evidence: marks.started_before.max(usual_newest(&directory)),
+        };
         Ok(Self {
             database,
             directory: Arc::new(RwLock::new(directory)),
@@ -51,8 +57,18 @@ impl Store {
             log: Arc::new(Mutex::new(log)),
             room_means: Arc::default(),
             fault: Arc::default(),
+            known_time,
         })
     }
+}
+
+/// The newest reading of a sensor in the middle, so that one clock that is ahead does not count.
+fn usual_newest(directory: &Directory) -> Option<Timestamp> {
+    let newest = |sensor: &SensorEntry| sensor.latest.scored.reading.observed_at;
+    let mut newest: Vec<_> = directory.sensors().map(newest).collect();
+    newest.sort_unstable();
+    let middle = newest.len().checked_sub(1)? / 2;
+    newest.get(middle).copied()
 }
 
 /// What was settled, with what came after it.

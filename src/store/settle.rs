@@ -108,6 +108,7 @@ async fn rewrite(
             sensor: *sensor,
             times: rows.iter().map(|row| row.observed_at).collect(),
             rows,
+            before: None,
         }
     });
     let changes: Vec<Change<ReadingRow>> = readings.collect();

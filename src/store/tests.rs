@@ -1,5 +1,6 @@
 //! The store on a real database.
 
+mod keeping;
 mod model;
 mod stream;
 
@@ -141,6 +142,14 @@ impl Database for Fallible {
         chunks_max: u32,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.database.remove_chunks(series, before, chunks_max)
+    }
+
+    fn put_clock(
+        &self,
+        clock: ClockRecord,
+        removed_to: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.database.put_clock(clock, removed_to)
     }
 
     fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -2,9 +2,12 @@
 
 use crate::domain::Timestamp;
 use crate::store::StreamId;
+use crate::store::database::decode::clock_columns;
+use crate::store::database::sql::PUT_CLOCK;
 use crate::store::database::sqlite::{integer, require_all};
 use crate::store::database::{Batch, Chunk, Commit, Rewrite, SensorRow, StoreError};
 use crate::store::directory::SensorKey;
+use crate::store::retention_clock::ClockRecord;
 use crate::store::series::Series;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -254,6 +257,22 @@ pub(super) async fn remove_chunks(
     .execute(connection)
     .await?;
     Ok(removed.rows_affected())
+}
+
+pub(super) async fn put_clock(
+    connection: &mut PgConnection,
+    clock: ClockRecord,
+    removed_to: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let (trusted_ms, doubted_ms, even_ms) = clock_columns(clock);
+    sqlx::query(PUT_CLOCK)
+        .bind(trusted_ms)
+        .bind(doubted_ms)
+        .bind(even_ms)
+        .bind(removed_to.map(Timestamp::millis))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// One column of some rows, for `unnest`.

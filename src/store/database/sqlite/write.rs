@@ -3,9 +3,11 @@
 
 use crate::domain::Timestamp;
 use crate::store::StreamId;
-use crate::store::database::decode::corrupt;
+use crate::store::database::decode::{clock_columns, corrupt};
+use crate::store::database::sql::PUT_CLOCK;
 use crate::store::database::{Batch, Chunk, Commit, Rewrite, SensorRow, StoreError};
 use crate::store::directory::{RoomKey, SensorKey};
+use crate::store::retention_clock::ClockRecord;
 use crate::store::rows::RoomRow;
 use crate::store::series::Series;
 use sqlx::AssertSqlSafe;
@@ -281,6 +283,22 @@ pub(super) async fn remove_chunks(
     }
     end(connection).await?;
     Ok(removed)
+}
+
+pub(super) async fn put_clock(
+    connection: &mut SqliteConnection,
+    clock: ClockRecord,
+    removed_to: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let (trusted_ms, doubted_ms, even_ms) = clock_columns(clock);
+    sqlx::query(PUT_CLOCK)
+        .bind(trusted_ms)
+        .bind(doubted_ms)
+        .bind(even_ms)
+        .bind(removed_to.map(Timestamp::millis))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Chunks of a sensor are in the order of their ends too, so nothing that stays is looked at, but the

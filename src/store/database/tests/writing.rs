@@ -13,6 +13,8 @@ const MARKS: Marks = Marks {
         sequence: 0,
     },
     removed_to: Timestamp::from_millis(i64::MIN),
+    clock: None,
+    started_before: None,
 };
 
 #[rstest]
