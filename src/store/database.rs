@@ -183,8 +183,10 @@ pub struct SensorRow {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SettledSensor {
     pub first_seen: Timestamp,
-    /// Its newest reading, packed.
+    /// Its newest reading whose time has come, packed; where there is none, another.
     pub latest: Vec<u8>,
+    /// Time of its newest reading; `None` when it is that of `latest`.
+    pub newest_at: Option<Timestamp>,
 }
 
 /// How far the store has come.

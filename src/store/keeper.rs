@@ -8,6 +8,7 @@ use super::{Store, StoreError, settle};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -116,9 +117,8 @@ impl Keeper {
         let elapsed = now - std::mem::replace(&mut self.looked, now);
         let clock = self.clock.now();
         let turn = self.time.look(clock, elapsed);
-        let Some(now) = self.time.now() else {
-            return None;
-        };
+        let now = self.time.now()?;
+        self.store.certain_ms.store(now.millis(), Ordering::Relaxed);
         match turn {
             Some(Turn::Doubted) => tracing::warn!(
                 %clock,

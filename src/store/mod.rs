@@ -16,6 +16,7 @@ mod directory;
 mod fold;
 mod history;
 mod keeper;
+mod latest;
 mod log_extent;
 mod notice;
 mod opening;
@@ -60,6 +61,7 @@ use retention_clock::ClockRecord;
 use room_means::TimedMeans;
 use rows::LogRow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// A valid reading with its score: what is stored and broadcast.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +112,8 @@ pub struct Store {
     room_means: Arc<tokio::sync::Mutex<Option<TimedMeans>>>,
     /// What was known of the time when it was opened.
     known_time: KnownTime,
+    /// The time that retention goes by, in milliseconds.
+    certain_ms: Arc<AtomicI64>,
     /// Why the last write failed; `None` when it did not.
     fault: Arc<RwLock<Option<&'static str>>>,
 }
@@ -178,6 +182,12 @@ impl Store {
             Ok(row.stored(sensor, place, profile))
         });
         stored.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// No later than it is, whatever the clock says: what is over by this time is over. The keeper
+    /// takes it from [`retention_clock`].
+    pub fn certain_now(&self) -> Timestamp {
+        Timestamp::from_millis(self.certain_ms.load(Ordering::Relaxed))
     }
 
     /// Readings before this may be gone, so none is shown and none is taken.

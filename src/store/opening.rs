@@ -6,11 +6,13 @@ use super::log_extent::{LogExtent, ReplayLimits};
 use super::recent::{Recent, Rows};
 use super::rows::{LogRow, SensorCounters};
 use super::{KnownTime, SensorEntry, Store, StoreError, pack, unpacked};
+use crate::clock::CLOCK_PRECISION;
 use crate::domain::Timestamp;
 use crate::score::Profile;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 impl Store {
     /// Loads an opened database and starts a new epoch of ids. Only for the owner of the database.
@@ -25,7 +27,12 @@ impl Store {
         for (last, readings) in database.log_sizes().await? {
             log.append(last, readings as usize);
         }
-        Self::load(database, profile, epoch, log).await
+        let store = Self::load(database, profile, epoch, log).await?;
+        if let Err(error) = store.follow(started_at.plus(CLOCK_PRECISION)).await {
+            // The writer goes on trying; a chunk that cannot be read is no reason not to start.
+            tracing::warn!(%error, "latest readings cannot be looked up");
+        }
+        Ok(store)
     }
 
     /// The store as it is now, for a process that only reads; what comes later it does not see.
@@ -58,6 +65,7 @@ impl Store {
             room_means: Arc::default(),
             fault: Arc::default(),
             known_time,
+            certain_ms: Arc::new(AtomicI64::new(i64::MIN)),
         })
     }
 }
@@ -100,6 +108,7 @@ fn replayed(loaded: Loaded, profile: Profile, epoch: u64) -> Result<(Directory, 
     for sensor in loaded.sensors {
         let mut known = settled(&sensor)?;
         if let Some(event) = newest.remove(&known.key) {
+            known.newest_at = known.newest_at.max(Some(event.reading.observed_at));
             let is_newest = known
                 .latest
                 .as_ref()
@@ -114,7 +123,6 @@ fn replayed(loaded: Loaded, profile: Profile, epoch: u64) -> Result<(Directory, 
             (settled, first) => settled.or(first),
         };
         if let Some(state) = counters.get(&known.key) {
-            known.room = state.room;
             known.reading_count = state.reading_count;
             known.period_ms = state.period_ms;
         }
@@ -135,10 +143,10 @@ fn settled(row: &SensorRow) -> Result<KnownSensor, StoreError> {
     Ok(KnownSensor {
         key: row.key,
         id: row.id.clone(),
-        room: row.room,
         reading_count: row.reading_count,
         period_ms: row.period_ms,
         first_seen: row.settled.as_ref().map(|settled| settled.first_seen),
         latest: latest.transpose()?,
+        newest_at: row.settled.as_ref().and_then(|settled| settled.newest_at),
     })
 }

@@ -91,6 +91,7 @@ fn state(directory: &Directory, key: SensorKey) -> Option<SensorRow> {
         settled: Some(SettledSensor {
             first_seen: entry.first_seen,
             latest: pack::pack_latest(&entry.latest.row(key)),
+            newest_at: Some(entry.newest_at),
         }),
     })
 }

@@ -10,6 +10,7 @@ use super::database::{
 };
 use super::*;
 use crate::access::Sites;
+use crate::clock::Clock;
 use crate::domain::{Extras, PlaceName, Quantity, SensorId, Topic, Values};
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
@@ -165,7 +166,21 @@ impl Database for Fallible {
     }
 }
 
+/// A clock that says what it was told.
+#[derive(Debug)]
+struct ToldClock(AtomicI64);
+
+impl Clock for ToldClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Long after all readings of these tests.
+const LATER: Timestamp = Timestamp::from_millis(2_000_000_000_000);
+
 struct Running {
+    clock: Arc<ToldClock>,
     store: Store,
     database: Arc<Fallible>,
     queue: WriteQueue,
@@ -175,6 +190,10 @@ struct Running {
 
 impl Running {
     async fn open(url: &str, readings_kept: usize, queue_max: usize) -> Self {
+        Self::open_at(url, readings_kept, queue_max, LATER).await
+    }
+
+    async fn open_at(url: &str, readings_kept: usize, queue_max: usize, now: Timestamp) -> Self {
         let limits = ReplayLimits { readings_kept };
         let database = Arc::new(Fallible {
             database: database::open(url, Access::Owner).await.unwrap(),
@@ -182,15 +201,17 @@ impl Running {
             rewrites_left: SyncMutex::default(),
             is_blind: SyncMutex::default(),
         });
-        let started_at = Timestamp::from_millis(0);
-        let store = Store::open(Arc::clone(&database) as _, PROFILE, started_at, limits)
+        let clock = Arc::new(ToldClock(AtomicI64::new(now.millis())));
+        let store = Store::open(Arc::clone(&database) as _, PROFILE, now, limits)
             .await
             .unwrap();
         let listener = Arc::new(Listener::default());
         let publisher: Arc<dyn Publish> = Arc::clone(&listener) as _;
-        let (writer, queue) = Writer::new(&store, publisher, PROFILE, LIMITS, queue_max);
+        let told = Arc::clone(&clock) as _;
+        let (writer, queue) = Writer::new(&store, publisher, PROFILE, LIMITS, queue_max, told);
         let writing = tokio::task::spawn_local(writer.run());
         Self {
+            clock,
             store,
             database,
             queue,

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 /// Key, site and name of a room.
 pub(super) type RoomColumns = (i64, String, String);
-/// Key, id, room, number of readings, period, time of the first reading and the newest reading.
+/// Key, id, room, number of readings, period, time of the first reading, the latest reading and the
+/// time of the newest.
 pub(super) type SensorColumns = (
     i64,
     String,
@@ -22,6 +23,7 @@ pub(super) type SensorColumns = (
     Option<f64>,
     Option<i64>,
     Option<Vec<u8>>,
+    Option<i64>,
 );
 /// `settled_to`, `trimmed_to`, `removed_to_ms`, `trusted_ms`, `doubted_ms`, `even_ms`, and when the
 /// server was started before.
@@ -72,7 +74,7 @@ pub(super) fn room((key, site, room): RoomColumns) -> Result<RoomRow, StoreError
 }
 
 pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
-    let (key, id, room, count, period_ms, first_ms, latest) = columns;
+    let (key, id, room, count, period_ms, first_ms, latest, newest_ms) = columns;
     let wrong = |detail: String| corrupt("sensors", format!("key {key}: {detail}"));
     if period_ms.is_some_and(|period_ms| !period_ms.is_finite() || period_ms < 0.0) {
         return Err(wrong(format!("period_ms {period_ms:?}")));
@@ -82,6 +84,7 @@ pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
         (Some(first_ms), Some(latest)) => Some(SettledSensor {
             first_seen: Timestamp::from_millis(first_ms),
             latest,
+            newest_at: newest_ms.map(Timestamp::from_millis),
         }),
         (first_ms, _) => return Err(wrong(format!("first_ms {first_ms:?} without the other"))),
     };

@@ -202,11 +202,12 @@ async fn update_sensors(
         .collect();
     let updated = sqlx::query(
         "update sensors set room_key = now.room_key, reading_count = now.reading_count,
-            period_ms = now.period_ms, first_ms = now.first_ms, latest = now.latest
+            period_ms = now.period_ms, first_ms = now.first_ms, latest = now.latest,
+            newest_ms = now.newest_ms
         from unnest(
             $1::bigint[], $2::bigint[], $3::bigint[], $4::double precision[], $5::bigint[],
-            $6::bytea[]
-        ) as now (key, room_key, reading_count, period_ms, first_ms, latest)
+            $6::bytea[], $7::bigint[]
+        ) as now (key, room_key, reading_count, period_ms, first_ms, latest, newest_ms)
         where sensors.key = now.key",
     )
     .bind(column(sensors, |sensor| sensor.key.0))
@@ -220,6 +221,10 @@ async fn update_sensors(
     .bind(column(sensors, |sensor| {
         let settled = sensor.settled.as_ref();
         settled.map(|settled| settled.latest.as_slice())
+    }))
+    .bind(column(sensors, |sensor| {
+        let settled = sensor.settled.as_ref();
+        settled.and_then(|settled| Some(settled.newest_at?.millis()))
     }))
     .execute(connection)
     .await?;

@@ -223,10 +223,11 @@ pub(super) async fn update_sensors(
 ) -> Result<(), StoreError> {
     static UPDATE: LazyLock<String> = LazyLock::new(|| {
         // Rows whose parameters are left unbound are null and match nothing.
-        let rows = vec!["(?, ?, ?, ?, ?, ?)"; SENSORS_PER_STATEMENT].join(", ");
+        let rows = vec!["(?, ?, ?, ?, ?, ?, ?)"; SENSORS_PER_STATEMENT].join(", ");
         format!(
             "update sensors set room_key = now.column2, reading_count = now.column3,
-                period_ms = now.column4, first_ms = now.column5, latest = now.column6
+                period_ms = now.column4, first_ms = now.column5, latest = now.column6,
+                newest_ms = now.column7
             from (values {rows}) as now where sensors.key = now.column1"
         )
     });
@@ -240,7 +241,8 @@ pub(super) async fn update_sensors(
                 .bind(integer(sensor.reading_count)?)
                 .bind(sensor.period_ms)
                 .bind(settled.map(|settled| settled.first_seen.millis()))
-                .bind(settled.map(|settled| settled.latest.as_slice()));
+                .bind(settled.map(|settled| settled.latest.as_slice()))
+                .bind(settled.and_then(|settled| Some(settled.newest_at?.millis())));
         }
         let updated = update.execute(&mut *connection).await?.rows_affected();
         require_all(updated, sensors)?;
