@@ -7,7 +7,7 @@
 use crate::access::{Caller, may_write};
 use crate::clock::Clock;
 use crate::domain::Reading;
-use crate::ingest::{BatchError, parse_array, parse_lines, parse_one};
+use crate::ingest::{BatchError, RawItem, parse_array, parse_lines, parse_one};
 use crate::score::Profile;
 use crate::store::{AppendError, Outcome, ScoredReading, WriteQueue};
 use crate::validate::{self, Rejection, Rules, TvocUnit};
@@ -38,6 +38,9 @@ pub enum PipelineError {
     Append(#[from] AppendError),
     #[error("the body could not be worked on")]
     Aborted,
+    /// A reading without a time came while the server has none either.
+    #[error("the clock of the server is not set")]
+    ClockNotSet,
 }
 
 /// The stages a reading passes. Cheap to clone.
@@ -92,12 +95,15 @@ impl Pipeline {
         let (profile, readings_max) = (self.profile, self.readings_max);
         let large = body.len() > INLINE_BYTES_MAX;
         let caller = caller.clone();
-        let work = move || -> Result<_, BatchError> {
+        let work = move || -> Result<_, PipelineError> {
             let raw = match layout {
                 Layout::One => vec![parse_one(&body)?],
                 Layout::Array => parse_array(&body, readings_max)?,
                 Layout::Lines => parse_lines(&body, readings_max)?,
             };
+            if !rules.now.is_set() && raw.iter().any(RawItem::has_no_time) {
+                return Err(PipelineError::ClockNotSet);
+            }
             Ok(raw
                 .iter()
                 .map(|item| {
@@ -109,9 +115,9 @@ impl Pipeline {
         };
         if large {
             let done = tokio::task::spawn_blocking(work).await;
-            Ok(done.map_err(|_panicked| PipelineError::Aborted)??)
+            done.map_err(|_panicked| PipelineError::Aborted)?
         } else {
-            Ok(work()?)
+            work()
         }
     }
 }

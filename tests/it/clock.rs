@@ -1,6 +1,6 @@
 //! A clock that is wrong: it takes nothing along, and once it is right everything is as it should be.
 
-use crate::harness::{Server, at_millis, from_now, millis_of};
+use crate::harness::{Server, at_millis, from_now, millis_of, problem};
 use crate::place::{Kind, Place};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
@@ -15,6 +15,7 @@ const HEALED_WITHIN: Duration = Duration::from_mins(1);
 const READINGS: i64 = 200;
 const A_YEAR_AHEAD: &str = "+400d";
 const RIGHT: &str = "+0";
+const NOT_SET: &str = "@1970-01-02 03:04:05";
 
 /// The wall clock of a server, which a test sets as it likes.
 struct WallClock(tempfile::TempDir);
@@ -242,4 +243,25 @@ async fn what_is_ahead_of_the_clock_becomes_the_latest_when_its_time_comes(
     };
     timeout(HEALED_WITHIN, went).await.unwrap();
     check(&server).await;
+}
+
+#[tokio::test]
+async fn without_a_clock_readings_need_a_time_of_their_own() {
+    let clock = WallClock::new(NOT_SET);
+    let server = clock.start(&[("IAQ_RETENTION_DAYS", "30")]);
+    let refused = server.post(&reading("s1", None, 500)).await;
+    assert_eq!(refused.headers()["retry-after"], "10");
+    problem(refused, 503, "clock_not_set").await;
+    let at_ms = now_ms();
+    let batch = json!([reading("s1", Some(at_ms), 500), reading("s1", None, 500)]);
+    problem(server.post(&batch).await, 503, "clock_not_set").await;
+    server.accept(&reading("s1", Some(at_ms), 600)).await;
+    assert_eq!(
+        times(&server, at_ms - MINUTE_MS, at_ms + MINUTE_MS).await,
+        [at_ms]
+    );
+    clock.set(RIGHT);
+    healed(&server, 700).await;
+    assert_eq!(times(&server, at_ms, now_ms()).await.len(), 2);
+    server.accept(&reading("s2", None, 500)).await;
 }
