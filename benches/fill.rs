@@ -121,7 +121,14 @@ async fn main() {
         sensors_max: 100_000,
         rooms_max: 100_000,
     };
-    let (writer, queue) = Writer::new(&store, Arc::new(Nobody), profile, registry, 64 * 1024);
+    let (writer, queue) = Writer::new(
+        &store,
+        Arc::new(Nobody),
+        profile,
+        registry,
+        64 * 1024,
+        Arc::new(SystemClock),
+    );
     let written = CancellationToken::new();
     let writing = tokio::spawn(writer.run());
     let keeping = tokio::spawn(keeper.run(written.clone()));

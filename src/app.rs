@@ -83,6 +83,7 @@ impl Application {
             config.score_profile,
             config.store.registry_limits(),
             config.store.queue_readings_max,
+            Arc::clone(&clock),
         );
         let listener = listen(config.bind)
             .with_context(|| format!("IAQ_BIND: cannot listen on {}", config.bind))?;
@@ -167,7 +168,7 @@ impl Application {
         let writing = actix_rt::spawn(writer.run());
         let written = CancellationToken::new();
         let keeping = actix_rt::spawn(keeper.run(written.clone()));
-        shutdown.spawn(access::keep(gate.clone(), shutdown.clone()));
+        shutdown.spawn(access::keep(gate.clone(), store.clone(), shutdown.clone()));
         shutdown.spawn(webhook::dispatch(webhooks, shutdown.clone()));
         system::announce(
             &hub,

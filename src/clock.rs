@@ -2,6 +2,10 @@
 
 use crate::domain::Timestamp;
 use std::fmt::Debug;
+use std::time::Duration;
+
+/// How exact clocks are taken to be: what is no further ahead is of now.
+pub const CLOCK_PRECISION: Duration = Duration::from_secs(2);
 
 /// Gives the current time. Shared as `Arc<dyn Clock>`.
 pub trait Clock: Debug + Send + Sync {

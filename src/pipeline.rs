@@ -34,6 +34,9 @@ pub enum PipelineError {
     Append(#[from] AppendError),
     #[error("the body could not be worked on")]
     Aborted,
+    /// A reading without a time came while the server has none either.
+    #[error("the clock of the server is not set")]
+    ClockNotSet,
 }
 
 /// The stages a reading passes. Cheap to clone.
@@ -86,23 +89,27 @@ impl Pipeline {
             caller: caller.clone(),
             telling: Telling::default(),
             checked: Checked::default(),
+            lacks_clock: false,
         };
         let readings_max = self.readings_max;
         let large = body.is_large();
-        let work = move || -> Result<_, BatchError> {
+        let work = move || -> Result<_, PipelineError> {
             let (bytes, memory) = body.into_parts();
             match layout {
                 Layout::One => checker.take(&parse_one(&bytes)?),
                 Layout::Array => parse_array(&bytes, readings_max, |item| checker.take(&item))?,
                 Layout::Lines => parse_lines(&bytes, readings_max, |item| checker.take(&item))?,
             }
+            if checker.lacks_clock {
+                return Err(PipelineError::ClockNotSet);
+            }
             Ok((checker.checked, memory))
         };
         if large {
             let done = tokio::task::spawn_blocking(work).await;
-            Ok(done.map_err(|_panicked| PipelineError::Aborted)??)
+            done.map_err(|_panicked| PipelineError::Aborted)?
         } else {
-            Ok(work()?)
+            work()
         }
     }
 }
@@ -123,10 +130,13 @@ struct Checker {
     caller: Caller,
     telling: Telling,
     checked: Checked,
+    /// A reading has no time of its own, and the server cannot tell one.
+    lacks_clock: bool,
 }
 
 impl Checker {
     fn take(&mut self, item: &RawItem<'_>) {
+        self.lacks_clock |= !self.rules.now.is_set() && item.has_no_time();
         let refused = match self.judge(item) {
             Ok(reading) => {
                 self.checked.scored.push(scored(reading, self.profile));

@@ -2,7 +2,7 @@
 
 use super::gate::Access;
 use crate::shutdown::Shutdown;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -13,7 +13,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 const REFRESHES_PER_TIDYING: u32 = 60;
 
 /// Keeps accounts up to date until the server stops.
-pub async fn keep(access: Access, shutdown: Shutdown) {
+pub async fn keep(access: Access, store: Store, shutdown: Shutdown) {
     let mut ticks = interval(REFRESH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refreshes: u32 = 0;
@@ -27,7 +27,7 @@ pub async fn keep(access: Access, shutdown: Shutdown) {
         let mut result = access.registry().refresh().await;
         refreshes = (refreshes + 1) % REFRESHES_PER_TIDYING;
         if result.is_ok() && refreshes == 0 {
-            result = tidy(&access).await;
+            result = tidy(&access, &store).await;
         }
         match result {
             Ok(()) => fails = false,
@@ -44,7 +44,9 @@ pub async fn keep(access: Access, shutdown: Shutdown) {
     }
 }
 
-async fn tidy(access: &Access) -> Result<(), StoreError> {
-    access.registry().remove_expired(access.now()).await?;
+async fn tidy(access: &Access, store: &Store) -> Result<(), StoreError> {
+    // Not on the word of a clock that may be ahead.
+    let over = access.now().min(store.certain_now());
+    access.registry().remove_expired(over).await?;
     access.registry().write_uses().await
 }

@@ -5,7 +5,7 @@ use super::filter::{Filter, Subject};
 use super::frame::Deflater;
 use super::message::{Measurement, Shown};
 use crate::domain::Topic;
-use crate::store::{LatestReading, Store, Stored, StreamId};
+use crate::store::{LatestReading, SensorEntry, Store, Stored, StreamId};
 use bytes::Bytes;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ impl Snapshot {
         store.directory(|directory| {
             let latest = directory
                 .sensors()
-                .map(|sensor| &sensor.latest)
+                .filter_map(SensorEntry::come)
                 .filter(|latest| Filter::any_matches(filters, subject(latest)))
                 .map(LatestReading::stored)
                 .collect();

@@ -12,6 +12,9 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// 2000-01-01T00:00:00Z: nothing older is a reading of this product.
     pub const OLDEST: Self = Self(946_684_800_000);
+    /// 2025-01-01T00:00:00Z: a clock that says less is not set, because there was no such product yet.
+    /// Machines without a battery start in 1970.
+    pub const CLOCK_MIN: Self = Self(1_735_689_600_000);
 
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
@@ -19,6 +22,11 @@ impl Timestamp {
 
     pub const fn millis(self) -> i64 {
         self.0
+    }
+
+    /// Whether a clock that says this is set.
+    pub const fn is_set(self) -> bool {
+        self.0 >= Self::CLOCK_MIN.0
     }
 
     /// Reads RFC 3339 with any offset; anything finer than a millisecond is cut off.

@@ -12,6 +12,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use std::rc::Rc;
 
+/// When a device may try again to send a reading without a time.
+const CLOCK_WAIT_S: u32 = 10;
+
 /// Takes one reading, an array or lines of them. A 2xx means they are durable.
 pub async fn ingest(
     caller: Caller,
@@ -40,6 +43,7 @@ pub async fn ingest(
             PipelineError::Append(error) => refusal(error),
             PipelineError::Body(error) => unreadable(&error),
             PipelineError::Aborted => Problem::internal(),
+            PipelineError::ClockNotSet => clock_not_set(),
         })?;
     log_refusals(&outcomes);
     match layout {
@@ -91,6 +95,17 @@ fn refusal(error: AppendError) -> Problem {
             "store_unavailable",
             "the readings could not be stored; sending them again is harmless",
         ),
+    }
+}
+
+/// Nothing is taken of the request, so repeating it is all a device has to do.
+fn clock_not_set() -> Problem {
+    Problem {
+        retry_after_s: Some(CLOCK_WAIT_S),
+        ..Problem::unavailable(
+            "clock_not_set",
+            "the clock of the server is not set, so readings need a timestamp of their own",
+        )
     }
 }
 

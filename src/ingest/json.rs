@@ -1,6 +1,6 @@
 //! JSON bodies: one reading, an array of readings, or one reading a line.
 
-use super::RawReading;
+use super::{RawField, RawReading};
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -13,6 +13,13 @@ pub enum RawItem<'a> {
     NotAnObject,
     /// A line that is not JSON.
     NotJson(String),
+}
+
+impl RawItem<'_> {
+    /// Whether it is a reading that says nothing of when it was taken.
+    pub fn has_no_time(&self) -> bool {
+        matches!(self, Self::Reading(reading) if reading.timestamp == RawField::Absent)
+    }
 }
 
 /// Why a body as a whole cannot be read.

@@ -4,7 +4,7 @@ use super::parameters::Parameters;
 use super::record::LatestRecord;
 use crate::access::Caller;
 use crate::http::{Problem, Services, is_known};
-use crate::store::LatestReading;
+use crate::store::{LatestReading, SensorEntry};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -44,7 +44,7 @@ pub async fn latest(
         };
         directory
             .sensors()
-            .map(|sensor| &sensor.latest)
+            .filter_map(SensorEntry::come)
             .filter(|latest| {
                 caller.sites().allow(latest.place.site.as_str())
                     && is(&site, latest.place.site.as_str())

@@ -54,7 +54,9 @@ fn rooms_of(
 ) -> Vec<Room> {
     let mut rooms = BTreeMap::<Arc<Place>, Room>::new();
     for sensor in directory.sensors() {
-        let latest = &sensor.latest;
+        let Some(latest) = sensor.come() else {
+            continue;
+        };
         if !own.allow(latest.place.site.as_str()) {
             continue;
         }

@@ -70,7 +70,7 @@ impl Scope {
         self.names.sensors.insert(sensor.key, newest.sensor.clone());
         self.periods_ms
             .push(sensor.period_ms.unwrap_or(PERIOD_UNKNOWN_MS));
-        let (first, last) = (sensor.first_seen, newest.observed_at);
+        let (first, last) = (sensor.first_seen, sensor.newest_at);
         self.seen = Some(match self.seen {
             Some((oldest, newest)) => (oldest.min(first), newest.max(last)),
             None => (first, last),

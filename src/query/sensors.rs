@@ -68,7 +68,11 @@ fn shown(entry: &SensorEntry, now: Timestamp) -> Known {
         expected_period_s: entry
             .period_ms
             .map(|period| Number(super::record::rounded(period / 1000.0, 1000.0))),
-        state: state(now.since(reading.observed_at), entry.period_ms).as_str(),
+        state: match entry.come() {
+            Some(_) => state(now.since(reading.observed_at), entry.period_ms),
+            None => State::Offline,
+        }
+        .as_str(),
         reading_count: entry.reading_count,
     }
 }

@@ -27,6 +27,7 @@ pub use sqlite::{SqliteDatabase, SqliteDocuments};
 
 use super::StreamId;
 use super::directory::{RoomKey, SensorKey};
+use super::retention_clock::ClockRecord;
 use super::rows::RoomRow;
 use super::series::Series;
 use crate::domain::{SensorId, Timestamp};
@@ -129,6 +130,14 @@ pub trait Database: std::fmt::Debug + Send + Sync {
         chunks_max: u32,
     ) -> BoxFuture<'_, Result<u64, StoreError>>;
 
+    /// Puts the time that retention goes by in place of the one before and, when readings from before
+    /// another time may be gone than was said, `removed_to_ms`.
+    fn put_clock(
+        &self,
+        clock: ClockRecord,
+        removed_to: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
     /// Writes a consistent copy to a new SQLite file, while others go on writing. Fails when there is
     /// a file of this name.
     fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreError>>;
@@ -174,8 +183,10 @@ pub struct SensorRow {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SettledSensor {
     pub first_seen: Timestamp,
-    /// Its newest reading, packed.
+    /// Its newest reading whose time has come, packed; where there is none, another.
     pub latest: Vec<u8>,
+    /// Time of its newest reading; `None` when it is that of `latest`.
+    pub newest_at: Option<Timestamp>,
 }
 
 /// How far the store has come.
@@ -187,6 +198,10 @@ pub struct Marks {
     pub trimmed_to: StreamId,
     /// Readings before this time may be gone.
     pub removed_to: Timestamp,
+    /// The time that retention goes by; `None` in a database that had none yet.
+    pub clock: Option<ClockRecord>,
+    /// When the server was started before this time.
+    pub started_before: Option<Timestamp>,
 }
 
 /// One row of the log: the readings of one commit, packed.

@@ -2,12 +2,14 @@
 //!
 //! A mirror of what is durable: the writer changes it after each commit, everybody else reads it.
 
+use super::latest::Found;
 use super::rows::{ReadingRow, RoomRow, SensorCounters};
-use super::{ScoredReading, Stored, StreamId};
+use super::{ScoredReading, Stored, StreamId, plan};
 use crate::domain::{Place, Reading, SensorId, Timestamp};
 use crate::score::Profile;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Number of a sensor in the database.
@@ -29,7 +31,23 @@ pub struct SensorEntry {
     pub reading_count: u64,
     /// Smoothed time between its readings; `None` until there are two.
     pub period_ms: Option<f64>,
+    /// The newest reading whose time has come. As long as there is none, the first of the others, which
+    /// is not to be shown as the latest: see [`Self::come`].
     pub latest: LatestReading,
+    /// Whether the time of `latest` has come. Either way it says where the sensor stands.
+    pub(super) has_come: bool,
+    /// Time of its newest reading, whether that time has come or not.
+    pub newest_at: Timestamp,
+    /// No later than the first reading that is newer than `latest`: when it may become the latest.
+    /// `None` when there is no newer one.
+    pub(super) due: Option<Timestamp>,
+}
+
+impl SensorEntry {
+    /// The latest reading, when the time of any has come.
+    pub fn come(&self) -> Option<&LatestReading> {
+        self.has_come.then_some(&self.latest)
+    }
 }
 
 /// The newest reading of a sensor.
@@ -47,11 +65,13 @@ pub struct LatestReading {
 pub(super) struct KnownSensor {
     pub(super) key: SensorKey,
     pub(super) id: SensorId,
+    /// Where it stands when it has no reading that says so.
     pub(super) room: RoomKey,
     pub(super) reading_count: u64,
     pub(super) period_ms: Option<f64>,
     pub(super) first_seen: Option<Timestamp>,
     pub(super) latest: Option<ReadingRow>,
+    pub(super) newest_at: Option<Timestamp>,
 }
 
 /// A sensor none of whose readings is left: nobody is shown it, but its id, key and rooms are taken
@@ -107,6 +127,10 @@ pub struct Directory {
     reserved: StreamId,
     removed_to: Timestamp,
     latest_version: u64,
+    /// No latest reading is newer.
+    latest_max: Timestamp,
+    /// Sensors with readings that are newer than the latest, by when that may change.
+    waiting: BTreeSet<(Timestamp, SensorKey)>,
 }
 
 impl Directory {
@@ -126,6 +150,8 @@ impl Directory {
             reserved: beginning,
             removed_to,
             latest_version: 1,
+            latest_max: Timestamp::from_millis(i64::MIN),
+            waiting: BTreeSet::new(),
         }
     }
 
@@ -191,9 +217,9 @@ impl Directory {
         self.removed_to
     }
 
-    /// Takes over that readings before `limit` may go.
+    /// Takes over that readings before `limit`, and no others, may go.
     pub(super) fn remove_to(&mut self, limit: Timestamp) {
-        self.removed_to = self.removed_to.max(limit);
+        self.removed_to = limit;
     }
 
     /// Changes whenever a latest reading does.
@@ -287,27 +313,42 @@ impl Directory {
         let Some(latest) = self.latest_of(&sensor.id, row) else {
             return;
         };
+        let observed_at = row.observed_at;
+        let newest_at = sensor
+            .newest_at
+            .map_or(observed_at, |at| at.max(observed_at));
         let known = self.sensors.get_mut(&sensor.key);
         let rooms = known.map(|entry| std::mem::take(&mut entry.rooms));
+        let entry = SensorEntry {
+            key: sensor.key,
+            // Where its latest reading was taken: what is known besides may be from before.
+            room: row.room,
+            rooms: rooms.unwrap_or_default(),
+            first_seen,
+            reading_count: sensor.reading_count,
+            period_ms: sensor.period_ms,
+            latest,
+            has_come: true,
+            newest_at,
+            due: None,
+        };
+        self.latest_max = self.latest_max.max(observed_at);
         self.latest_version += 1;
-        self.add_sensor(
-            sensor.id,
-            SensorEntry {
-                key: sensor.key,
-                room: sensor.room,
-                rooms: rooms.unwrap_or_default(),
-                first_seen,
-                reading_count: sensor.reading_count,
-                period_ms: sensor.period_ms,
-                latest,
-            },
-        );
+        self.set_due(sensor.key, None);
+        self.add_sensor(sensor.id, entry);
+        if newest_at > observed_at {
+            self.set_due(
+                sensor.key,
+                Some(Timestamp::from_millis(observed_at.millis() + 1)),
+            );
+        }
     }
 
     fn add_emptied(&mut self, sensor: KnownSensor) {
         let Some(place) = self.rooms.get(&sensor.room).cloned() else {
             return;
         };
+        self.set_due(sensor.key, None);
         let known = self.sensors.remove(&sensor.key);
         self.sensor_keys.remove(&sensor.id);
         self.latest_version += 1;
@@ -371,17 +412,116 @@ impl Directory {
         }
     }
 
-    /// Takes over a stored reading when it is its sensor's newest or oldest.
-    pub(super) fn set_reading(&mut self, sensor: SensorKey, latest: LatestReading) {
+    /// Takes over a stored reading when it is its sensor's latest or oldest. What is newer than
+    /// `horizon` waits for its time.
+    pub(super) fn set_reading(
+        &mut self,
+        sensor: SensorKey,
+        latest: LatestReading,
+        horizon: Timestamp,
+    ) {
         let Some(entry) = self.sensors.get_mut(&sensor) else {
             return;
         };
         let observed_at = latest.scored.reading.observed_at;
+        let latest_at = entry.latest.scored.reading.observed_at;
         entry.first_seen = entry.first_seen.min(observed_at);
-        if observed_at >= entry.latest.scored.reading.observed_at {
+        entry.newest_at = entry.newest_at.max(observed_at);
+        if observed_at > horizon {
+            let due = entry.due.map_or(observed_at, |due| due.min(observed_at));
+            if !entry.has_come && observed_at <= latest_at {
+                entry.latest = latest;
+            }
+            self.set_due(sensor, Some(due));
+        } else if !entry.has_come || observed_at >= latest_at {
             entry.latest = latest;
+            entry.has_come = true;
             self.latest_version += 1;
+            self.latest_max = self.latest_max.max(observed_at);
         }
+    }
+
+    fn set_due(&mut self, sensor: SensorKey, due: Option<Timestamp>) {
+        let Some(entry) = self.sensors.get_mut(&sensor) else {
+            return;
+        };
+        if let Some(before) = entry.due {
+            self.waiting.remove(&(before, sensor));
+        }
+        entry.due = due;
+        self.waiting.extend(due.map(|due| (due, sensor)));
+    }
+
+    /// Whether any latest reading may be another one, now that everything up to `horizon` has come.
+    pub(super) fn has_misplaced(&self, horizon: Timestamp) -> bool {
+        let due = self.waiting.first();
+        self.latest_max > horizon || due.is_some_and(|(due, _)| *due <= horizon)
+    }
+
+    /// Has the next look find everything that is misplaced, after one that did not come to its end.
+    pub(super) fn look_again(&mut self) {
+        self.latest_max = Timestamp::from_millis(i64::MAX);
+    }
+
+    /// The sensors of which that is so.
+    pub(super) fn misplaced(&mut self, horizon: Timestamp) -> Vec<SensorKey> {
+        let due = self.waiting.iter().take_while(|(due, _)| *due <= horizon);
+        let mut misplaced: Vec<_> = due.map(|(_, sensor)| *sensor).collect();
+        if self.latest_max > horizon {
+            // The clock has gone back.
+            self.latest_max = Timestamp::from_millis(i64::MIN);
+            for entry in self.sensors.values().filter(|entry| entry.has_come) {
+                let latest_at = entry.latest.scored.reading.observed_at;
+                if latest_at > horizon {
+                    misplaced.push(entry.key);
+                }
+                self.latest_max = self.latest_max.max(latest_at);
+            }
+            misplaced.sort_unstable();
+            misplaced.dedup();
+        }
+        misplaced
+    }
+
+    /// Takes over what was found of a sensor, now that everything up to `horizon` has come.
+    pub(super) fn place_latest(&mut self, sensor: SensorKey, found: &Found, horizon: Timestamp) {
+        let Some(entry) = self.sensors.get(&sensor) else {
+            return;
+        };
+        let id = entry.latest.scored.reading.sensor.clone();
+        let newest = found.newest.as_ref();
+        let newest = newest.and_then(|row| self.latest_of(&id, row));
+        let next = found.next.as_ref();
+        let next = next.and_then(|row| self.latest_of(&id, row));
+        let Some(entry) = self.sensors.get_mut(&sensor) else {
+            return;
+        };
+        let before = entry.latest.scored.reading.observed_at;
+        let had_come = entry.has_come && before <= horizon;
+        match newest {
+            Some(latest) => {
+                let observed_at = latest.scored.reading.observed_at;
+                if had_come && observed_at > before {
+                    let period_ms = plan::smoothed_period(entry.period_ms, before, observed_at);
+                    entry.period_ms = Some(period_ms);
+                }
+                entry.room = latest.room;
+                entry.latest = latest;
+                entry.has_come = true;
+                self.latest_max = self.latest_max.max(observed_at);
+                self.latest_version += 1;
+            }
+            None if had_come => {}
+            None => {
+                if let Some(next) = next {
+                    entry.room = next.room;
+                    entry.latest = next;
+                }
+                entry.has_come = false;
+                self.latest_version += 1;
+            }
+        }
+        self.set_due(sensor, found.due);
     }
 }
 

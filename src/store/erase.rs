@@ -17,6 +17,7 @@ use super::rows::ReadingRow;
 use super::series::Series;
 use super::settle::{self, SENSORS_AT_ONCE};
 use super::{Store, StoreError, pack};
+use crate::clock::CLOCK_PRECISION;
 use crate::domain::Timestamp;
 
 /// Readings of the log that are looked at together.
@@ -55,9 +56,14 @@ impl Store {
         Ok(())
     }
 
-    /// Removes readings; says how many were there. Only where nobody else writes this store and no
-    /// [`super::Keeper`] runs, and after [`Store::forget_from`] the first of them.
-    pub async fn erase(&self, mut readings: Vec<Identity>) -> Result<usize, StoreError> {
+    /// Removes readings; says how many were there. What is left of their sensors is looked at as of
+    /// `now`. Only where nobody else writes this store and no [`super::Keeper`] runs, and after
+    /// [`Store::forget_from`] the first of them.
+    pub async fn erase(
+        &self,
+        mut readings: Vec<Identity>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
         self.settle_all().await?;
         readings.sort_unstable();
         readings.dedup();
@@ -66,6 +72,7 @@ impl Store {
         for some in by_sensor.chunks(SENSORS_AT_ONCE) {
             erased += self.erase_at_once(&some.concat()).await?;
         }
+        self.follow(now.plus(CLOCK_PRECISION)).await?;
         Ok(erased)
     }
 
@@ -90,6 +97,7 @@ impl Store {
                 sensor,
                 times,
                 rows: Vec::new(),
+                before: None,
             });
         }
         let rewrite = Rewrite {
@@ -122,11 +130,14 @@ impl Store {
             left.first_seen = oldest.first().map(|row| row.observed_at);
         }
         let latest = left.latest.as_ref().map(|row| row.observed_at);
-        if latest.is_some_and(goes) {
+        if latest.is_some_and(goes) || left.newest_at.is_some_and(goes) {
             let newest = self.some_without(sensor, times, End::Newest).await?;
-            left.period_ms = period_ms(&newest);
-            left.latest = newest.into_iter().next_back();
-            left.room = left.latest.as_ref().map_or(left.room, |row| row.room);
+            left.newest_at = newest.last().map(|row| row.observed_at);
+            if latest.is_some_and(goes) {
+                left.period_ms = period_ms(&newest);
+                left.latest = newest.into_iter().next_back();
+                left.room = left.latest.as_ref().map_or(left.room, |row| row.room);
+            }
         }
         if left.latest.is_none() {
             left.first_seen = None;
@@ -205,6 +216,7 @@ fn known(directory: &Directory, key: SensorKey) -> Option<KnownSensor> {
         period_ms: entry.period_ms,
         first_seen: Some(entry.first_seen),
         latest: Some(entry.latest.row(key)),
+        newest_at: Some(entry.newest_at),
     })
 }
 
@@ -219,6 +231,7 @@ fn row(sensor: &KnownSensor) -> SensorRow {
         settled: settled.map(|(latest, first_seen)| SettledSensor {
             first_seen,
             latest: pack::pack_latest(latest),
+            newest_at: sensor.newest_at,
         }),
     }
 }

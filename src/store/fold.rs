@@ -4,8 +4,11 @@
 //! the times are those of the new readings; for a roll-up they are the starts of the buckets that have
 //! any of them, which are made again from the finer rows. Nothing is ever added to a stored sum, so
 //! late, repeated and merged readings need no care of their own.
+//!
+//! A bucket of which finer rows are gone cannot be made again. That is never asked for while retention
+//! goes by a right clock; where it is all the same, what is new is added to what the bucket has.
 
-use super::aggregate::{Aggregate, bucketed};
+use super::aggregate::{Aggregate, bucketed, combined};
 use super::database::{Chunk, ChunkHead, Span, StoreError};
 use super::directory::SensorKey;
 use super::pack::{self, PackError};
@@ -21,6 +24,17 @@ pub(super) struct Change<T> {
     pub(super) times: Vec<Timestamp>,
     /// At those times only, ascending.
     pub(super) rows: Vec<T>,
+    /// What the rows were made of before, when they are made of finer ones.
+    pub(super) before: Option<Before<T>>,
+}
+
+/// Tells whether buckets still have everything they were made of.
+#[derive(Debug)]
+pub(super) struct Before<T> {
+    /// Number of readings in the finer rows, one for each time.
+    pub(super) readings: Vec<u64>,
+    /// The buckets of those finer rows alone that are new, ascending.
+    pub(super) new: Vec<T>,
 }
 
 /// What a change does to the chunks of its series.
@@ -34,6 +48,12 @@ pub(super) struct Folded {
 /// A row that is kept in chunks.
 pub(super) trait Packed: Aggregate + Clone {
     fn time(&self) -> Timestamp;
+    /// How many readings it stands for.
+    fn readings(&self) -> u64;
+    /// Rows of the same time as one for each room.
+    fn joined(rows: Vec<Self>) -> Vec<Self>
+    where
+        Self: Sized;
     fn pack(rows: &[Self]) -> Vec<u8>;
     fn unpack(
         sensor: SensorKey,
@@ -48,6 +68,14 @@ pub(super) trait Packed: Aggregate + Clone {
 impl Packed for ReadingRow {
     fn time(&self) -> Timestamp {
         self.observed_at
+    }
+
+    fn readings(&self) -> u64 {
+        1
+    }
+
+    fn joined(rows: Vec<Self>) -> Vec<Self> {
+        rows
     }
 
     fn pack(rows: &[Self]) -> Vec<u8> {
@@ -67,6 +95,14 @@ impl Packed for ReadingRow {
 impl Packed for BucketRow {
     fn time(&self) -> Timestamp {
         self.start
+    }
+
+    fn readings(&self) -> u64 {
+        u64::from(self.readings)
+    }
+
+    fn joined(rows: Vec<Self>) -> Vec<Self> {
+        combined(rows)
     }
 
     fn pack(rows: &[Self]) -> Vec<u8> {
@@ -151,10 +187,13 @@ pub(super) fn fold<T: Packed>(
     }
     let sensor = change.sensor;
     let times = change.times.clone();
-    place(change, &mut pieces);
-    let coarser = series
+    let before = series
         .coarser()
-        .map(|coarser| coarser_change(coarser, sensor, &times, &pieces));
+        .map(|coarser| counted(coarser, &times, &pieces));
+    place(change, &mut pieces);
+    let coarser = series.coarser().zip(before);
+    let coarser =
+        coarser.map(|(coarser, before)| coarser_change(coarser, sensor, &times, &before, &pieces));
     let mut folded = Folded::default();
     for piece in pieces.iter().filter(|piece| piece.changed) {
         write(series, sensor, piece, &mut folded);
@@ -163,7 +202,10 @@ pub(super) fn fold<T: Packed>(
 }
 
 /// Puts each changed time into the piece it belongs to: the last that starts at or before it.
-fn place<T: Packed>(change: Change<T>, pieces: &mut [Piece<T>]) {
+fn place<T: Packed>(mut change: Change<T>, pieces: &mut [Piece<T>]) {
+    if let Some(before) = change.before.take() {
+        keep_what_is_lost(&mut change, &before, pieces);
+    }
     let mut times = change.times.into_iter().peekable();
     let mut rows = change.rows.into_iter().peekable();
     for position in 0..pieces.len() {
@@ -189,6 +231,66 @@ fn place<T: Packed>(change: Change<T>, pieces: &mut [Piece<T>]) {
     }
 }
 
+/// Where a bucket has more readings than the finer rows it was made of, those are gone: then it stays
+/// and only what is new comes to it.
+fn keep_what_is_lost<T: Packed>(change: &mut Change<T>, before: &Before<T>, pieces: &[Piece<T>]) {
+    for (time, readings_before) in change.times.iter().zip(&before.readings) {
+        // Pieces and their rows are by time, and a piece has all rows of its last time.
+        let piece = pieces.iter().rfind(|piece| {
+            let first = piece.rows.first();
+            first.is_some_and(|row| row.time() <= *time)
+        });
+        let stored = piece.map_or(&[][..], |piece| at(&piece.rows, *time));
+        let readings_stored: u64 = stored.iter().map(Packed::readings).sum();
+        if readings_stored <= *readings_before {
+            continue;
+        }
+        let kept = stored.iter().chain(at(&before.new, *time)).cloned();
+        let kept = T::joined(kept.collect());
+        let first = change.rows.partition_point(|row| row.time() < *time);
+        let end = change.rows.partition_point(|row| row.time() <= *time);
+        change.rows.splice(first..end, kept);
+    }
+}
+
+/// The rows of one time.
+fn at<T: Packed>(rows: &[T], time: Timestamp) -> &[T] {
+    let first = rows.partition_point(|row| row.time() < time);
+    let end = rows.partition_point(|row| row.time() <= time);
+    rows.get(first..end).unwrap_or_default()
+}
+
+/// What there is before a change, of what it touches.
+struct Counted {
+    /// Number of readings in each coarser bucket, by start.
+    readings: Vec<u64>,
+    /// The changed times that have a row.
+    times: Vec<Timestamp>,
+}
+
+fn counted<T: Packed>(coarser: Series, times: &[Timestamp], pieces: &[Piece<T>]) -> Counted {
+    let starts = starts(coarser, times);
+    let mut counted = Counted {
+        readings: vec![0; starts.len()],
+        times: Vec::new(),
+    };
+    for row in pieces.iter().flat_map(|piece| &piece.rows) {
+        if let Ok(position) = starts.binary_search(&coarser.start(row.time())) {
+            counted.readings[position] += row.readings();
+            if times.binary_search(&row.time()).is_ok() {
+                counted.times.push(row.time());
+            }
+        }
+    }
+    counted
+}
+
+fn starts(coarser: Series, times: &[Timestamp]) -> Vec<Timestamp> {
+    let mut starts: Vec<_> = times.iter().map(|time| coarser.start(*time)).collect();
+    starts.dedup();
+    starts
+}
+
 /// `old` without everything at `times`, and `new` instead.
 fn replaced<T: Packed>(old: Vec<T>, times: &[Timestamp], new: Vec<T>) -> Vec<T> {
     let mut rows = Vec::with_capacity(old.len() + new.len());
@@ -211,19 +313,30 @@ fn coarser_change<T: Packed>(
     coarser: Series,
     sensor: SensorKey,
     times: &[Timestamp],
+    before: &Counted,
     pieces: &[Piece<T>],
 ) -> Change<BucketRow> {
-    let mut starts: Vec<_> = times.iter().map(|time| coarser.start(*time)).collect();
-    starts.dedup();
+    let starts = starts(coarser, times);
     let rows = pieces.iter().flat_map(|piece| &piece.rows);
     let touched = rows.filter_map(|row| {
         let start = coarser.start(row.time());
         starts.binary_search(&start).is_ok().then_some((start, row))
     });
+    let touched: Vec<_> = touched.collect();
+    let is_new = |row: &T| {
+        let (time, had) = (row.time(), &before.times);
+        times.binary_search(&time).is_ok() && had.binary_search(&time).is_err()
+    };
+    let new = touched.iter().filter(|(_, row)| is_new(row)).copied();
+    let before = Before {
+        readings: before.readings.clone(),
+        new: bucketed(new),
+    };
     Change {
         sensor,
-        rows: bucketed(touched),
+        rows: bucketed(touched.into_iter()),
         times: starts,
+        before: Some(before),
     }
 }
 
@@ -295,6 +408,7 @@ mod tests {
             sensor: SENSOR,
             times: rows.iter().map(|row| row.observed_at).collect(),
             rows,
+            before: None,
         }
     }
 
@@ -363,12 +477,14 @@ mod tests {
             sensor: SENSOR,
             times: vec![at],
             rows: vec![bucket(1), bucket(2)],
+            before: None,
         };
         let (before, _) = fold(Series::Days, both, &[]).unwrap();
         let moved = Change {
             sensor: SENSOR,
             times: vec![at],
             rows: vec![bucket(2)],
+            before: None,
         };
         let (after, _) = fold(Series::Days, moved, &before.written).unwrap();
         let rows: Vec<BucketRow> = unpacked(&after.written[0], at, at).unwrap();

@@ -1,14 +1,23 @@
-//! Keeps the store in order beside the writer: settles what has gathered and removes what is too old.
+//! Keeps the store in order beside the writer: settles what has gathered, looks at the clock and
+//! removes what is too old.
 
-use super::retention::Retention;
+use super::retention::{Retention, can_be_removed_to};
+use super::retention_clock::{ClockRecord, RetentionClock, Turn};
 use super::series::Series;
 use super::{Store, StoreError, settle};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+/// How often the clock is looked at: so soon a wrong one that was put right is followed.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the time is written when nothing turns. A crash loses so much of it, which counts as
+/// downtime.
+const CLOCK_WRITE_INTERVAL: Duration = Duration::from_hours(1);
 /// How often it is looked for what is too old.
 const RETENTION_INTERVAL: Duration = Duration::from_mins(10);
 /// Wait after something failed.
@@ -22,25 +31,45 @@ pub struct Keeper {
     store: Store,
     retention: Retention,
     clock: Arc<dyn Clock>,
-    /// Readings from before this are refused.
+    time: RetentionClock,
+    looked: Instant,
+    /// When the time was written, and what; `None` until it is for the first time.
+    written: Option<(Instant, ClockRecord)>,
+    /// What the database says: readings from before this may be gone.
+    removed_to: Timestamp,
+    /// Readings from before this have been refused since the last removal.
     refused_before: Option<Timestamp>,
 }
 
 impl Keeper {
     /// From now on the store refuses readings that are older than they are to be kept.
     pub fn new(store: &Store, retention: Retention, clock: Arc<dyn Clock>) -> Self {
-        let limit = retention.limit(Series::Readings, clock.now());
-        Self {
+        let known = store.known_time;
+        let time = if known.record.is_some() {
+            RetentionClock::new(known.record)
+        } else {
+            RetentionClock::of_evidence(known.evidence, clock.now())
+        };
+        let mut keeper = Self {
             store: store.clone(),
             retention,
             clock,
-            refused_before: store.refuse_before(limit),
-        }
+            time,
+            looked: Instant::now(),
+            written: None,
+            removed_to: store.removed_to(),
+            refused_before: None,
+        };
+        keeper.look();
+        keeper.refused_before = keeper.limit(Series::Readings);
+        keeper
     }
 
     /// Runs until it is told to stop; then it settles what there is, so that the next start is quick.
     pub async fn run(mut self, stopping: CancellationToken) {
-        let mut look = tokio::time::interval(RETENTION_INTERVAL);
+        let mut removals = interval(RETENTION_INTERVAL);
+        let mut looks = interval(CLOCK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
         loop {
             let wait_to_retry = async {
@@ -54,7 +83,8 @@ impl Keeper {
                 () = stopping.cancelled() => break,
                 () = self.store.recent.grown() => self.settle().await,
                 () = wait_to_retry => self.catch_up().await,
-                _ = look.tick() => self.remove_old().await,
+                _ = removals.tick() => self.remove_old().await,
+                _ = looks.tick() => self.look_and_write().await,
             };
             if let Err(error) = &result {
                 if !failing {
@@ -68,12 +98,76 @@ impl Keeper {
         if let Err(error) = self.settle().await {
             tracing::warn!(%error, "readings are left to be settled at the next start");
         }
+        self.look();
+        if let Err(error) = self.write_time(None).await {
+            tracing::warn!(%error, "the time is not written");
+        }
     }
 
     /// Does again whatever failed.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         self.settle().await?;
+        self.look_and_write().await?;
         self.remove_old().await
+    }
+
+    /// Looks at the clocks, and refuses readings by the time that they come to.
+    fn look(&mut self) -> Option<Turn> {
+        let now = Instant::now();
+        let elapsed = now - std::mem::replace(&mut self.looked, now);
+        let clock = self.clock.now();
+        let turn = self.time.look(clock, elapsed);
+        let now = self.time.now()?;
+        self.store.certain_ms.store(now.millis(), Ordering::Relaxed);
+        match turn {
+            Some(Turn::Doubted) => tracing::warn!(
+                %clock,
+                certain = %now,
+                "the clock is far ahead of the last time that is certain: nothing is removed on its \
+                 word until it has run evenly for a week"
+            ),
+            Some(Turn::CameBack) => tracing::info!(%clock, "the clock came back"),
+            Some(Turn::Believed) => tracing::info!(%clock, "the clock ran evenly and is believed"),
+            None => {}
+        }
+        let refused_before = self.retention.refused_before(self.removed_to, now);
+        self.store.refuse_before(refused_before);
+        turn
+    }
+
+    async fn look_and_write(&mut self) -> Result<(), StoreError> {
+        let turn = self.look();
+        let due = self
+            .written
+            .is_none_or(|(at, _)| at.elapsed() >= CLOCK_WRITE_INTERVAL);
+        if !due && turn.is_none() {
+            return Ok(());
+        }
+        // What a wrong clock left behind goes when another has run for a while.
+        let corrected = self.time.now().filter(|now| {
+            due && self.written.is_some() && !can_be_removed_to(self.removed_to, *now)
+        });
+        let corrected = corrected.map(|now| self.retention.refused_before(self.removed_to, now));
+        self.write_time(corrected).await
+    }
+
+    /// Writes the time, and from before when readings may be gone when that was wrong.
+    async fn write_time(&mut self, removed_to: Option<Timestamp>) -> Result<(), StoreError> {
+        let Some(record) = self.time.record() else {
+            return Ok(());
+        };
+        let is_news = self.written.is_none_or(|(_, before)| before != record);
+        if is_news || removed_to.is_some() {
+            self.store.database.put_clock(record, removed_to).await?;
+        }
+        self.written = Some((Instant::now(), record));
+        self.removed_to = removed_to.unwrap_or(self.removed_to);
+        Ok(())
+    }
+
+    /// What of a series lies before this goes.
+    fn limit(&self, series: Series) -> Option<Timestamp> {
+        self.retention.limit(series, self.time.now()?)
     }
 
     async fn settle(&self) -> Result<(), StoreError> {
@@ -86,20 +180,21 @@ impl Keeper {
 
     /// Removes what is older than it is to be kept, in small steps.
     async fn remove_old(&mut self) -> Result<(), StoreError> {
-        // The limit of the last look: nothing older has come since, and what came before is about to
-        // be in its buckets. They could not be made again from readings that are gone.
-        if let Some(before) = self.refused_before {
+        let limit = self.limit(Series::Readings);
+        // The limit of the last removal: nothing older has come since, and what came before is about
+        // to be in its buckets. They could not be made again from readings that are gone. When the
+        // clock came back in between, something may have come.
+        let before = self.refused_before.min(limit);
+        if let Some(before) = before {
             while self.store.recent.has_before(before) {
                 self.settle().await?;
             }
             self.remove(Series::Readings, before).await?;
+            self.removed_to = self.removed_to.max(before);
         }
-        let now = self.clock.now();
-        self.refused_before = self
-            .store
-            .refuse_before(self.retention.limit(Series::Readings, now));
+        self.refused_before = limit;
         for series in Series::ALL.into_iter().skip(1) {
-            if let Some(before) = self.retention.limit(series, now) {
+            if let Some(before) = self.limit(series) {
                 self.remove(series, before).await?;
             }
         }

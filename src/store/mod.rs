@@ -17,6 +17,7 @@ mod erase;
 mod fold;
 mod history;
 mod keeper;
+mod latest;
 mod log_extent;
 mod notice;
 mod opening;
@@ -27,6 +28,7 @@ mod plan;
 mod queue;
 mod recent;
 mod retention;
+mod retention_clock;
 mod room_means;
 mod rows;
 mod series;
@@ -60,9 +62,11 @@ use database::{Batch, Database};
 use log_extent::LogExtent;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
+use retention_clock::ClockRecord;
 use room_means::TimedMeans;
 use rows::LogRow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// A valid reading with its score: what is stored and broadcast.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,6 +100,15 @@ pub struct Stored {
     pub late: bool,
 }
 
+/// What a database knows of the time.
+#[derive(Debug, Clone, Copy)]
+struct KnownTime {
+    record: Option<ClockRecord>,
+    /// The time of the last start, or of the newest readings, whichever is later. Of a single reading
+    /// it is not taken, where there are others.
+    evidence: Option<Timestamp>,
+}
+
 /// The reading side of the store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -104,6 +117,10 @@ pub struct Store {
     recent: Arc<Recent>,
     log: Arc<Mutex<LogExtent>>,
     room_means: Arc<tokio::sync::Mutex<Option<TimedMeans>>>,
+    /// What was known of the time when it was opened.
+    known_time: KnownTime,
+    /// The time that retention goes by, in milliseconds.
+    certain_ms: Arc<AtomicI64>,
     /// Why the last write failed; `None` when it did not.
     fault: Arc<RwLock<Option<&'static str>>>,
 }
@@ -174,17 +191,22 @@ impl Store {
         stored.collect::<Result<_, _>>().map(Some)
     }
 
+    /// No later than it is, whatever the clock says: what is over by this time is over. The keeper
+    /// takes it from [`retention_clock`].
+    pub fn certain_now(&self) -> Timestamp {
+        Timestamp::from_millis(self.certain_ms.load(Ordering::Relaxed))
+    }
+
     /// Readings before this may be gone, so none is shown and none is taken.
     fn removed_to(&self) -> Timestamp {
         self.directory(Directory::removed_to)
     }
 
-    /// From now on readings from before `limit` are neither taken nor shown; returns the limit.
-    fn refuse_before(&self, limit: Option<Timestamp>) -> Option<Timestamp> {
-        if let Some(limit) = limit {
+    /// From now on readings from before `limit` are neither taken nor shown.
+    fn refuse_before(&self, limit: Timestamp) {
+        if limit != self.removed_to() {
             self.directory.write().remove_to(limit);
         }
-        limit
     }
 
     /// Whether the database answers and takes writes.

@@ -5,12 +5,14 @@ use super::directory::{Directory, KnownSensor};
 use super::log_extent::{LogExtent, ReplayLimits};
 use super::recent::{Recent, Rows};
 use super::rows::{LogRow, SensorCounters};
-use super::{Store, StoreError, pack, unpacked};
+use super::{KnownTime, SensorEntry, Store, StoreError, pack, unpacked};
+use crate::clock::CLOCK_PRECISION;
 use crate::domain::Timestamp;
 use crate::score::Profile;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 impl Store {
     /// Loads an opened database and starts a new epoch of ids. Only for the owner of the database.
@@ -22,7 +24,12 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let epoch = database.begin_epoch(started_at).await?;
         let log = LogExtent::of(limits, &database.log_sizes().await?);
-        Self::load(database, profile, epoch, log).await
+        let store = Self::load(database, profile, epoch, log).await?;
+        if let Err(error) = store.follow(started_at.plus(CLOCK_PRECISION)).await {
+            // The writer goes on trying; a chunk that cannot be read is no reason not to start.
+            tracing::warn!(%error, "latest readings cannot be looked up");
+        }
+        Ok(store)
     }
 
     /// The store as it is now, for a process that only reads; what comes later it does not see.
@@ -40,7 +47,13 @@ impl Store {
         epoch: u64,
         log: LogExtent,
     ) -> Result<Self, StoreError> {
-        let (directory, rows) = replayed(database.load().await?, profile, epoch)?;
+        let loaded = database.load().await?;
+        let marks = loaded.marks;
+        let (directory, rows) = replayed(loaded, profile, epoch)?;
+        let known_time = KnownTime {
+            record: marks.clock,
+            evidence: marks.started_before.max(usual_newest(&directory)),
+        };
         Ok(Self {
             database,
             directory: Arc::new(RwLock::new(directory)),
@@ -48,8 +61,19 @@ impl Store {
             log: Arc::new(Mutex::new(log)),
             room_means: Arc::default(),
             fault: Arc::default(),
+            known_time,
+            certain_ms: Arc::new(AtomicI64::new(i64::MIN)),
         })
     }
+}
+
+/// The newest reading of a sensor in the middle, so that one clock that is ahead does not count.
+fn usual_newest(directory: &Directory) -> Option<Timestamp> {
+    let newest = |sensor: &SensorEntry| sensor.latest.scored.reading.observed_at;
+    let mut newest: Vec<_> = directory.sensors().map(newest).collect();
+    newest.sort_unstable();
+    let middle = newest.len().checked_sub(1)? / 2;
+    newest.get(middle).copied()
 }
 
 /// What was settled, with what came after it.
@@ -81,6 +105,7 @@ fn replayed(loaded: Loaded, profile: Profile, epoch: u64) -> Result<(Directory, 
     for sensor in loaded.sensors {
         let mut known = settled(&sensor)?;
         if let Some(event) = newest.remove(&known.key) {
+            known.newest_at = known.newest_at.max(Some(event.reading.observed_at));
             let is_newest = known
                 .latest
                 .as_ref()
@@ -121,5 +146,6 @@ fn settled(row: &SensorRow) -> Result<KnownSensor, StoreError> {
         period_ms: row.period_ms,
         first_seen: row.settled.as_ref().map(|settled| settled.first_seen),
         latest: latest.transpose()?,
+        newest_at: row.settled.as_ref().and_then(|settled| settled.newest_at),
     })
 }

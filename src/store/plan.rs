@@ -35,8 +35,10 @@ pub struct RegistryLimits {
 pub(super) const READINGS_MAX: usize = 1024;
 
 /// A decided transaction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Plan {
+    /// What is newer waits for its time.
+    horizon: Timestamp,
     /// Rooms seen for the first time, with their sites.
     rooms: Vec<RoomRow>,
     /// Sensors seen for the first time.
@@ -61,8 +63,8 @@ struct Event {
     scored: Arc<ScoredReading>,
 }
 
-/// Identities whose stored reading the plan needs: those older than the newest of their sensor. A
-/// newer one cannot be stored yet and the newest is in the directory.
+/// Identities whose stored reading the plan needs: those no newer than the newest of their sensor. A
+/// newer one cannot be stored yet, and the latest is in the directory.
 pub(super) fn identities_to_find(
     directory: &Directory,
     readings: &[(ScoredReading, Sites)],
@@ -71,21 +73,25 @@ pub(super) fn identities_to_find(
         .iter()
         .filter_map(|(scored, _)| {
             let key = directory.key_of(&scored.reading.sensor)?;
-            let newest = directory.sensor(key)?.latest.scored.reading.observed_at;
-            (scored.reading.observed_at < newest).then_some((key, scored.reading.observed_at))
+            let entry = directory.sensor(key)?;
+            let observed_at = scored.reading.observed_at;
+            let is_latest = observed_at == entry.latest.scored.reading.observed_at;
+            (observed_at <= entry.newest_at && !is_latest).then_some((key, observed_at))
         })
         .collect()
 }
 
-/// `readings` come with the sites that their senders may write to.
+/// `readings` come with the sites that their senders may write to. Those newer than `horizon` are of
+/// the future.
 pub(super) fn plan(
     directory: &Directory,
     found: Vec<ReadingRow>,
     readings: Vec<(ScoredReading, Sites)>,
     profile: Profile,
     limits: RegistryLimits,
+    horizon: Timestamp,
 ) -> Plan {
-    let mut planner = Planner::new(directory, found, profile, limits);
+    let mut planner = Planner::new(directory, found, profile, limits, horizon);
     for (scored, sites) in readings {
         let outcome = planner.add(scored, &sites);
         planner.plan.outcomes.push(outcome);
@@ -161,10 +167,13 @@ impl Plan {
                     reading_count: 0,
                     period_ms: None,
                     latest: latest.clone(),
+                    has_come: false,
+                    newest_at: reading.observed_at,
+                    due: None,
                 };
                 directory.add_sensor(event.scored.reading.sensor.clone(), entry);
             }
-            directory.set_reading(reading.sensor, latest);
+            directory.set_reading(reading.sensor, latest, self.horizon);
             stored.push(Stored {
                 id,
                 place: event.place,
@@ -206,9 +215,33 @@ struct Planner<'a> {
 struct SensorState {
     room: RoomKey,
     place: Arc<Place>,
-    newest: Option<Timestamp>,
+    /// Time of the reading that says where it stands, as [`SensorEntry::latest`] does.
+    stands_at: Option<Timestamp>,
+    /// Whether that time has come.
+    has_come: bool,
+    /// Time of the newest, whether it has come or not.
+    newest_at: Option<Timestamp>,
     reading_count: u64,
     period_ms: Option<f64>,
+}
+
+impl SensorState {
+    /// Whether a reading is older than the latest; one that waits for its time never is.
+    fn is_late(&self, observed_at: Timestamp, waits: bool) -> bool {
+        !waits && self.has_come && self.stands_at.is_some_and(|latest| observed_at < latest)
+    }
+
+    /// Whether a reading says where the sensor stands: the latest does, and the first of those that
+    /// wait as long as nothing has come.
+    fn is_moved_by(&self, observed_at: Timestamp, waits: bool) -> bool {
+        let stands_at = self.stands_at;
+        match (waits, self.has_come) {
+            (false, false) => true,
+            (false, true) => stands_at.is_none_or(|latest| observed_at >= latest),
+            (true, false) => stands_at.is_none_or(|first| observed_at <= first),
+            (true, true) => false,
+        }
+    }
 }
 
 impl<'a> Planner<'a> {
@@ -217,12 +250,22 @@ impl<'a> Planner<'a> {
         found: Vec<ReadingRow>,
         profile: Profile,
         limits: RegistryLimits,
+        horizon: Timestamp,
     ) -> Self {
         Self {
             directory,
             profile,
             limits,
-            plan: Plan::default(),
+            plan: Plan {
+                horizon,
+                rooms: Vec::new(),
+                sensors: Vec::new(),
+                sensor_rooms: Vec::new(),
+                counters: Vec::new(),
+                readings: Vec::new(),
+                outcomes: Vec::new(),
+                events: Vec::new(),
+            },
             last_id: directory.last_id(),
             found: found
                 .into_iter()
@@ -259,7 +302,7 @@ impl<'a> Planner<'a> {
         let identity = (sensor, scored.reading.observed_at);
         if self
             .state(sensor)
-            .newest
+            .newest_at
             .is_none_or(|newest| identity.1 > newest)
         {
             // Newer than all there is, so nothing can be stored under its identity.
@@ -316,10 +359,11 @@ impl<'a> Planner<'a> {
         let place = self
             .place_of(row.room)
             .unwrap_or_else(|| Arc::clone(&self.state(sensor).place));
+        let waits = observed_at > self.plan.horizon;
         let state = self.state(sensor);
-        let late = state.newest.is_some_and(|newest| observed_at < newest);
-        if !late {
-            // It is where its newest reading was taken, also when that is known better now.
+        let late = state.is_late(observed_at, waits);
+        if state.is_moved_by(observed_at, waits) {
+            // It is where that reading was taken, also when that is known better now.
             state.room = row.room;
             state.place = Arc::clone(&place);
         }
@@ -365,8 +409,7 @@ impl<'a> Planner<'a> {
         is_latest.then(|| latest.row(identity.0))
     }
 
-    /// Counts a new reading in; says whether it is late. Only one that is not late moves the sensor
-    /// to its room.
+    /// Counts a new reading in; says whether it is late.
     fn count_in(
         &mut self,
         sensor: SensorKey,
@@ -374,15 +417,18 @@ impl<'a> Planner<'a> {
         place: &Arc<Place>,
         observed_at: Timestamp,
     ) -> bool {
+        let waits = observed_at > self.plan.horizon;
         let state = self.state(sensor);
         state.reading_count += 1;
-        if let Some(newest) = state.newest {
-            if observed_at < newest {
-                return true;
-            }
-            state.period_ms = Some(smoothed_period(state.period_ms, newest, observed_at));
+        state.newest_at = state.newest_at.max(Some(observed_at));
+        if !state.is_moved_by(observed_at, waits) {
+            return state.is_late(observed_at, waits);
         }
-        state.newest = Some(observed_at);
+        if let Some(latest) = state.stands_at.filter(|_| state.has_come) {
+            state.period_ms = Some(smoothed_period(state.period_ms, latest, observed_at));
+        }
+        state.stands_at = Some(observed_at);
+        state.has_come |= !waits;
         state.room = room;
         state.place = Arc::clone(place);
         false
@@ -406,7 +452,9 @@ impl<'a> Planner<'a> {
                 return SensorState {
                     room: emptied.room,
                     place: Arc::clone(&emptied.place),
-                    newest: None,
+                    stands_at: None,
+                    has_come: false,
+                    newest_at: None,
                     reading_count: emptied.reading_count,
                     period_ms: None,
                 };
@@ -416,7 +464,9 @@ impl<'a> Planner<'a> {
                 place: directory
                     .place(entry.room)
                     .map_or_else(|| Arc::clone(&entry.latest.place), Arc::clone),
-                newest: Some(entry.latest.scored.reading.observed_at),
+                stands_at: Some(entry.latest.scored.reading.observed_at),
+                has_come: entry.has_come,
+                newest_at: Some(entry.newest_at),
                 reading_count: entry.reading_count,
                 period_ms: entry.period_ms,
             }

@@ -147,6 +147,33 @@ impl Recent {
         merged
     }
 
+    /// The newest reading of a sensor within a span, and the first one behind it.
+    pub(super) fn newest_within(
+        &self,
+        sensor: SensorKey,
+        span: RangeInclusive<Timestamp>,
+    ) -> (Option<ReadingRow>, Option<ReadingRow>) {
+        let generations = self.generations.read();
+        let mut newest: Option<&ReadingRow> = None;
+        let mut next: Option<&ReadingRow> = None;
+        for rows in generations.newest_first() {
+            // Of two with the same time the one that is seen first is the newer.
+            if let Some(row) = rows.within(sensor, &span).last()
+                && newest.is_none_or(|newest| newest.observed_at < row.observed_at)
+            {
+                newest = Some(row);
+            }
+            let of_sensor = rows.of(sensor);
+            let behind = of_sensor.partition_point(|row| row.observed_at <= *span.end());
+            if let Some(row) = of_sensor.get(behind)
+                && next.is_none_or(|next| row.observed_at < next.observed_at)
+            {
+                next = Some(row);
+            }
+        }
+        (newest.cloned(), next.cloned())
+    }
+
     /// Times of a sensor's readings within a span; some may come twice.
     pub(super) fn times_within(
         &self,

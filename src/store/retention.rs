@@ -56,6 +56,27 @@ impl Retention {
         let age = Duration::from_hours(24 * u64::from(days));
         (days > 0).then(|| Series::Days.start(now.minus(age)))
     }
+
+    /// Readings from before this are neither taken nor shown, when those from before `removed_to` may
+    /// be gone.
+    pub(super) fn refused_before(&self, removed_to: Timestamp, now: Timestamp) -> Timestamp {
+        let limit = self.limit(Series::Readings, now);
+        let limit = limit.unwrap_or(Timestamp::from_millis(i64::MIN));
+        if can_be_removed_to(removed_to, now) {
+            limit.max(removed_to)
+        } else {
+            limit
+        }
+    }
+}
+
+/// The shortest that readings can be kept.
+const KEPT_MIN: Duration = Duration::from_hours(24);
+
+/// Whether readings from before `removed_to` can be gone by rights: nothing that is younger than a day
+/// is ever removed, but on the word of a wrong clock.
+pub(super) fn can_be_removed_to(removed_to: Timestamp, now: Timestamp) -> bool {
+    removed_to <= Series::Days.start(now.minus(KEPT_MIN))
 }
 
 #[cfg(test)]
@@ -72,6 +93,25 @@ mod tests {
         let limit = retention.limit(Series::Readings, now).unwrap();
         assert_eq!(limit.to_string(), "2025-11-17T00:00:00Z");
         assert_eq!(retention.limit(Series::Hours, now), None);
+    }
+
+    #[test]
+    fn what_was_removed_on_the_word_of_a_wrong_clock_is_not_refused_for_ever() {
+        let at = |text| Timestamp::parse(text).unwrap();
+        let kept = |readings_days| Retention {
+            readings_days,
+            ..Retention::default()
+        };
+        let now = at("2026-11-30T10:05:00Z");
+        let refused = |days, removed_to| kept(days).refused_before(at(removed_to), now);
+        let limit = at("2026-10-31T00:00:00Z");
+        let ahead = "2027-12-05T00:00:00Z";
+        assert_eq!(refused(30, ahead), limit);
+        assert_eq!(refused(0, ahead), Timestamp::from_millis(i64::MIN));
+        // What is gone stays gone where readings are kept longer from now on.
+        let gone = "2026-11-29T00:00:00Z";
+        assert_eq!(refused(30, gone), at(gone));
+        assert_eq!(refused(0, gone), at(gone));
     }
 
     #[test]

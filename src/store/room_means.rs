@@ -4,6 +4,7 @@ use super::directory::{Directory, RoomKey, SensorKey};
 use super::rows::{Measure, Statistics};
 use super::series::Series;
 use super::{Store, StoreError};
+use crate::clock::CLOCK_PRECISION;
 use crate::domain::{Quantity, Timestamp, Values};
 use crate::score::standard;
 use rustc_hash::FxHashMap;
@@ -40,8 +41,8 @@ impl Store {
         }
         let windows = self.directory(|directory| windows(directory, now));
         let mut sums: FxHashMap<(RoomKey, Quantity), Statistics> = FxHashMap::default();
-        // A clock a little ahead is no reason to leave a reading out.
-        let to = now.plus(crate::validate::CLOCK_AHEAD_MAX);
+        // What is further ahead has not come.
+        let to = now.plus(CLOCK_PRECISION);
         for window in &windows {
             let parts = self
                 .parts(&window.sensors, Series::Hours, window.start(now), to)

@@ -92,6 +92,7 @@ fn state(directory: &Directory, key: SensorKey) -> Option<SensorRow> {
         settled: Some(SettledSensor {
             first_seen: entry.first_seen,
             latest: pack::pack_latest(&entry.latest.row(key)),
+            newest_at: Some(entry.newest_at),
         }),
     })
 }
@@ -102,6 +103,7 @@ fn change(rows: &Rows, sensor: SensorKey) -> Change<ReadingRow> {
         sensor,
         times: rows.iter().map(|row| row.observed_at).collect(),
         rows,
+        before: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The store on a real database.
 
 mod erase;
+mod keeping;
 mod model;
 mod stream;
 
@@ -10,6 +11,7 @@ use super::database::{
 };
 use super::*;
 use crate::access::Sites;
+use crate::clock::Clock;
 use crate::domain::{Extras, PlaceName, Quantity, SensorId, Topic, Values};
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
@@ -144,6 +146,14 @@ impl Database for Fallible {
         self.database.remove_chunks(series, before, chunks_max)
     }
 
+    fn put_clock(
+        &self,
+        clock: ClockRecord,
+        removed_to: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.database.put_clock(clock, removed_to)
+    }
+
     fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreError>> {
         self.database.back_up(to)
     }
@@ -157,7 +167,21 @@ impl Database for Fallible {
     }
 }
 
+/// A clock that says what it was told.
+#[derive(Debug)]
+struct ToldClock(AtomicI64);
+
+impl Clock for ToldClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Long after all readings of these tests.
+const LATER: Timestamp = Timestamp::from_millis(2_000_000_000_000);
+
 struct Running {
+    clock: Arc<ToldClock>,
     store: Store,
     database: Arc<Fallible>,
     queue: WriteQueue,
@@ -167,6 +191,10 @@ struct Running {
 
 impl Running {
     async fn open(url: &str, readings_kept: usize, queue_max: usize) -> Self {
+        Self::open_at(url, readings_kept, queue_max, LATER).await
+    }
+
+    async fn open_at(url: &str, readings_kept: usize, queue_max: usize, now: Timestamp) -> Self {
         let limits = ReplayLimits { readings_kept };
         let database = Arc::new(Fallible {
             database: database::open(url, Access::Owner).await.unwrap(),
@@ -174,15 +202,17 @@ impl Running {
             rewrites_left: SyncMutex::default(),
             is_blind: SyncMutex::default(),
         });
-        let started_at = Timestamp::from_millis(0);
-        let store = Store::open(Arc::clone(&database) as _, PROFILE, started_at, limits)
+        let clock = Arc::new(ToldClock(AtomicI64::new(now.millis())));
+        let store = Store::open(Arc::clone(&database) as _, PROFILE, now, limits)
             .await
             .unwrap();
         let listener = Arc::new(Listener::default());
         let publisher: Arc<dyn Publish> = Arc::clone(&listener) as _;
-        let (writer, queue) = Writer::new(&store, publisher, PROFILE, LIMITS, queue_max);
+        let told = Arc::clone(&clock) as _;
+        let (writer, queue) = Writer::new(&store, publisher, PROFILE, LIMITS, queue_max, told);
         let writing = tokio::task::spawn_local(writer.run());
         Self {
+            clock,
             store,
             database,
             queue,
@@ -256,7 +286,7 @@ impl Running {
                 readings.extend(page.rows.iter().map(|row| (row.sensor, row.observed_at)));
             }
         }
-        self.store.erase(readings).await
+        self.store.erase(readings, self.clock.now()).await
     }
 
     async fn replay(&self, after: StreamId) -> Option<Vec<Stored>> {

@@ -10,11 +10,14 @@ use super::plan::{self, Plan, READINGS_MAX, RegistryLimits};
 use super::queue::{Announcement, Append, AppendError, Message, WriteQueue};
 use super::{Outcome, Published, ScoredReading, Store, StoreError, Stored, Telling};
 use crate::access::Sites;
+use crate::clock::{CLOCK_PRECISION, Clock};
+use crate::domain::Timestamp;
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Told of every message in the order of the ids, of a reading after it is durable. While it waits, so
 /// does the writer.
@@ -26,6 +29,8 @@ pub trait Publish: std::fmt::Debug + Send + Sync {
 const TRANSACTION_IDS_MAX: u64 = 2 * READINGS_MAX as u64;
 /// Longest a commit waits for the store to be put in order: see [`super::keeper`].
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked, when nobody writes, whose time has come and whether the clock went back.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a database that failed is asked whether it takes writes again, when nobody writes.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -46,8 +51,10 @@ pub struct Writer {
     publisher: Arc<dyn Publish>,
     profile: Profile,
     limits: RegistryLimits,
+    clock: Arc<dyn Clock>,
     /// The last commit failed; this is what may be stored all the same.
     doubtful: Option<Plan>,
+    looks: Interval,
 }
 
 impl Writer {
@@ -58,8 +65,11 @@ impl Writer {
         profile: Profile,
         limits: RegistryLimits,
         queue_readings_max: usize,
+        clock: Arc<dyn Clock>,
     ) -> (Self, WriteQueue) {
         let pace = Arc::new(Pace::new());
+        let mut looks = interval(CLOCK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (queue, messages) = WriteQueue::new(queue_readings_max, Arc::clone(&pace));
         let writer = Self {
             messages,
@@ -68,7 +78,9 @@ impl Writer {
             publisher,
             profile,
             limits,
+            clock,
             doubtful: None,
+            looks,
         };
         (writer, queue)
     }
@@ -106,7 +118,25 @@ impl Writer {
                 tracing::debug!(%error, "the store still takes no readings");
             }
         }
-        self.messages.recv().await
+        loop {
+            tokio::select! {
+                biased;
+                message = self.messages.recv() => return message,
+                _ = self.looks.tick() => {
+                    self.follow_clock().await;
+                }
+            }
+        }
+    }
+
+    /// Brings the latest readings in line with the clock; returns up to when readings have come.
+    async fn follow_clock(&self) -> Timestamp {
+        let horizon = self.clock.now().plus(CLOCK_PRECISION);
+        if let Err(error) = self.store.follow(horizon).await {
+            // Tried again at once: the latest readings are those of before until then.
+            tracing::debug!(%error, "latest readings cannot be looked up");
+        }
+        horizon
     }
 
     /// Looks whether readings could be stored now, by writing something else.
@@ -199,6 +229,7 @@ impl Writer {
             self.recover().await?;
         }
         self.require_room().await?;
+        let horizon = self.follow_clock().await;
         let identities = plan::identities_to_find(&self.store.directory.read(), &readings);
         let found = if identities.is_empty() {
             Vec::new()
@@ -211,6 +242,7 @@ impl Writer {
             readings,
             self.profile,
             self.limits,
+            horizon,
         );
         if let Some(commit) = plan.commit()
             && let Err(error) = self.store.database.commit(&commit).await

@@ -180,11 +180,13 @@ async fn erase_all(
             next = page.next;
             waiting.extend(page.rows.iter().map(|row| (row.sensor, row.observed_at)));
             if waiting.len() >= READINGS_AT_ONCE {
-                removed += store.erase(std::mem::take(&mut waiting)).await?;
+                removed += store
+                    .erase(std::mem::take(&mut waiting), selection.now)
+                    .await?;
             }
         }
     }
-    removed += store.erase(waiting).await?;
+    removed += store.erase(waiting, selection.now).await?;
     note(&format!("{removed} readings are removed"));
     Ok(())
 }

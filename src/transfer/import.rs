@@ -94,6 +94,7 @@ pub async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
         profile,
         arguments.store.registry_limits(),
         arguments.store.queue_readings_max.max(LINES_AT_ONCE),
+        Arc::clone(&clock),
     );
     let written = CancellationToken::new();
     let writing = actix_rt::spawn(writer.run());

@@ -8,6 +8,7 @@
 
 mod access;
 mod churn;
+mod clock;
 mod cluster;
 mod commands;
 mod compression;

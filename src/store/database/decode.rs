@@ -7,11 +7,14 @@ use super::{
 use crate::domain::{PlaceName, SensorId, Timestamp};
 use crate::store::StreamId;
 use crate::store::directory::{RoomKey, SensorKey};
+use crate::store::retention_clock::{ClockRecord, Doubt};
 use crate::store::rows::RoomRow;
+use std::time::Duration;
 
 /// Key, site and name of a room.
 pub(super) type RoomColumns = (i64, String, String);
-/// Key, id, room, number of readings, period, time of the first reading and the newest reading.
+/// Key, id, room, number of readings, period, time of the first reading, the latest reading and the
+/// time of the newest.
 pub(super) type SensorColumns = (
     i64,
     String,
@@ -20,9 +23,19 @@ pub(super) type SensorColumns = (
     Option<f64>,
     Option<i64>,
     Option<Vec<u8>>,
+    Option<i64>,
 );
-/// `settled_to`, `trimmed_to` and `removed_to_ms`.
-pub(super) type MarkColumns = (i64, i64, i64);
+/// `settled_to`, `trimmed_to`, `removed_to_ms`, `trusted_ms`, `doubted_ms`, `even_ms`, and when the
+/// server was started before.
+pub(super) type MarkColumns = (
+    i64,
+    i64,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+);
 /// Last id, number of readings and payload.
 pub(super) type BatchColumns = (i64, i64, Vec<u8>);
 /// `trimmed_to`, and a batch if there is one.
@@ -61,7 +74,7 @@ pub(super) fn room((key, site, room): RoomColumns) -> Result<RoomRow, StoreError
 }
 
 pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
-    let (key, id, room, count, period_ms, first_ms, latest) = columns;
+    let (key, id, room, count, period_ms, first_ms, latest, newest_ms) = columns;
     let wrong = |detail: String| corrupt("sensors", format!("key {key}: {detail}"));
     if period_ms.is_some_and(|period_ms| !period_ms.is_finite() || period_ms < 0.0) {
         return Err(wrong(format!("period_ms {period_ms:?}")));
@@ -71,6 +84,7 @@ pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
         (Some(first_ms), Some(latest)) => Some(SettledSensor {
             first_seen: Timestamp::from_millis(first_ms),
             latest,
+            newest_at: newest_ms.map(Timestamp::from_millis),
         }),
         (first_ms, _) => return Err(wrong(format!("first_ms {first_ms:?} without the other"))),
     };
@@ -90,11 +104,26 @@ pub(super) fn sensor_room((sensor, room): (i64, i64)) -> (SensorKey, RoomKey) {
 }
 
 pub(super) fn marks(row: Option<MarkColumns>) -> Result<Marks, StoreError> {
-    let (settled_to, trimmed_to, removed_to_ms) = row.ok_or_else(no_marks)?;
+    let (settled_to, trimmed_to, removed_to_ms, trusted_ms, doubted_ms, even_ms, started_ms) =
+        row.ok_or_else(no_marks)?;
+    let doubt = match (doubted_ms, even_ms) {
+        (Some(doubted_ms), Some(even_ms)) => Some(Doubt {
+            clock: Timestamp::from_millis(doubted_ms),
+            even: u64::try_from(even_ms)
+                .map(Duration::from_millis)
+                .map_err(|_negative| corrupt("marks", format!("even_ms {even_ms}")))?,
+        }),
+        _ => None,
+    };
     Ok(Marks {
         settled_to: stream_id("marks", settled_to)?,
         trimmed_to: stream_id("marks", trimmed_to)?,
         removed_to: Timestamp::from_millis(removed_to_ms),
+        clock: trusted_ms.map(|trusted_ms| ClockRecord {
+            trusted: Timestamp::from_millis(trusted_ms),
+            doubt,
+        }),
+        started_before: started_ms.map(Timestamp::from_millis),
     })
 }
 
@@ -190,6 +219,16 @@ pub(super) fn epoch(number: i64) -> Result<u64, StoreError> {
 
 pub(super) fn no_marks() -> StoreError {
     corrupt("marks", "no row".into())
+}
+
+/// A record of the clock as columns: `trusted_ms`, `doubted_ms` and `even_ms`.
+pub(super) fn clock_columns(clock: ClockRecord) -> (i64, Option<i64>, Option<i64>) {
+    let doubt = clock.doubt;
+    (
+        clock.trusted.millis(),
+        doubt.map(|doubt| doubt.clock.millis()),
+        doubt.map(|doubt| i64::try_from(doubt.even.as_millis()).unwrap_or(i64::MAX)),
+    )
 }
 
 pub(super) fn corrupt(table: &'static str, detail: String) -> StoreError {

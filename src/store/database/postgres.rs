@@ -20,6 +20,7 @@ use super::{
 };
 use crate::domain::Timestamp;
 use crate::store::StreamId;
+use crate::store::retention_clock::ClockRecord;
 use crate::store::series::Series;
 use futures_util::future::BoxFuture;
 use owner::Owner;
@@ -290,6 +291,19 @@ impl Database for PostgresDatabase {
             let mut owner = self.owner()?.lock().await;
             let mut connection = owner.take(&self.options).await?;
             let result = write::remove_chunks(&mut connection, series, before, chunks_max).await;
+            owner.give_back(connection, result)
+        }))
+    }
+
+    fn put_clock(
+        &self,
+        clock: ClockRecord,
+        removed_to: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(within(WORK_WAIT_MAX, async move {
+            let mut owner = self.owner()?.lock().await;
+            let mut connection = owner.take(&self.options).await?;
+            let result = write::put_clock(&mut connection, clock, removed_to).await;
             owner.give_back(connection, result)
         }))
     }

@@ -4,14 +4,23 @@ pub(super) const ROOMS: &str = "select rooms.key, sites.name, rooms.name
     from rooms join sites on sites.key = rooms.site_key order by rooms.key";
 
 pub(super) const SENSORS: &str =
-    "select key, sensor_id, room_key, reading_count, period_ms, first_ms, latest
+    "select key, sensor_id, room_key, reading_count, period_ms, first_ms, latest, newest_ms
     from sensors order by key";
 
 pub(super) const SENSOR_ROOMS: &str =
     "select sensor_key, room_key from sensor_rooms order by sensor_key, room_key";
 
+/// With the start before the last.
 pub(super) const MARKS: &str =
-    "select settled_to, trimmed_to, removed_to_ms from marks where key = 1";
+    "select settled_to, trimmed_to, removed_to_ms, trusted_ms, doubted_ms, even_ms,
+        (select started_ms from stream_epochs order by epoch desc limit 1 offset 1)
+    from marks where key = 1";
+
+/// `removed_to_ms` stays when it is null.
+pub(super) const PUT_CLOCK: &str =
+    "update marks set trusted_ms = $1, doubted_ms = $2, even_ms = $3,
+        removed_to_ms = coalesce($4, removed_to_ms)
+    where key = 1";
 
 pub(super) const UNSETTLED: &str = "select last_id, readings, payload from log
     where last_id > (select settled_to from marks where key = 1) order by last_id";

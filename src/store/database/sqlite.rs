@@ -24,6 +24,7 @@ use super::{
 };
 use crate::domain::Timestamp;
 use crate::store::StreamId;
+use crate::store::retention_clock::ClockRecord;
 use crate::store::series::Series;
 use futures_util::future::BoxFuture;
 use lock::OwnerLock;
@@ -344,6 +345,18 @@ impl Database for SqliteDatabase {
             let mut writer = self.writing().await?;
             let connection = &mut writer.connection;
             let result = write::remove_chunks(connection, series, before, chunks_max).await;
+            writer.end(result).await
+        }))
+    }
+
+    fn put_clock(
+        &self,
+        clock: ClockRecord,
+        removed_to: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(within(WORK_WAIT_MAX, async move {
+            let mut writer = self.writing().await?;
+            let result = write::put_clock(&mut writer.connection, clock, removed_to).await;
             writer.end(result).await
         }))
     }

@@ -106,7 +106,9 @@ impl Planner<'_> {
             SensorState {
                 room,
                 place: Arc::clone(place),
-                newest: None,
+                stands_at: None,
+                has_come: false,
+                newest_at: None,
                 reading_count: 0,
                 period_ms: None,
             },

@@ -11,6 +11,9 @@ const LIMITS: RegistryLimits = RegistryLimits {
     rooms_max: 3,
 };
 
+/// Behind all readings but those that are said to be ahead.
+const NOW: Timestamp = Timestamp::from_millis(1_000_000_000_000);
+
 fn empty() -> Directory {
     Directory::new(PROFILE, 7, Timestamp::from_millis(i64::MIN))
 }
@@ -62,7 +65,7 @@ fn add_sent(
     found: Vec<ReadingRow>,
     readings: Vec<(ScoredReading, Sites)>,
 ) -> (Vec<&'static str>, Vec<Stored>) {
-    let plan = plan(directory, found, readings, PROFILE, LIMITS);
+    let plan = plan(directory, found, readings, PROFILE, LIMITS, NOW);
     let (outcomes, stored) = plan.apply(directory, &Recent::new(Rows::default()));
     let names = outcomes
         .iter()
@@ -102,6 +105,7 @@ fn every_event_is_written_and_published_under_the_next_id() {
         of_anybody(readings),
         PROFILE,
         LIMITS,
+        NOW,
     );
     let shown = |id: StreamId, late: bool, values: &Values| {
         let co2 = values.get(Quantity::Co2).unwrap();
@@ -351,4 +355,55 @@ fn the_period_follows_the_rhythm_but_not_an_outage() {
     assert_eq!(period(&directory), Some(10_000.0));
     add(&mut directory, vec![reading("a", OFFICE, 86_400, 500.0)]);
     assert_eq!(period(&directory), Some(10_000.0));
+}
+
+const AHEAD_S: i64 = NOW.millis() / 1000 + 60;
+
+#[test]
+fn what_is_ahead_of_the_clock_waits_and_is_merged_into_all_the_same() {
+    let mut directory = empty();
+    let first = vec![reading("a", OFFICE, 1, 500.0)];
+    add(&mut directory, first);
+    let ahead = vec![
+        reading("a", ATTIC, AHEAD_S, 900.0),
+        reading("a", None, 2, 600.0),
+        reading("a", None, AHEAD_S, 900.0),
+    ];
+    let (answers, stored) = add(&mut directory, ahead);
+    assert_eq!(answers, ["accepted", "accepted", "duplicate"]);
+    assert!(stored.iter().all(|stored| !stored.late));
+    // It stays where its latest reading was taken.
+    assert_eq!(stored[1].place.room.as_str(), "Bureau");
+    assert_eq!(latest_co2(&directory, "a"), Some(600.0));
+    let key = directory.sensor_key("a").unwrap();
+    let entry = directory.sensor(key).unwrap();
+    assert_eq!(entry.newest_at, Timestamp::from_millis(AHEAD_S * 1000));
+    assert_eq!(entry.period_ms, Some(1000.0));
+    let again = of_anybody(vec![reading("a", None, AHEAD_S, 901.0)]);
+    let identities = identities_to_find(&directory, &again);
+    assert_eq!(identities, [(key, entry.newest_at)]);
+    let horizon = NOW.plus(std::time::Duration::from_secs(59));
+    assert!(!directory.has_misplaced(horizon));
+    assert!(directory.has_misplaced(Timestamp::from_millis(AHEAD_S * 1000)));
+    assert!(directory.has_misplaced(Timestamp::from_millis(1999)));
+}
+
+#[test]
+fn a_sensor_of_which_nothing_has_come_has_no_latest_reading() {
+    let mut directory = empty();
+    let ahead = vec![
+        reading("a", OFFICE, AHEAD_S + 9, 900.0),
+        reading("a", ATTIC, AHEAD_S, 800.0),
+        reading("a", None, AHEAD_S + 5, 700.0),
+    ];
+    let (_, stored) = add(&mut directory, ahead);
+    // It stands where the first of them was taken.
+    assert_eq!(stored[2].place.room.as_str(), "Grenier");
+    let key = directory.sensor_key("a").unwrap();
+    assert!(directory.sensor(key).unwrap().come().is_none());
+    let (_, stored) = add(&mut directory, vec![reading("a", OFFICE, 1, 500.0)]);
+    assert!(!stored[0].late);
+    let entry = directory.sensor(key).unwrap();
+    assert_eq!(entry.come().unwrap().place.room.as_str(), "Bureau");
+    assert_eq!(entry.first_seen, Timestamp::from_millis(1000));
 }

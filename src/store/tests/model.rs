@@ -1,7 +1,8 @@
 //! The store against a naive model: any writes, in any order and batches, with notices between them,
-//! commits and settling that fail, readings that are erased, and restarts.
+//! commits and settling that fail, readings that are erased, restarts, and a clock that goes any way.
 
 use super::*;
+use crate::clock::CLOCK_PRECISION;
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -79,6 +80,8 @@ enum Step {
     FailToErase(u8, Option<u8>, u32),
     Query,
     Restart,
+    /// The clock says something else: one of [`TIMES`], or later than all.
+    Clock(u8),
 }
 
 /// What is published of a reading, and how a reading is kept: its room in place of the named one.
@@ -104,10 +107,13 @@ impl Event {
 }
 
 /// What the store should hold, kept the simplest way.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 struct Model {
+    /// What is newer has not come.
+    horizon: Timestamp,
     readings: BTreeMap<(SensorId, i64), Reading>,
-    rooms: BTreeMap<SensorId, PlaceName>,
+    /// Where sensors stood none of whose readings is left.
+    stood: BTreeMap<SensorId, PlaceName>,
     /// Everything that ever changed, in order.
     events: Vec<Event>,
 }
@@ -117,17 +123,14 @@ impl Model {
     fn write(&mut self, write: &Write) -> &'static str {
         let newer = write.reading();
         let sensor = newer.sensor.clone();
-        let newest = self.latest(&sensor).map(|latest| latest.observed_at);
-        let Some(room) = newer.room.clone().or(self.rooms.get(&sensor).cloned()) else {
+        let latest = self.latest(&sensor).map(|latest| latest.observed_at);
+        let Some(room) = newer.room.clone().or_else(|| self.room(&sensor)) else {
             return "refused";
         };
-        let late = newest.is_some_and(|newest| newer.observed_at < newest);
+        let late = latest.is_some_and(|latest| newer.observed_at < latest);
         let identity = (sensor.clone(), newer.observed_at.millis());
         let (answer, reading) = match self.readings.get_mut(&identity) {
             None => {
-                if !late {
-                    self.rooms.insert(sensor, room.clone());
-                }
                 let kept = Reading {
                     site: None,
                     room: Some(room),
@@ -140,9 +143,6 @@ impl Model {
                     return "duplicate";
                 }
                 if let Some(room) = newer.room {
-                    if !late {
-                        self.rooms.insert(sensor, room.clone());
-                    }
                     kept.room = Some(room);
                 }
                 ("updated", kept)
@@ -155,19 +155,30 @@ impl Model {
         answer
     }
 
+    /// The newest that has come.
     fn latest(&self, sensor: &SensorId) -> Option<&Reading> {
         let mut readings = self.readings.values();
-        readings.rfind(|reading| reading.sensor == *sensor)
+        readings.rfind(|reading| reading.sensor == *sensor && reading.observed_at <= self.horizon)
     }
 
-    /// Removes readings. A sensor of which some are left is where the newest of those was taken.
+    /// Where it stands: by its latest reading, else by the first that is to come.
+    fn room(&self, sensor: &SensorId) -> Option<PlaceName> {
+        let mut readings = self.readings.values();
+        let first = readings.find(|reading| reading.sensor == *sensor);
+        match self.latest(sensor).or(first) {
+            Some(reading) => reading.room.clone(),
+            None => self.stood.get(sensor).cloned(),
+        }
+    }
+
+    /// Removes readings. A sensor of which none is left stands where it stood.
     fn erase(&mut self, erased: &[(SensorId, i64)]) {
+        for (sensor, _) in erased {
+            let room = self.room(sensor).unwrap();
+            self.stood.insert(sensor.clone(), room);
+        }
         for identity in erased {
             self.readings.remove(identity).unwrap();
-            if let Some(latest) = self.latest(&identity.0) {
-                let room = latest.room.clone().unwrap();
-                self.rooms.insert(identity.0.clone(), room);
-            }
         }
     }
 }
@@ -209,7 +220,12 @@ impl<'a> Trial<'a> {
             url,
             readings_kept,
             running: Running::open(url, readings_kept, QUEUE_MAX).await,
-            model: Model::default(),
+            model: Model {
+                horizon: LATER.plus(CLOCK_PRECISION),
+                readings: BTreeMap::new(),
+                stood: BTreeMap::new(),
+                events: Vec::new(),
+            },
             told: 0,
             last_id: StreamId::default(),
             marks: vec![(StreamId::default(), 0)],
@@ -248,7 +264,15 @@ impl<'a> Trial<'a> {
             Step::FailToErase(from, sensor, after) => self.erase(from, sensor, Some(after)).await,
             Step::Query => self.check().await,
             Step::Restart => self.restart().await,
+            Step::Clock(time) => self.set_clock(time),
         }
+    }
+
+    fn set_clock(&mut self, time: u8) {
+        let seconds = TIMES.get(usize::from(time));
+        let now = seconds.map_or(LATER, |seconds| Timestamp::from_millis(seconds * 1000));
+        self.running.clock.0.store(now.millis(), Ordering::Relaxed);
+        self.model.horizon = now.plus(CLOCK_PRECISION);
     }
 
     async fn write(&mut self, batch: &[Write], failure: Option<Failure>) {
@@ -334,7 +358,8 @@ impl<'a> Trial<'a> {
     async fn restart(&mut self) {
         self.check().await;
         self.running.close().await;
-        self.running = Running::open(self.url, self.readings_kept, QUEUE_MAX).await;
+        let now = self.running.clock.now();
+        self.running = Running::open_at(self.url, self.readings_kept, QUEUE_MAX, now).await;
         // Nobody was told of what failed, but it is in the log before whatever was told since.
         self.told = self.model.events.len();
         if let Some(before) = self.marks_before_doubt.take() {
@@ -358,7 +383,10 @@ impl<'a> Trial<'a> {
 
     async fn check_history(&self) {
         let rows = self.running.rows().await;
-        self.running.store.directory(|directory| {
+        // As the writer does when it has nothing to do.
+        let store = &self.running.store;
+        store.follow(self.model.horizon).await.unwrap();
+        store.directory(|directory| {
             let stored: BTreeMap<_, _> = rows
                 .into_iter()
                 .map(|row| {
@@ -373,14 +401,18 @@ impl<'a> Trial<'a> {
                 .collect();
             assert_eq!(stored, self.model.readings);
             for sensor in directory.sensors() {
-                let latest = &sensor.latest.scored;
-                let id = &latest.reading.sensor;
-                let expected = self.model.latest(id).unwrap();
-                assert_eq!(latest.reading.observed_at, expected.observed_at);
-                assert_eq!(latest.reading.values, expected.values);
-                assert_eq!(latest.assessment, PROFILE.assess(&latest.reading.values));
+                let id = &sensor.latest.scored.reading.sensor;
+                let latest = sensor.come().map(|latest| &*latest.scored);
+                let time_and_values = |reading: &Reading| (reading.observed_at, reading.values);
+                assert_eq!(
+                    latest.map(|latest| time_and_values(&latest.reading)),
+                    self.model.latest(id).map(time_and_values)
+                );
+                if let Some(latest) = latest {
+                    assert_eq!(latest.assessment, PROFILE.assess(&latest.reading.values));
+                }
                 let place = directory.place(sensor.room).unwrap();
-                assert_eq!(Some(&place.room), self.model.rooms.get(id));
+                assert_eq!(Some(&place.room), self.model.room(id).as_ref());
                 let of_sensor = self.model.readings.keys().filter(|(known, _)| known == id);
                 assert_eq!(sensor.reading_count, of_sensor.clone().count() as u64);
                 let oldest = of_sensor.map(|(_, at)| *at).min();
@@ -614,6 +646,7 @@ fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(time, sensor, after)| Step::FailToErase(time, sensor, after)),
         1 => Just(Step::Query),
         2 => Just(Step::Restart),
+        3 => (0..=u8::try_from(TIMES.len()).unwrap()).prop_map(Step::Clock),
     ]
 }
 

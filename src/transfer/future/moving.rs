@@ -8,11 +8,12 @@ use super::super::import::{Nobody, RETRY_WAIT, TRIES, note};
 use super::listing::{self, Listed};
 use super::{READINGS_AT_ONCE, Selection};
 use crate::access::Sites;
+use crate::clock::SystemClock;
 use crate::config::StoreConfig;
 use crate::domain::{Reading, Timestamp};
 use crate::score::Profile;
 use crate::store::{
-    AppendError, HistoryRow, Outcome, ScoredReading, SensorKey, Series, Store, WriteQueue, Writer,
+    AppendError, HistoryRow, Keeper, Outcome, ScoredReading, SensorKey, Store, WriteQueue, Writer,
 };
 use crate::validate::CLOCK_AHEAD_MAX;
 use anyhow::Context;
@@ -38,14 +39,20 @@ pub(super) async fn run(
         profile,
         config.registry_limits(),
         config.queue_readings_max.max(STORED_AT_ONCE),
+        Arc::new(SystemClock),
     );
-    let retained_from = config.retention().limit(Series::Readings, selection.now);
+    // Readings are refused by the same limit as in a running server.
+    drop(Keeper::new(
+        store,
+        config.retention(),
+        Arc::new(SystemClock),
+    ));
     let mut moving = Moving {
         store,
         queue,
         profile,
         by,
-        earliest: retained_from.map_or(Timestamp::OLDEST, |limit| limit.max(Timestamp::OLDEST)),
+        now: selection.now,
         latest: selection.after.min(selection.now.plus(CLOCK_AHEAD_MAX)),
         accepted: 0,
         updated: 0,
@@ -66,8 +73,8 @@ struct Moving<'a> {
     queue: WriteQueue,
     profile: Profile,
     by: Duration,
-    /// New times that are taken, both ends included.
-    earliest: Timestamp,
+    now: Timestamp,
+    /// The last of the new times that are taken.
     latest: Timestamp,
     accepted: u64,
     updated: u64,
@@ -100,7 +107,7 @@ impl Moving<'_> {
             let at = row.observed_at.minus(self.by);
             if at > self.latest {
                 self.leave("timestamp_in_future");
-            } else if at < self.earliest {
+            } else if at < Timestamp::OLDEST {
                 self.leave("timestamp_too_old");
             } else if let Some(scored) = self.moved(&row, at) {
                 wanted.push(((row.sensor, row.observed_at), scored));
@@ -115,6 +122,10 @@ impl Moving<'_> {
                     Outcome::Accepted(_) => self.accepted += 1,
                     Outcome::Updated(_) => self.updated += 1,
                     Outcome::Duplicate(_) => self.duplicates += 1,
+                    Outcome::Counted(code) => {
+                        self.leave(code);
+                        continue;
+                    }
                     Outcome::Refused(rejection) => {
                         let code = rejection
                             .errors
@@ -127,7 +138,7 @@ impl Moving<'_> {
                 stored.push(*identity);
             }
         }
-        self.store.erase(stored).await?;
+        self.store.erase(stored, self.now).await?;
         Ok(())
     }
 

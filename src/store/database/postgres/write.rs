@@ -2,9 +2,12 @@
 
 use crate::domain::Timestamp;
 use crate::store::StreamId;
+use crate::store::database::decode::clock_columns;
+use crate::store::database::sql::PUT_CLOCK;
 use crate::store::database::sqlite::{integer, require_all};
 use crate::store::database::{Batch, Chunk, Commit, Rewrite, SensorRow, StoreError};
 use crate::store::directory::SensorKey;
+use crate::store::retention_clock::ClockRecord;
 use crate::store::series::Series;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -199,11 +202,12 @@ async fn update_sensors(
         .collect();
     let updated = sqlx::query(
         "update sensors set room_key = now.room_key, reading_count = now.reading_count,
-            period_ms = now.period_ms, first_ms = now.first_ms, latest = now.latest
+            period_ms = now.period_ms, first_ms = now.first_ms, latest = now.latest,
+            newest_ms = now.newest_ms
         from unnest(
             $1::bigint[], $2::bigint[], $3::bigint[], $4::double precision[], $5::bigint[],
-            $6::bytea[]
-        ) as now (key, room_key, reading_count, period_ms, first_ms, latest)
+            $6::bytea[], $7::bigint[]
+        ) as now (key, room_key, reading_count, period_ms, first_ms, latest, newest_ms)
         where sensors.key = now.key",
     )
     .bind(column(sensors, |sensor| sensor.key.0))
@@ -217,6 +221,10 @@ async fn update_sensors(
     .bind(column(sensors, |sensor| {
         let settled = sensor.settled.as_ref();
         settled.map(|settled| settled.latest.as_slice())
+    }))
+    .bind(column(sensors, |sensor| {
+        let settled = sensor.settled.as_ref();
+        settled.and_then(|settled| Some(settled.newest_at?.millis()))
     }))
     .execute(connection)
     .await?;
@@ -254,6 +262,22 @@ pub(super) async fn remove_chunks(
     .execute(connection)
     .await?;
     Ok(removed.rows_affected())
+}
+
+pub(super) async fn put_clock(
+    connection: &mut PgConnection,
+    clock: ClockRecord,
+    removed_to: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let (trusted_ms, doubted_ms, even_ms) = clock_columns(clock);
+    sqlx::query(PUT_CLOCK)
+        .bind(trusted_ms)
+        .bind(doubted_ms)
+        .bind(even_ms)
+        .bind(removed_to.map(Timestamp::millis))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// One column of some rows, for `unnest`.

@@ -112,6 +112,8 @@ impl Copy {
             settled_to,
             trimmed_to,
             removed_to,
+            clock,
+            ..
         } = loaded.marks;
         sqlx::query(
             "update marks set settled_to = $1, trimmed_to = $2, removed_to_ms = $3 where key = 1",
@@ -121,12 +123,15 @@ impl Copy {
         .bind(removed_to.millis())
         .execute(&mut *connection)
         .await?;
+        if let Some(clock) = clock {
+            write::put_clock(connection, clock, None).await?;
+        }
         sqlx::query(
             "insert into stream_epochs (epoch, started_ms)
             select value ->> 0, value ->> 1 from json_each($1)",
         )
         .bind(json(&epochs)?)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
         Ok(())
     }

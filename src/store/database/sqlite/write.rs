@@ -3,9 +3,11 @@
 
 use crate::domain::Timestamp;
 use crate::store::StreamId;
-use crate::store::database::decode::corrupt;
+use crate::store::database::decode::{clock_columns, corrupt};
+use crate::store::database::sql::PUT_CLOCK;
 use crate::store::database::{Batch, Chunk, Commit, Rewrite, SensorRow, StoreError};
 use crate::store::directory::{RoomKey, SensorKey};
+use crate::store::retention_clock::ClockRecord;
 use crate::store::rows::RoomRow;
 use crate::store::series::Series;
 use sqlx::AssertSqlSafe;
@@ -221,10 +223,11 @@ pub(super) async fn update_sensors(
 ) -> Result<(), StoreError> {
     static UPDATE: LazyLock<String> = LazyLock::new(|| {
         // Rows whose parameters are left unbound are null and match nothing.
-        let rows = vec!["(?, ?, ?, ?, ?, ?)"; SENSORS_PER_STATEMENT].join(", ");
+        let rows = vec!["(?, ?, ?, ?, ?, ?, ?)"; SENSORS_PER_STATEMENT].join(", ");
         format!(
             "update sensors set room_key = now.column2, reading_count = now.column3,
-                period_ms = now.column4, first_ms = now.column5, latest = now.column6
+                period_ms = now.column4, first_ms = now.column5, latest = now.column6,
+                newest_ms = now.column7
             from (values {rows}) as now where sensors.key = now.column1"
         )
     });
@@ -238,7 +241,8 @@ pub(super) async fn update_sensors(
                 .bind(integer(sensor.reading_count)?)
                 .bind(sensor.period_ms)
                 .bind(settled.map(|settled| settled.first_seen.millis()))
-                .bind(settled.map(|settled| settled.latest.as_slice()));
+                .bind(settled.map(|settled| settled.latest.as_slice()))
+                .bind(settled.and_then(|settled| Some(settled.newest_at?.millis())));
         }
         let updated = update.execute(&mut *connection).await?.rows_affected();
         require_all(updated, sensors)?;
@@ -281,6 +285,22 @@ pub(super) async fn remove_chunks(
     }
     end(connection).await?;
     Ok(removed)
+}
+
+pub(super) async fn put_clock(
+    connection: &mut SqliteConnection,
+    clock: ClockRecord,
+    removed_to: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let (trusted_ms, doubted_ms, even_ms) = clock_columns(clock);
+    sqlx::query(PUT_CLOCK)
+        .bind(trusted_ms)
+        .bind(doubted_ms)
+        .bind(even_ms)
+        .bind(removed_to.map(Timestamp::millis))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Chunks of a sensor are in the order of their ends too, so nothing that stays is looked at, but the

@@ -56,6 +56,7 @@ async fn a_copy_is_a_database_with_the_same_in_it(
             settled: Some(SettledSensor {
                 first_seen: at(7),
                 latest: vec![0, 1, 2],
+                newest_at: Some(at(7)),
             }),
             ..new_sensor(1, "a", 2)
         }],

@@ -13,6 +13,8 @@ const MARKS: Marks = Marks {
         sequence: 0,
     },
     removed_to: Timestamp::from_millis(i64::MIN),
+    clock: None,
+    started_before: None,
 };
 
 #[rstest]
@@ -88,6 +90,7 @@ async fn settled_sensors_are_loaded_to_the_last_bit(
         sensor.settled = (number % 5 > 0).then(|| SettledSensor {
             first_seen: at(-i64::from(number)),
             latest: number.to_le_bytes().repeat(9),
+            newest_at: Some(at(7)),
         });
     }
     let rewrite = Rewrite {
@@ -167,6 +170,7 @@ async fn a_rewrite_replaces_and_moves_at_once(#[values(Kind::Sqlite, Kind::Postg
         settled: Some(SettledSensor {
             first_seen: at(0),
             latest: vec![0, 255],
+            newest_at: Some(at(7)),
         }),
         ..new_sensor(1, "a", 2)
     };
