@@ -33,7 +33,8 @@ pub(super) struct Change<T> {
 pub(super) struct Before<T> {
     /// Number of readings in the finer rows, one for each time.
     pub(super) readings: Vec<u64>,
-    /// The buckets of those finer rows alone that are new, ascending.
+    /// The buckets of those finer rows alone that are new, ascending; left out where there were none
+    /// before, because there the rows of the change are those.
     pub(super) new: Vec<T>,
 }
 
@@ -245,7 +246,12 @@ fn keep_what_is_lost<T: Packed>(change: &mut Change<T>, before: &Before<T>, piec
         if readings_stored <= *readings_before {
             continue;
         }
-        let kept = stored.iter().chain(at(&before.new, *time)).cloned();
+        let new = if *readings_before == 0 {
+            at(&change.rows, *time)
+        } else {
+            at(&before.new, *time)
+        };
+        let kept = stored.iter().chain(new).cloned();
         let kept = T::joined(kept.collect());
         let first = change.rows.partition_point(|row| row.time() < *time);
         let end = change.rows.partition_point(|row| row.time() <= *time);
@@ -323,11 +329,16 @@ fn coarser_change<T: Packed>(
         starts.binary_search(&start).is_ok().then_some((start, row))
     });
     let touched: Vec<_> = touched.collect();
+    let had_readings = |start: &Timestamp| {
+        let position = starts.binary_search(start);
+        position.is_ok_and(|position| before.readings[position] > 0)
+    };
     let is_new = |row: &T| {
         let (time, had) = (row.time(), &before.times);
         times.binary_search(&time).is_ok() && had.binary_search(&time).is_err()
     };
-    let new = touched.iter().filter(|(_, row)| is_new(row)).copied();
+    let new = touched.iter().copied();
+    let new = new.filter(|(start, row)| had_readings(start) && is_new(row));
     let before = Before {
         readings: before.readings.clone(),
         new: bucketed(new),
