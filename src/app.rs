@@ -13,6 +13,7 @@ use crate::http::{
 use crate::ingest::body::BodyReader;
 use crate::models::Models;
 use crate::pipeline::Pipeline;
+use crate::read_budget::ReadBudget;
 use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
 use crate::store::database::{self, Access, DocumentDatabase};
@@ -74,7 +75,15 @@ impl Application {
         let documents = open_documents(&config).await?;
         let gate = open_access(&config, &clock, Arc::clone(&documents)).await?;
         let models = open_models(&config, Arc::clone(&documents)).await?;
-        let (hub, hub_threads) = start_hub(&config, &clock, &store, &gate, &shutdown);
+        let read_budget = ReadBudget::new(config.read_bytes_max);
+        let (hub, hub_threads) = start_hub(
+            &config,
+            &clock,
+            &store,
+            read_budget.clone(),
+            &gate,
+            &shutdown,
+        );
         let (announced, news) = Announced::before(Arc::new(hub.clone()));
         let webhooks = open_webhooks(&config, &clock, &store, Arc::clone(&documents), news).await?;
         let (writer, queue) = Writer::new(
@@ -96,6 +105,7 @@ impl Application {
             clock: Arc::clone(&clock),
             bodies: bodies(&config),
             store: store.clone(),
+            read_budget: read_budget.clone(),
             hub: hub.clone(),
             access: gate.clone(),
             models,
@@ -300,11 +310,13 @@ fn start_hub(
     config: &ServeConfig,
     clock: &Arc<dyn Clock>,
     store: &Store,
+    read_budget: ReadBudget,
     gate: &Gate,
     shutdown: &Shutdown,
 ) -> (Hub, HubThreads) {
     Hub::start(
         store.clone(),
+        read_budget,
         gate.clone(),
         Arc::clone(clock),
         shutdown.clone(),

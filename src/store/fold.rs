@@ -34,6 +34,8 @@ pub(super) struct Folded {
 /// A row that is kept in chunks.
 pub(super) trait Packed: Aggregate + Clone {
     fn time(&self) -> Timestamp;
+    /// Bytes it takes in memory, about.
+    fn bytes(&self) -> usize;
     fn pack(rows: &[Self]) -> Vec<u8>;
     fn unpack(
         sensor: SensorKey,
@@ -48,6 +50,10 @@ pub(super) trait Packed: Aggregate + Clone {
 impl Packed for ReadingRow {
     fn time(&self) -> Timestamp {
         self.observed_at
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
     }
 
     fn pack(rows: &[Self]) -> Vec<u8> {
@@ -67,6 +73,10 @@ impl Packed for ReadingRow {
 impl Packed for BucketRow {
     fn time(&self) -> Timestamp {
         self.start
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
     }
 
     fn pack(rows: &[Self]) -> Vec<u8> {
