@@ -19,6 +19,8 @@ const ROW_BYTES_USUAL: usize = 256;
 const BYTES_WANTED_MIN: usize = 16 * 1024;
 /// A piece of this many times the bytes wanted is cut in half and asked for again.
 const OVERSHOOT_MAX: usize = 2;
+/// After pieces that were too large, each piece is aimed higher again by this part.
+const RECOVERY: usize = 32;
 /// A piece is at most this many times as wide as the one before.
 const GROWTH_MAX: i64 = 8;
 
@@ -31,8 +33,12 @@ pub(super) struct Slices {
     next: Timestamp,
     end: Timestamp,
     width_ms: i64,
-    /// Bytes of rows a piece is aimed at.
+    /// Bytes of rows a piece is aimed at: at first and at most `bytes_wanted_max`, less where pieces
+    /// turned out to be too large.
     bytes_wanted: usize,
+    bytes_wanted_max: usize,
+    /// The width comes from the piece before, not from halves of one that was too large.
+    is_adapted: bool,
     /// The last row that was used of the time from `next` on; nothing up to it is given again.
     used: Option<Order>,
     /// Number of sensors that are done, in a time that is too short to be cut.
@@ -80,6 +86,8 @@ impl Slices {
             end,
             width_ms,
             bytes_wanted,
+            bytes_wanted_max: bytes_wanted,
+            is_adapted: false,
             used: None,
             done_sensors: None,
             group_max: usize::MAX,
@@ -98,7 +106,7 @@ impl Slices {
     /// chunks they come from.
     pub(super) fn work_bytes(&self) -> usize {
         let sensors = self.query.sensors.len().min(SENSORS_AT_ONCE);
-        2 * OVERSHOOT_MAX * self.bytes_wanted + sensors * CHUNK_BYTES_USUAL_MAX / 2
+        2 * self.bytes_max() + sensors * CHUNK_BYTES_USUAL_MAX / 2
     }
 
     /// Whether [`Self::next`] has nothing any more.
@@ -136,11 +144,15 @@ impl Slices {
         to: Timestamp,
         width_ms: i64,
     ) -> Result<Option<Rows>, StoreError> {
-        let bytes_max = self.bytes_wanted * OVERSHOOT_MAX;
+        let bytes_max = self.bytes_max();
         let (query, bucket) = (&self.query, self.bucket);
         let rows = Rows::fetch(&self.store, query, bucket, self.next, to, bytes_max).await?;
         let Some(mut rows) = rows else {
             self.width_ms = (width_ms / 2).max(self.width_min_ms());
+            if std::mem::take(&mut self.is_adapted) {
+                // Rows are not all it takes: those they are put together from count as well.
+                self.bytes_wanted = (self.bytes_wanted / 4 * 3).max(BYTES_WANTED_MIN);
+            }
             return Ok(None);
         };
         self.next = to;
@@ -161,7 +173,7 @@ impl Slices {
             sensors: sensors.get(first..last).unwrap_or_default().to_vec(),
             rooms: self.query.rooms.clone(),
         };
-        let bytes_max = self.bytes_wanted * OVERSHOOT_MAX;
+        let bytes_max = self.bytes_max();
         let (store, bucket, from) = (&self.store, self.bucket, self.next);
         let mut rows = match Rows::fetch(store, &query, bucket, from, to, bytes_max).await? {
             Some(rows) => rows,
@@ -209,8 +221,16 @@ impl Slices {
         self.width_ms = (self.width_ms / 2).max(self.width_min_ms());
     }
 
+    /// Most bytes that a piece, and what it is put together from, may take.
+    fn bytes_max(&self) -> usize {
+        self.bytes_wanted_max * OVERSHOOT_MAX
+    }
+
     /// Aims the next piece by what the last one had.
     fn adapt(&mut self, bytes: usize, width_ms: i64) {
+        self.is_adapted = true;
+        let more = self.bytes_wanted / RECOVERY;
+        self.bytes_wanted = (self.bytes_wanted + more).min(self.bytes_wanted_max);
         let widest = width_ms.saturating_mul(GROWTH_MAX);
         self.width_ms = match i64::try_from(bytes) {
             Ok(bytes @ 1..) => {
