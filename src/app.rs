@@ -75,15 +75,7 @@ impl Application {
         let documents = open_documents(&config).await?;
         let gate = open_access(&config, &clock, Arc::clone(&documents)).await?;
         let models = open_models(&config, Arc::clone(&documents)).await?;
-        let read_budget = ReadBudget::new(config.read_bytes_max);
-        let (hub, hub_threads) = start_hub(
-            &config,
-            &clock,
-            &store,
-            read_budget.clone(),
-            &gate,
-            &shutdown,
-        );
+        let (hub, hub_threads) = start_hub(&config, &clock, &store, &gate, &shutdown);
         let (announced, news) = Announced::before(Arc::new(hub.clone()));
         let webhooks = open_webhooks(&config, &clock, &store, Arc::clone(&documents), news).await?;
         let (writer, queue) = Writer::new(
@@ -105,7 +97,7 @@ impl Application {
             clock: Arc::clone(&clock),
             bodies: bodies(&config),
             store: store.clone(),
-            read_budget: read_budget.clone(),
+            read_budget: hub.read_budget().clone(),
             hub: hub.clone(),
             access: gate.clone(),
             models,
@@ -310,13 +302,12 @@ fn start_hub(
     config: &ServeConfig,
     clock: &Arc<dyn Clock>,
     store: &Store,
-    read_budget: ReadBudget,
     gate: &Gate,
     shutdown: &Shutdown,
 ) -> (Hub, HubThreads) {
     Hub::start(
         store.clone(),
-        read_budget,
+        ReadBudget::new(config.read_bytes_max),
         gate.clone(),
         Arc::clone(clock),
         shutdown.clone(),

@@ -176,7 +176,7 @@ impl Hub {
         &self.0.store
     }
 
-    pub(super) fn read_budget(&self) -> &ReadBudget {
+    pub(crate) fn read_budget(&self) -> &ReadBudget {
         &self.0.read_budget
     }
 
