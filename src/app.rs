@@ -13,6 +13,7 @@ use crate::http::{
 use crate::ingest::body::BodyReader;
 use crate::models::Models;
 use crate::pipeline::Pipeline;
+use crate::read_budget::ReadBudget;
 use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
 use crate::store::database::{self, Access, DocumentDatabase};
@@ -97,6 +98,7 @@ impl Application {
             clock: Arc::clone(&clock),
             bodies: bodies(&config),
             store: store.clone(),
+            read_budget: hub.read_budget().clone(),
             hub: hub.clone(),
             access: gate.clone(),
             models,
@@ -306,6 +308,7 @@ fn start_hub(
 ) -> (Hub, HubThreads) {
     Hub::start(
         store.clone(),
+        ReadBudget::new(config.read_bytes_max),
         gate.clone(),
         Arc::clone(clock),
         shutdown.clone(),

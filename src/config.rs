@@ -18,6 +18,7 @@ pub use store::{DatabaseConfig, StoreConfig};
 pub use webhook::WebhookConfig;
 
 use crate::broadcast::{HubLimits, LogLimits};
+use crate::read_budget::READ_BYTES_MIN;
 use crate::score::Profile;
 use crate::validate::TvocUnit;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -176,6 +177,13 @@ pub struct ServeConfig {
     #[arg(long, env = "IAQ_BODY_EXPANDED_BYTES_MAX", value_name = "IAQ_BODY_EXPANDED_BYTES_MAX",
         default_value_t = 16 * 1024 * 1024)]
     pub body_expanded_bytes_max: usize,
+
+    /// Bytes of memory for answers that are read from the store and not taken yet: histories, latest
+    /// readings, snapshots and replays of all clients together; who asks for too much of it is
+    /// answered 503
+    #[arg(long, env = "IAQ_READ_BYTES_MAX", value_name = "IAQ_READ_BYTES_MAX",
+        default_value_t = 128 * 1024 * 1024)]
+    pub read_bytes_max: usize,
 
     /// Most readings in one request
     #[arg(
@@ -337,6 +345,12 @@ impl ServeConfig {
             if number == 0 {
                 return refuse(setting, "must be at least 1".to_owned());
             }
+        }
+        if self.read_bytes_max < READ_BYTES_MIN {
+            return refuse(
+                "IAQ_READ_BYTES_MAX",
+                format!("must be at least {READ_BYTES_MIN}"),
+            );
         }
         if self.store.queue_readings_max < self.batch_readings_max {
             return refuse(

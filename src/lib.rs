@@ -32,6 +32,7 @@ pub mod app;
 pub mod clock;
 pub mod config;
 pub mod metrics;
+pub mod read_budget;
 pub mod shutdown;
 pub mod telemetry;
 

@@ -36,7 +36,7 @@ pub use caller::{Caller, Who};
 pub use gate::{Access, AccessParts, AuthMode, Lifetimes, Refusal, credential, token_in_query};
 pub use keeper::keep;
 pub use pattern::SensorPattern;
-pub use rate::{RateLimits, customer};
+pub use rate::{Counted, RateLimits, customer};
 pub use registry::Registry;
 pub use role::Role;
 pub use sites::Sites;

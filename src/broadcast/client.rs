@@ -3,7 +3,7 @@
 use super::encoding::Encoding;
 use super::frame::{self, Deflater, close};
 use super::interest::Interest;
-use super::outbox::{Content, Outbox};
+use super::outbox::{Content, Kept, Outbox};
 use super::outgoing::Outgoing;
 use super::pace::Pace;
 use super::pass::{Notice, Pass};
@@ -114,13 +114,9 @@ impl Client {
     }
 
     /// Queues a part of a snapshot or replay, which does not count towards the bound of the queue.
-    pub(super) fn catch_up(
-        &self,
-        bytes: Bytes,
-        permit: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
-    ) {
+    pub(super) fn catch_up(&self, bytes: Bytes, kept: Kept) {
         if self.is_open() {
-            let content = Content::Catchup { _permit: permit };
+            let content = Content::Catchup { _kept: kept };
             self.outbox.borrow_mut().push(bytes, content);
         }
     }

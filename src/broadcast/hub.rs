@@ -1,15 +1,18 @@
 //! What all shards share: who is connected, and the way in for messages.
 
 use super::admission::Newcomer;
+use super::encoding::Encoding;
 use super::events::EventStream;
 use super::filter::Filter;
+use super::frame::Deflater;
 use super::log::LogLimits;
 use super::outgoing::Outgoing;
 use super::shard::{ORDERS_MAX, Order, Shard};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, Snapshots};
 use crate::access::{Access, customer};
 use crate::clock::Clock;
 use crate::domain::{Topic, TopicSet};
+use crate::read_budget::{Lease, ReadBudget};
 use crate::shutdown::Shutdown;
 use crate::store::{Publish, Published, Store, StreamId};
 use crate::system::Host;
@@ -19,11 +22,12 @@ use parking_lot::Mutex;
 use rand::Rng;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 /// Bounds of the hub and of each client.
@@ -46,10 +50,6 @@ pub struct HubLimits {
     pub replay: LogLimits,
 }
 
-/// Replays from the store that may be on their way at once; each holds its messages in memory until
-/// its client has taken them.
-const STORE_REPLAYS_MAX: usize = 8;
-
 /// The hub. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hub(Arc<Shared>);
@@ -69,8 +69,8 @@ struct Shared {
     by_topic: [AtomicUsize; Topic::COUNT],
     by_address: Mutex<FxHashMap<IpAddr, usize>>,
     left: Notify,
-    snapshot: Mutex<Option<Arc<Snapshot>>>,
-    store_replays: Arc<Semaphore>,
+    snapshots: Snapshots,
+    read_budget: ReadBudget,
 }
 
 /// The threads that serve clients. They end when this is dropped after [`Hub::close`].
@@ -112,6 +112,7 @@ impl Hub {
     /// other's way and in that of whoever receives. So there are fewer of them than cores.
     pub fn start(
         store: Store,
+        read_budget: ReadBudget,
         access: Access,
         clock: Arc<dyn Clock>,
         shutdown: Shutdown,
@@ -136,8 +137,8 @@ impl Hub {
             by_topic: Default::default(),
             by_address: Mutex::default(),
             left: Notify::new(),
-            snapshot: Mutex::default(),
-            store_replays: Arc::new(Semaphore::new(STORE_REPLAYS_MAX)),
+            snapshots: Snapshots::default(),
+            read_budget,
         }));
         let start = |orders| {
             let (arbiter, hub) = (Arbiter::new(), hub.clone());
@@ -175,8 +176,8 @@ impl Hub {
         &self.0.store
     }
 
-    pub(super) fn store_replays(&self) -> &Arc<Semaphore> {
-        &self.0.store_replays
+    pub(crate) fn read_budget(&self) -> &ReadBudget {
+        &self.0.read_budget
     }
 
     /// Where the stream is; shards may be a little behind.
@@ -263,18 +264,26 @@ impl Hub {
         room(before, limits.connections_max).then_some(seat)
     }
 
-    /// The latest reading of every sensor that any filter matches, and where live goes on. Clients
-    /// that ask for all sensors share one as long as nothing new comes.
-    pub(super) fn snapshot(&self, filters: &[Filter]) -> Arc<Snapshot> {
-        if !filters.iter().any(Filter::is_open) {
-            return Arc::new(Snapshot::take(self.store(), filters));
-        }
-        let mut kept = self.0.snapshot.lock();
-        if let Some(snapshot) = kept.as_ref().filter(|kept| kept.id == self.position()) {
-            return Arc::clone(snapshot);
-        }
-        let snapshot = Arc::new(Snapshot::take(self.store(), &[Filter::default()]));
-        *kept = Some(Arc::clone(&snapshot));
+    /// A snapshot that somebody has and that is as it would be now.
+    pub(super) fn known_snapshot(
+        &self,
+        filters: &[Filter],
+        encoding: Encoding,
+    ) -> Option<Arc<Snapshot>> {
+        self.0.snapshots.get(filters, encoding, self.position())
+    }
+
+    /// The latest reading of every sensor that any filter matches, and where live goes on.
+    pub(super) fn snapshot(
+        &self,
+        filters: &[Filter],
+        encoding: Encoding,
+        deflater: &RefCell<Deflater>,
+        lease: Lease,
+    ) -> Arc<Snapshot> {
+        let snapshot = Snapshot::take(self.store(), filters, encoding, deflater, lease);
+        let snapshot = Arc::new(snapshot);
+        self.0.snapshots.put(filters, encoding, &snapshot);
         snapshot
     }
 

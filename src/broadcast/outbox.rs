@@ -1,14 +1,15 @@
 //! What waits for one client.
 
 use super::outgoing::Outgoing;
+use super::snapshot::Snapshot;
 use crate::domain::{SensorId, Timestamp};
+use crate::read_budget::Lease;
 use crate::store::StreamId;
 use bytes::{Buf, Bytes};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Most buffers handed to the kernel in one write.
 const BUFFERS_PER_WRITE_MAX: usize = 64;
@@ -39,11 +40,35 @@ pub(super) enum Content {
     /// A snapshot or a replay. It does not count towards the bound: there is one at a time and its
     /// size has a bound of its own.
     Catchup {
-        /// Lets the next replay begin once the last part of this one is sent.
-        _permit: Option<Arc<OwnedSemaphorePermit>>,
+        /// The memory it takes, which is free for others once its last part is sent.
+        _kept: Kept,
     },
     /// Tells the client how many measurements were replaced.
     Conflated(u64),
+}
+
+/// What a part of a snapshot or a replay keeps from others until it is sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept {
+    _lease: Option<Arc<Lease>>,
+    _snapshot: Option<Arc<Snapshot>>,
+}
+
+impl Kept {
+    /// The memory of a replay, but for what is in the shard's log as well.
+    pub(super) fn replay(lease: Lease) -> Self {
+        Self {
+            _lease: Some(Arc::new(lease)),
+            _snapshot: None,
+        }
+    }
+
+    pub(super) fn snapshot(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            _lease: None,
+            _snapshot: Some(snapshot),
+        }
+    }
 }
 
 impl Content {

@@ -63,6 +63,17 @@ impl Outgoing {
         }
     }
 
+    /// Bytes of the values it has under keys of its own, in memory and as they are sent.
+    pub(super) fn extra_bytes(&self) -> usize {
+        match &self.content {
+            Published::Measurement(stored) => {
+                let extras = stored.scored.reading.extras.iter();
+                extras.map(|(key, _)| 2 * (key.len() + 32)).sum()
+            }
+            Published::Notice { .. } => 0,
+        }
+    }
+
     /// The complete bytes to send.
     pub(super) fn encoded(&self, encoding: Encoding, deflater: &RefCell<Deflater>) -> &Bytes {
         let json = || message::published(&self.content);

@@ -7,25 +7,34 @@
 
 use super::client::Client;
 use super::filter::Filter;
+use super::frame::close;
 use super::index::ClientKey;
+use super::outbox::Kept;
 use super::outgoing::Outgoing;
 use super::protocol::{self, Subscription};
 use super::shard::Shard;
+use super::snapshot::Snapshot;
 use crate::domain::{Topic, TopicSet};
+use crate::read_budget::{Lease, Owner};
 use crate::store::{Published, StreamId};
-use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// Most messages replayed from the store; who has missed more gets a snapshot.
 const STORE_REPLAY_MESSAGES_MAX: usize = 10_000;
 /// Rows asked of the store at once.
 const PAGE_ROWS: u32 = 1000;
-/// How long a client waits for others to have taken their replays.
+/// Bytes of a replayed message with what is sent of it, unless it measures more than most.
+const MESSAGE_BYTES: usize = 1536;
+/// How long a client waits for others to have taken what they asked for.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes a message of a replay takes until it is sent.
+fn message_bytes(message: &Outgoing) -> usize {
+    MESSAGE_BYTES + message.extra_bytes()
+}
 
 /// A subscription that is about to begin.
 struct Beginning {
@@ -42,13 +51,9 @@ struct Beginning {
 /// What the client gets before live, and whether with it nothing is missing.
 enum Catchup {
     Nothing,
-    Snapshot(Bytes),
-    /// Messages after the one named.
-    Replay(
-        Vec<Arc<Outgoing>>,
-        StreamId,
-        Option<Arc<OwnedSemaphorePermit>>,
-    ),
+    Snapshot(Arc<Snapshot>),
+    /// Messages after the one named, and the memory they take.
+    Replay(Vec<Arc<Outgoing>>, StreamId, Kept),
 }
 
 /// Begins a subscription, at once or as soon as the stream has come to where it starts.
@@ -96,14 +101,57 @@ impl Beginning {
         if !(snapshot && self.wants_measurements()) {
             return self.begin(false, Catchup::Nothing);
         }
-        // The snapshot may be ahead of what this shard has delivered.
-        let snapshot = self.shard.hub.snapshot(&self.filters);
-        let bytes = snapshot.encoded(self.client.encoding, &self.shard.deflater);
+        let hub = &self.shard.hub;
+        let encoding = self.client.encoding;
+        if let Some(snapshot) = hub.known_snapshot(&self.filters, encoding) {
+            return self.begin_with(snapshot);
+        }
+        let bytes = Snapshot::size(hub.store(), &self.filters);
+        match hub.read_budget().try_keep(self.owner(), bytes) {
+            Some(lease) => self.take_snapshot(lease),
+            None => {
+                let shutdown = hub.shutdown().clone();
+                shutdown.spawn(self.wait_for_snapshot(bytes));
+            }
+        }
+    }
+
+    /// Takes a snapshot once there is memory for it. A client for which there is none is closed, so
+    /// that it comes back later.
+    async fn wait_for_snapshot(self, bytes: usize) {
+        let budget = self.shard.hub.read_budget().clone();
+        match budget.keep(self.owner(), bytes, TURN_WAIT_MAX).await {
+            Ok(lease) => self.take_snapshot(lease),
+            Err(too_much) => {
+                metrics::counter!("iaqverse_broadcast_snapshots_refused_total").increment(1);
+                let reason = too_much.to_string();
+                self.client.close(close::TRY_AGAIN_LATER, &reason);
+                (self.begun)();
+            }
+        }
+    }
+
+    fn take_snapshot(self, lease: Lease) {
+        let (shard, encoding) = (&self.shard, self.client.encoding);
+        let snapshot = shard
+            .hub
+            .snapshot(&self.filters, encoding, &shard.deflater, lease);
+        self.begin_with(snapshot);
+    }
+
+    fn begin_with(self, snapshot: Arc<Snapshot>) {
+        // It may be ahead of what this shard has delivered.
         let shard = Rc::clone(&self.shard);
-        shard.after(
-            snapshot.id,
-            Box::new(move || self.begin(false, Catchup::Snapshot(bytes))),
-        );
+        let id = snapshot.id;
+        let action = move || self.begin(false, Catchup::Snapshot(snapshot));
+        shard.after(id, Box::new(action));
+    }
+
+    /// Whose memory is taken.
+    fn owner(&self) -> Owner {
+        let pass = self.client.pass.borrow();
+        let access = self.shard.hub.access();
+        access.counted(pass.caller(), self.client.address)
     }
 
     /// Goes on after the last message the client has seen.
@@ -111,7 +159,7 @@ impl Beginning {
         let topics = self.topics();
         if self.shard.log.borrow().is_complete(topics, since) {
             let missed = self.missed(since);
-            return self.begin(true, Catchup::Replay(missed, since, None));
+            return self.begin(true, Catchup::Replay(missed, since, Kept::default()));
         }
         // Only measurements are stored.
         if topics != TopicSet::EMPTY.with(Topic::Measurements) {
@@ -123,17 +171,15 @@ impl Beginning {
 
     async fn resume_from_store(self, since: StreamId) {
         let until = self.shard.position();
-        let Some((mut messages, permit)) = self.stored_messages(since, until).await else {
+        let Some((mut messages, lease)) = self.stored_messages(since, until).await else {
             return self.start_new();
         };
         if !self.shard.log.borrow().is_complete(self.topics(), until) {
             return self.start_new();
         }
         messages.extend(self.missed(until));
-        self.begin(
-            true,
-            Catchup::Replay(messages, since, Some(Arc::new(permit))),
-        );
+        let kept = Kept::replay(lease);
+        self.begin(true, Catchup::Replay(messages, since, kept));
     }
 
     /// What the log has after `since`, as far as it is wanted.
@@ -143,19 +189,19 @@ impl Beginning {
         messages
     }
 
-    /// The stored measurements with `since < id <= until`; `None` when not all of them are there, or
-    /// they are too many.
+    /// The stored measurements with `since < id <= until`; `None` when not all of them are there, they
+    /// are too many, or there is no memory for them.
     async fn stored_messages(
         &self,
         since: StreamId,
         until: StreamId,
-    ) -> Option<(Vec<Arc<Outgoing>>, OwnedSemaphorePermit)> {
+    ) -> Option<(Vec<Arc<Outgoing>>, Lease)> {
         let hub = &self.shard.hub;
-        let replays = Arc::clone(hub.store_replays());
-        let permit = timeout(TURN_WAIT_MAX, replays.acquire_owned())
-            .await
-            .ok()?
-            .ok()?;
+        let page_bytes = PAGE_ROWS as usize * MESSAGE_BYTES;
+        let budget = hub.read_budget();
+        let lease = budget.keep(self.owner(), page_bytes, TURN_WAIT_MAX);
+        let mut lease = lease.await.ok()?;
+        let mut bytes = 0;
         let mut messages = Vec::new();
         let mut after = since;
         while after < until {
@@ -172,12 +218,21 @@ impl Beginning {
                 .into_iter()
                 .map(|stored| Outgoing::new(Published::Measurement(stored), Instant::now()))
                 .filter(|message| Filter::any_matches(&self.filters, message.subject()));
+            let before = messages.len();
             messages.extend(outgoing.map(Arc::new));
-            if messages.len() > STORE_REPLAY_MESSAGES_MAX {
+            let new = messages.get(before..).unwrap_or_default();
+            bytes += new
+                .iter()
+                .map(|message| message_bytes(message))
+                .sum::<usize>();
+            let wanted = bytes + page_bytes;
+            let has_room = lease.bytes() >= wanted || lease.grow(wanted - lease.bytes());
+            if messages.len() > STORE_REPLAY_MESSAGES_MAX || !has_room {
                 return None;
             }
         }
-        Some((messages, permit))
+        lease.shrink_to(bytes);
+        Some((messages, lease))
     }
 
     /// The moment live begins.
@@ -214,11 +269,13 @@ impl Beginning {
         client.send(client.encoding.encode_short(answer.as_bytes()));
         match catchup {
             Catchup::Nothing => {}
-            Catchup::Snapshot(bytes) => client.catch_up(bytes, None),
-            Catchup::Replay(messages, _, permit) => {
+            Catchup::Snapshot(snapshot) => {
+                client.catch_up(snapshot.bytes.clone(), Kept::snapshot(snapshot));
+            }
+            Catchup::Replay(messages, _, kept) => {
                 for message in messages {
                     let bytes = message.encoded(client.encoding, &shard.deflater);
-                    client.catch_up(bytes.clone(), permit.clone());
+                    client.catch_up(bytes.clone(), kept.clone());
                 }
             }
         }

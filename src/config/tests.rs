@@ -43,6 +43,7 @@ fn a_bad_setting_is_named() {
         (["--token-ttl", "0s"], "IAQ_TOKEN_TTL"),
         (["--database-url", "mysql://x"], "DATABASE_URL"),
         (["--queue-readings-max", "9"], "IAQ_QUEUE_READINGS_MAX"),
+        (["--read-bytes-max", "9"], "IAQ_READ_BYTES_MAX"),
         (["--batch-readings-max", "0"], "IAQ_BATCH_READINGS_MAX"),
         (["--ws-silence-max", "1s"], "IAQ_WS_SILENCE_MAX"),
         (["--allowed-origins", "example.org"], "IAQ_ALLOWED_ORIGINS"),

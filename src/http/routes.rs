@@ -5,13 +5,14 @@ use super::origin::AllowedOrigins;
 use super::problem::Problem;
 use super::request_id::RequestIds;
 use super::{health, openapi, pages};
-use crate::access::{self, Access, http as accounts};
+use crate::access::{self, Access, Caller, http as accounts};
 use crate::broadcast::{self, Hub};
 use crate::clock::Clock;
 use crate::ingest::{self, body::BodyReader};
 use crate::models::{self, Models};
 use crate::pipeline::Pipeline;
 use crate::query;
+use crate::read_budget::{Owner, ReadBudget};
 use crate::score::Profile;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -31,6 +32,7 @@ pub struct Services {
     pub pipeline: Pipeline,
     pub bodies: BodyReader,
     pub store: Store,
+    pub read_budget: ReadBudget,
     pub hub: Hub,
     pub access: Access,
     pub models: Models,
@@ -41,6 +43,15 @@ pub struct Services {
     pub request_ids: RequestIds,
     pub shutdown: Shutdown,
     pub pages_dir: PathBuf,
+}
+
+impl Services {
+    /// Whose memory the answer to a request takes.
+    pub(crate) fn owner(&self, caller: &Caller, request: &HttpRequest) -> Owner {
+        let proxies = &self.trusted_proxies;
+        let address = proxies.client(request.peer_addr(), request.headers());
+        self.access.counted(caller, address)
+    }
 }
 
 /// Registers every path.

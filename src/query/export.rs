@@ -1,16 +1,19 @@
 //! A history without a request: what `iaqverse export` writes.
 
-use super::body::Body;
-use super::rows::Rows;
+use super::body::{Body, BodyError, Writing};
 use super::scope::{Filter, Scope};
 use super::slices::Slices;
 use super::write::Format;
 use crate::access::Sites;
 use crate::domain::Timestamp;
 use crate::score::Profile;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use bytes::Bytes;
 use futures_util::Stream;
+
+/// Bytes of rows that are read at once, and of what is written of them: there is one reader only.
+const SLICE_BYTES_WANTED: usize = 4 * 1024 * 1024;
+const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Which readings are written, and how.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ impl Export {
         self,
         store: &Store,
         now: Timestamp,
-    ) -> impl Stream<Item = Result<Bytes, StoreError>> {
+    ) -> impl Stream<Item = Result<Bytes, BodyError>> {
         let scope = store.directory(|directory| Scope::find(directory, &self.filter, &Sites::ALL));
         let start = self.start.unwrap_or(Timestamp::from_millis(0));
         let end = self
@@ -39,13 +42,27 @@ impl Export {
         let (from, to) = scope.within(start, end);
         let rate = scope.rows_per_ms(1);
         let time = (from, to);
-        let slices = Slices::new(store.clone(), scope.query, None, time, rate, u64::MAX);
+        let slices = Slices::new(
+            store.clone(),
+            scope.query,
+            None,
+            time,
+            rate,
+            u64::MAX,
+            SLICE_BYTES_WANTED,
+        );
         let body = Body {
-            rows: Rows::none(None),
+            rows: None,
             further: Some(slices),
-            writer: self.format.writer(&scope.names, false),
-            profile: self.profile,
-            lines_left: u64::MAX,
+            writing: Writing {
+                writer: self.format.writer(&scope.names, false),
+                profile: self.profile,
+                lines_left: u64::MAX,
+                chosen: None,
+            },
+            text_bytes_max: TEXT_BYTES_MAX,
+            share: None,
+            kept: None,
         };
         body.stream()
     }

@@ -1,10 +1,10 @@
 //! `GET /api/iaq/data`: readings of the past, as they were, as means or as points to draw.
 
 use super::accept::accepted;
-use super::body::Body;
+use super::body::{BODY_BYTES_MAX, Body, BodyError, TEXT_BYTES_MAX, Writing};
 use super::parameters::Parameters;
-use super::rows::Rows;
-use super::sampling::{POINTS_MAX, POINTS_MIN, POINTS_TOTAL_MAX, Sampling};
+use super::rows::Order;
+use super::sampling::{POINTS_MAX, POINTS_MIN, POINTS_TOTAL_MAX, Points, Sampling, SamplingError};
 use super::scope::{Filter, Scope};
 use super::slices::Slices;
 use super::step::{Step, step};
@@ -12,8 +12,9 @@ use super::write::Format;
 use crate::access::Caller;
 use crate::domain::Timestamp;
 use crate::http::{Problem, Services};
+use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Owner, ReadBudget};
 use crate::score::Profile;
-use crate::store::{Bucket, Store, StoreError};
+use crate::store::Bucket;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
@@ -22,6 +23,11 @@ use validator::Validate;
 
 /// Hours shown when nothing else is asked for.
 const HOURS_DEFAULT: f64 = 24.0;
+
+/// Bytes of rows that are read at once.
+const SLICE_BYTES_WANTED: usize = 512 * 1024;
+/// Bytes the name of a sensor or a room takes, as it is written, in each answer, about.
+const NAME_BYTES: usize = 192;
 
 /// As far as 64-bit integers go in other languages.
 const LIMIT_MAX: u64 = i64::MAX.unsigned_abs();
@@ -36,36 +42,35 @@ struct Wanted {
     #[validate(range(min = 1, max = LIMIT_MAX, message = "must be 1 to 9223372036854775807"))]
     limit: Option<u64>,
     bucket: Option<Bucket>,
-    #[validate(range(min = POINTS_MIN, max = POINTS_MAX, message = "must be 2 to 100000"))]
+    #[validate(range(min = POINTS_MIN, max = POINTS_MAX, message = "must be 2 to 10000"))]
     points: Option<u32>,
     minmax: bool,
     format: Format,
     profile: Profile,
 }
 
-/// Records ascending by time. They are written as they are read, so their number has no bound; only
-/// those of `points` are all in memory.
+/// Records ascending by time. They are written as they are read, so their number has no bound.
 pub async fn history(
     caller: Caller,
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = wanted(&request, services.profile)?;
-    let store = &services.store;
-    let scope = store.directory(|directory| Scope::find(directory, &wanted.filter, caller.sites()));
-    let (from, to) = wanted.time(services.clock.now());
-    // Fetched before the answer begins, so that a store that fails is told by the status.
-    let (rows, further) = match wanted.points {
-        Some(points) => (wanted.sampled(store, &scope, points, from, to).await?, None),
-        None => wanted.first_of_all(store, &scope, from, to).await?,
+    let scope = services
+        .store
+        .directory(|directory| Scope::find(directory, &wanted.filter, caller.sites()));
+    let reading = Reading {
+        services: &services,
+        scope: &scope,
+        time: wanted.time(services.clock.now()),
+        owner: services.owner(&caller, &request),
     };
-    let body = Body {
-        rows,
-        further,
-        writer: wanted.format.writer(&scope.names, wanted.minmax),
-        profile: wanted.profile,
-        lines_left: wanted.limit.unwrap_or(u64::MAX),
+    // Begun before the answer begins, so that a store that fails is told by the status.
+    let body = match wanted.points {
+        Some(points) => wanted.sampled(&reading, points).await?,
+        None => wanted.whole(&reading).await?,
     };
+    let body = body.begun(ANSWER_TURN_WAIT_MAX).await?;
     let mut response = HttpResponse::Ok();
     response
         .content_type(wanted.format.content_type())
@@ -90,9 +95,73 @@ pub async fn history(
 #[derive(Debug, thiserror::Error)]
 enum BrokenOff {
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Body(#[from] BodyError),
     #[error("whoever asked for it may have it no more")]
     Revoked,
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Store(error) => Self::store_unavailable(&error),
+            BodyError::TooMuchRead(error) => error.into(),
+        }
+    }
+}
+
+impl From<SamplingError> for Problem {
+    fn from(error: SamplingError) -> Self {
+        match error {
+            SamplingError::Store(error) => Self::store_unavailable(&error),
+            SamplingError::TooMuchRead(error) => error.into(),
+            SamplingError::StepTooShort => {
+                let detail =
+                    "gives too many means to choose points from: take a longer step, or none";
+                Parameters::problem("step", "step_too_short", detail)
+            }
+        }
+    }
+}
+
+/// What is read, and for whom.
+struct Reading<'a> {
+    services: &'a Services,
+    scope: &'a Scope,
+    time: (Timestamp, Timestamp),
+    owner: Owner,
+}
+
+impl Reading<'_> {
+    fn budget(&self) -> &ReadBudget {
+        &self.services.read_budget
+    }
+
+    /// The part of the time in which there can be rows.
+    fn within(&self) -> (Timestamp, Timestamp) {
+        let (from, to) = self.time;
+        self.scope.within(from, to)
+    }
+
+    /// The rows, from where there can be any.
+    fn slices(&self, source: Option<Bucket>, from: Timestamp, to: Timestamp, limit: u64) -> Slices {
+        let step_ms = source.map_or(1, |bucket| bucket.width_ms);
+        Slices::new(
+            self.services.store.clone(),
+            self.scope.query.clone(),
+            source,
+            (from, to),
+            self.scope.rows_per_ms(step_ms),
+            limit,
+            SLICE_BYTES_WANTED,
+        )
+    }
+
+    /// Bytes an answer keeps while it is sent, with `points` chosen.
+    fn kept_bytes(&self, points: usize) -> usize {
+        let names = &self.scope.names;
+        let names = (names.sensors.len() + names.rooms.len()) * NAME_BYTES;
+        BODY_BYTES_MAX + names + points.saturating_mul(size_of::<Order>())
+    }
 }
 
 impl Wanted {
@@ -111,65 +180,73 @@ impl Wanted {
     }
 
     /// The points to draw.
-    async fn sampled(
-        &self,
-        store: &Store,
-        scope: &Scope,
-        points: u32,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<Rows, Problem> {
-        let sensors = scope.query.sensors.len();
-        if sensors.saturating_mul(points as usize) > POINTS_TOTAL_MAX {
+    async fn sampled(&self, reading: &Reading<'_>, points: u32) -> Result<Body, Problem> {
+        let query = &reading.scope.query;
+        let sensors = query.sensors.len();
+        let total = sensors.saturating_mul(points as usize);
+        if total > POINTS_TOTAL_MAX {
             let detail = format!(
                 "{points} points of {sensors} sensors are more than {POINTS_TOTAL_MAX}: ask for \
                 fewer points or fewer sensors"
             );
             return Err(Parameters::problem("points", "too_many_points", detail));
         }
-        let (from, to) = scope.within(from, to);
+        let (budget, owner) = (reading.budget(), reading.owner);
+        let kept = budget.keep(owner, reading.kept_bytes(total), ANSWER_TURN_WAIT_MAX);
+        let mut kept = kept.await?;
+        let (from, to) = reading.within();
         let sampling = Sampling {
-            store,
-            query: &scope.query,
+            store: &reading.services.store,
+            query,
             from,
             to,
             points,
             step: self.bucket,
+            budget,
+            owner,
+            turn_wait_max: ANSWER_TURN_WAIT_MAX,
         };
-        let rows = sampling
-            .rows()
-            .await
-            .map_err(|error| Problem::store_unavailable(&error))?;
-        rows.ok_or_else(|| {
-            let detail = "gives too many means to choose points from: take a longer step, or none";
-            Parameters::problem("step", "step_too_short", detail)
+        let Points {
+            source,
+            chosen,
+            rows,
+        } = sampling.points().await?;
+        kept.shrink_to(reading.kept_bytes(chosen.len()));
+        Ok(Body {
+            rows,
+            further: Some(reading.slices(source, from, to, u64::MAX)),
+            writing: self.writing(reading.scope, Some(chosen)),
+            text_bytes_max: TEXT_BYTES_MAX,
+            share: Some((budget.clone(), owner)),
+            kept: Some(kept),
         })
     }
 
-    /// The first rows of a history that is written as it is read, and what gives the others.
-    async fn first_of_all(
-        &self,
-        store: &Store,
-        scope: &Scope,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<(Rows, Option<Slices>), Problem> {
-        let step_ms = self.bucket.map_or(1, |bucket| bucket.width_ms);
+    /// All there is.
+    async fn whole(&self, reading: &Reading<'_>) -> Result<Body, Problem> {
+        let (budget, owner) = (reading.budget(), reading.owner);
+        let kept = budget.keep(owner, reading.kept_bytes(0), ANSWER_TURN_WAIT_MAX);
+        let kept = kept.await?;
         // Readings may still come behind the newest there is, but none is older than the oldest.
-        let (from, _) = scope.within(from, to);
-        let mut slices = Slices::new(
-            store.clone(),
-            scope.query.clone(),
-            self.bucket,
-            (from, to),
-            scope.rows_per_ms(step_ms),
-            self.limit.unwrap_or(u64::MAX),
-        );
-        let first = slices
-            .next()
-            .await
-            .map_err(|error| Problem::store_unavailable(&error))?;
-        Ok((first.unwrap_or(Rows::none(self.bucket)), Some(slices)))
+        let ((from, _), (_, to)) = (reading.within(), reading.time);
+        let limit = self.limit.unwrap_or(u64::MAX);
+        Ok(Body {
+            rows: None,
+            further: Some(reading.slices(self.bucket, from, to, limit)),
+            writing: self.writing(reading.scope, None),
+            text_bytes_max: TEXT_BYTES_MAX,
+            share: Some((budget.clone(), owner)),
+            kept: Some(kept),
+        })
+    }
+
+    fn writing(&self, scope: &Scope, chosen: Option<Vec<Order>>) -> Writing {
+        Writing {
+            writer: self.format.writer(&scope.names, self.minmax),
+            profile: self.profile,
+            lines_left: self.limit.unwrap_or(u64::MAX),
+            chosen,
+        }
     }
 }
 

@@ -4,10 +4,17 @@ use super::parameters::Parameters;
 use super::record::LatestRecord;
 use crate::access::Caller;
 use crate::http::{Problem, Services, is_known};
-use crate::store::{LatestReading, SensorEntry};
+use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Lease};
+use crate::score::Profile;
+use crate::store::{LatestReading, ScoredReading, SensorEntry};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::convert::Infallible;
+use std::future::ready;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::vec;
 use validator::Validate;
 
 #[derive(Debug, Validate)]
@@ -38,36 +45,127 @@ pub async fn latest(
             .insert_header((header::ETAG, tag))
             .finish());
     }
-    let mut latest: Vec<LatestReading> = services.store.directory(|directory| {
+    let is_wanted = |latest: &LatestReading| {
         let is = |wanted: &Option<String>, name: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == name)
         };
-        directory
-            .sensors()
-            .filter_map(SensorEntry::come)
-            .filter(|latest| {
-                caller.sites().allow(latest.place.site.as_str())
-                    && is(&site, latest.place.site.as_str())
-                    && is(&room, latest.place.room.as_str())
-                    && wanted
-                        .since
-                        .is_none_or(|since| latest.scored.reading.observed_at > since)
-            })
-            .cloned()
-            .collect()
+        caller.sites().allow(latest.place.site.as_str())
+            && is(&site, latest.place.site.as_str())
+            && is(&room, latest.place.room.as_str())
+            && wanted
+                .since
+                .is_none_or(|since| latest.scored.reading.observed_at > since)
+    };
+    let bytes: usize = services.store.directory(|directory| {
+        let wanted = directory.sensors().filter_map(SensorEntry::come);
+        wanted.filter(|latest| is_wanted(latest)).map(bytes).sum()
     });
-    latest.sort_by(|a, b| {
-        (&a.place, &a.scored.reading.sensor).cmp(&(&b.place, &b.scored.reading.sensor))
+    let owner = services.owner(&caller, &request);
+    let budget = &services.read_budget;
+    let kept = budget.keep(owner, ANSWER_BYTES + bytes, ANSWER_TURN_WAIT_MAX);
+    let kept = kept.await?;
+    let latest: Vec<LatestReading> = services.store.directory(|directory| {
+        let wanted = directory.sensors().filter_map(SensorEntry::come);
+        wanted.filter(|latest| is_wanted(latest)).cloned().collect()
     });
-    let records: Vec<_> = latest
-        .iter()
-        .map(|latest| LatestRecord { latest, profile })
-        .collect();
-    Ok(HttpResponse::Ok()
+    let mut records = Records {
+        latest: sorted(latest).await?.into_iter(),
+        profile,
+        begun: false,
+        kept,
+    };
+    let mut response = HttpResponse::Ok();
+    response
         .insert_header((header::ETAG, tag))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
         .insert_header((header::VARY, "Authorization"))
-        .json(records))
+        .content_type("application/json");
+    let first = records.next_piece().unwrap_or_default();
+    if records.is_done() {
+        return Ok(response.body(first));
+    }
+    let first = stream::once(ready(Ok::<_, Infallible>(first)));
+    let further = stream::unfold(records, |mut records| async {
+        let piece = records.next_piece()?;
+        Some((Ok(piece), records))
+    });
+    Ok(response.streaming(first.chain(further)))
+}
+
+/// Bytes that are written before they are sent. With the longest record it stays below 84 KiB.
+const PIECE_BYTES_WANTED: usize = 64 * 1024;
+/// Bytes that one answer keeps besides the readings that are not written yet: a piece, and what the
+/// connection has taken over but not sent.
+const ANSWER_BYTES: usize = 256 * 1024;
+/// Readings that are put in order where they are asked for, which takes less than a millisecond; more
+/// of them are on a thread for such work.
+const SORTED_AT_ONCE_MAX: usize = 1000;
+
+/// Bytes a reading keeps in memory when another has taken its place.
+fn bytes(latest: &LatestReading) -> usize {
+    let extras = latest.scored.reading.extras.iter();
+    let extras = extras.map(|(key, _)| key.len() + size_of::<(Box<str>, f64)>());
+    size_of::<LatestReading>() + size_of::<ScoredReading>() + extras.sum::<usize>()
+}
+
+async fn sorted(mut latest: Vec<LatestReading>) -> Result<Vec<LatestReading>, Problem> {
+    let is_small = latest.len() <= SORTED_AT_ONCE_MAX;
+    let sort = move || {
+        latest.sort_by(|a, b| {
+            (&a.place, &a.scored.reading.sensor).cmp(&(&b.place, &b.scored.reading.sensor))
+        });
+        latest
+    };
+    if is_small {
+        return Ok(sort());
+    }
+    let sorting = tokio::task::spawn_blocking(sort);
+    sorting.await.map_err(|_broken| Problem::internal())
+}
+
+/// Records that are written as they are sent.
+struct Records {
+    latest: vec::IntoIter<LatestReading>,
+    profile: Profile,
+    begun: bool,
+    kept: Lease,
+}
+
+impl Records {
+    /// The next bytes of the array; `None` when all are written.
+    fn next_piece(&mut self) -> Option<Bytes> {
+        if self.is_done() {
+            return None;
+        }
+        let mut piece = Vec::new();
+        let mut written = 0;
+        while piece.len() < PIECE_BYTES_WANTED
+            && let Some(latest) = self.latest.next()
+        {
+            written += bytes(&latest);
+            piece.push(if self.begun { b',' } else { b'[' });
+            self.begun = true;
+            let profile = self.profile;
+            let latest = &latest;
+            // Texts and finite numbers, in memory: that cannot fail.
+            serde_json::to_writer(&mut piece, &LatestRecord { latest, profile })
+                .unwrap_or_default();
+        }
+        if !self.begun {
+            self.begun = true;
+            piece.push(b'[');
+        }
+        if self.latest.len() == 0 {
+            piece.push(b']');
+        }
+        let left = self.kept.bytes().saturating_sub(written);
+        self.kept.shrink_to(left.max(ANSWER_BYTES));
+        Some(piece.into())
+    }
+
+    fn is_done(&self) -> bool {
+        self.begun && self.latest.len() == 0
+    }
 }
 
 /// The name of a version, another one for whoever sees other sites: two people may use one browser.

@@ -5,6 +5,7 @@ mod body;
 mod export;
 mod history;
 mod latest;
+mod leased_body;
 mod lttb;
 mod parameters;
 mod record;
@@ -17,6 +18,7 @@ mod slices;
 mod step;
 mod write;
 
+pub use body::BodyError;
 pub use export::Export;
 pub use history::history;
 pub use latest::latest;

@@ -1,11 +1,13 @@
 //! `GET /api/rooms`: which room is bad, and why.
 
+use super::leased_body::json;
 use super::parameters::Parameters;
 use super::record::{Averaging, explanation, verdict};
 use super::sensors::{State, state};
 use crate::access::{Caller, Sites};
 use crate::domain::{Place, Timestamp, Values};
 use crate::http::{Problem, Services};
+use crate::read_budget::ANSWER_TURN_WAIT_MAX;
 use crate::score::{Assessment, Profile};
 use crate::store::{Directory, RoomMeans};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -33,8 +35,19 @@ pub async fn rooms(
     let rooms = services
         .store
         .directory(|directory| rooms_of(directory, caller.sites(), &means, profile, now));
-    Ok(HttpResponse::Ok().json(sites(rooms)))
+    let sensors: usize = rooms.iter().map(|room| room.sensors.len()).sum();
+    let bytes = rooms.len() * ROOM_BYTES + sensors * SENSOR_BYTES;
+    let owner = services.owner(&caller, &request);
+    let lease = services
+        .read_budget
+        .keep(owner, bytes, ANSWER_TURN_WAIT_MAX);
+    let lease = lease.await?;
+    Ok(json(&mut HttpResponse::Ok(), &sites(rooms), lease))
 }
+
+/// Bytes a room and the id of a sensor take in the answer and while that is made, about.
+const ROOM_BYTES: usize = 2048;
+const SENSOR_BYTES: usize = 128;
 
 struct Room {
     place: Arc<Place>,

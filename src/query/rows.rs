@@ -14,6 +14,17 @@ pub(super) enum Rows {
     Buckets(Vec<BucketRow>),
 }
 
+/// What rows are in order by; no two of a history have the same.
+pub(super) type Order = (Timestamp, SensorKey, RoomKey);
+
+fn of_reading(row: &HistoryRow) -> Order {
+    (row.observed_at, row.sensor, row.room)
+}
+
+fn of_bucket(row: &BucketRow) -> Order {
+    (row.start, row.sensor, row.room)
+}
+
 impl Rows {
     /// No rows: of buckets, or of readings where there is none.
     pub(super) fn none(bucket: Option<Bucket>) -> Self {
@@ -23,18 +34,46 @@ impl Rows {
         }
     }
 
-    /// The rows of `from <= t < to`, at most `rows_max`.
+    /// The rows of `from <= t < to`; `None` when they take more than `bytes_max`.
     pub(super) async fn fetch(
         store: &Store,
         query: &HistoryQuery,
         bucket: Option<Bucket>,
         from: Timestamp,
         to: Timestamp,
-        rows_max: u32,
+        bytes_max: usize,
+    ) -> Result<Option<Self>, StoreError> {
+        Ok(match bucket {
+            Some(bucket) => {
+                let rows = store.buckets(query, bucket, from, to, bytes_max).await?;
+                rows.map(Self::Buckets)
+            }
+            None => {
+                let rows = store.history(query, from, to, bytes_max).await?;
+                rows.map(Self::Readings)
+            }
+        })
+    }
+
+    /// The rows of a few buckets or readings, whatever they are made of. It is read in pieces of
+    /// `bytes_max`.
+    pub(super) async fn fetch_large(
+        store: &Store,
+        query: &HistoryQuery,
+        bucket: Option<Bucket>,
+        from: Timestamp,
+        to: Timestamp,
+        bytes_max: usize,
     ) -> Result<Self, StoreError> {
         Ok(match bucket {
-            Some(bucket) => Self::Buckets(store.buckets(query, bucket, from, to, rows_max).await?),
-            None => Self::Readings(store.history(query, from, to, rows_max).await?),
+            Some(bucket) => {
+                let rows = store.large_buckets(query, bucket, from, to, bytes_max);
+                Self::Buckets(rows.await?)
+            }
+            None => {
+                let rows = store.history(query, from, to, usize::MAX).await?;
+                Self::Readings(rows.unwrap_or_default())
+            }
         })
     }
 
@@ -42,6 +81,22 @@ impl Rows {
         match self {
             Self::Readings(rows) => rows.len(),
             Self::Buckets(rows) => rows.len(),
+        }
+    }
+
+    /// Bytes they take in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Readings(rows) => rows.iter().map(HistoryRow::bytes).sum(),
+            Self::Buckets(rows) => rows.iter().map(BucketRow::bytes).sum(),
+        }
+    }
+
+    /// Bytes of the first `count` of them.
+    pub(super) fn bytes_of_first(&self, count: usize) -> usize {
+        match self {
+            Self::Readings(rows) => rows.iter().take(count).map(HistoryRow::bytes).sum(),
+            Self::Buckets(rows) => rows.iter().take(count).map(BucketRow::bytes).sum(),
         }
     }
 
@@ -53,11 +108,31 @@ impl Rows {
         }
     }
 
-    /// Leaves the rows at `positions`, which ascend.
-    pub(super) fn keep(&mut self, positions: &[usize]) {
+    pub(super) fn order(&self, position: usize) -> Option<Order> {
         match self {
-            Self::Readings(rows) => keep(rows, positions),
-            Self::Buckets(rows) => keep(rows, positions),
+            Self::Readings(rows) => rows.get(position).map(of_reading),
+            Self::Buckets(rows) => rows.get(position).map(of_bucket),
+        }
+    }
+
+    /// Leaves the rows whose positions are wanted.
+    pub(super) fn retain(&mut self, mut is_wanted: impl FnMut(usize) -> bool) {
+        let mut position = 0;
+        let mut next = || {
+            position += 1;
+            is_wanted(position - 1)
+        };
+        match self {
+            Self::Readings(rows) => rows.retain(|_| next()),
+            Self::Buckets(rows) => rows.retain(|_| next()),
+        }
+    }
+
+    /// Removes the rows up to `last`.
+    pub(super) fn remove_to(&mut self, last: Order) {
+        match self {
+            Self::Readings(rows) => rows.retain(|row| of_reading(row) > last),
+            Self::Buckets(rows) => rows.retain(|row| of_bucket(row) > last),
         }
     }
 
@@ -72,26 +147,9 @@ impl Rows {
 
     /// Puts rows of several sensors in order.
     pub(super) fn sort(&mut self) {
-        type Order = (Timestamp, SensorKey, RoomKey);
-        fn of_reading(row: &HistoryRow) -> Order {
-            (row.observed_at, row.sensor, row.room)
-        }
-        fn of_bucket(row: &BucketRow) -> Order {
-            (row.start, row.sensor, row.room)
-        }
         match self {
             Self::Readings(rows) => rows.sort_by_cached_key(of_reading),
             Self::Buckets(rows) => rows.sort_by_cached_key(of_bucket),
         }
     }
-}
-
-fn keep<T>(rows: &mut Vec<T>, positions: &[usize]) {
-    let mut position = 0;
-    let mut wanted = positions.iter().peekable();
-    rows.retain(|_| {
-        let kept = wanted.next_if_eq(&&position).is_some();
-        position += 1;
-        kept
-    });
 }

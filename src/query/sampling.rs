@@ -1,29 +1,50 @@
 //! Histories of any length as few points enough to draw.
+//!
+//! What points are chosen from is read in pieces. All that is kept of them are the numbers the choice
+//! is made by, and the rows themselves while they are few; when they are many, the chosen ones are
+//! read again as they are sent.
 
+use super::body::{LeasedRows, TEXT_BYTES_MAX};
 use super::lttb::{Series, lttb};
-use super::rows::Rows;
+use super::rows::{Order, Rows};
+use super::slices::Slices;
 use super::step::{DAY_MS, HOUR_MS, MINUTE_MS};
 use super::write::means;
 use crate::domain::{Quantity, Timestamp, Values};
-use crate::store::{Bucket, HistoryQuery, Store, StoreError};
+use crate::read_budget::{Lease, Owner, ReadBudget, TooMuchRead};
+use crate::store::{Bucket, HistoryQuery, RoomKey, SensorKey, Store, StoreError};
 use smallvec::SmallVec;
 use std::ops::Range;
+use std::time::Duration;
 
 /// Fewest points a line can be drawn through.
 pub(super) const POINTS_MIN: u32 = 2;
-/// Most points of one sensor.
-pub(super) const POINTS_MAX: u32 = 100_000;
-/// Most points of all sensors together: they are in memory until they are sent.
-pub(super) const POINTS_TOTAL_MAX: usize = 200_000;
+/// Most points of one sensor: more than any screen has columns.
+pub(super) const POINTS_MAX: u32 = 10_000;
+/// Most points of all sensors together.
+pub(super) const POINTS_TOTAL_MAX: usize = 100_000;
 /// Readings, on average of a sensor, up to which the points are readings; above they are means.
 const READINGS_SAMPLED_MAX: u64 = 20_000;
-/// Rows of one sensor that are in memory at once. Readings more than that are put together; means of
+/// Rows of one sensor that points are chosen from. Readings more than that are put together; means of
 /// a step that was asked for are refused.
 const ROWS_SAMPLED_MAX: u32 = 100_000;
 /// Means for each point: enough to choose from.
 const MEANS_PER_POINT: u64 = 16;
 /// Widths of the means that points are chosen from when there are too many readings.
 const WIDTHS_MS: [i64; 4] = [MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, DAY_MS];
+/// Bytes of rows read at once.
+const SLICE_BYTES_WANTED: usize = 512 * 1024;
+/// Bytes of rows of one sensor that are kept to choose from, and of all sensors that are chosen.
+/// What is more is read again.
+const ROWS_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Bytes of a row, when it has more values than most.
+const ROW_BYTES_MAX: usize = 1024;
+/// Bytes that are kept of a row to choose it by.
+const COLUMN_BYTES: usize =
+    size_of::<f64>() + size_of::<RoomKey>() + Quantity::COUNT * size_of::<f32>();
+/// Rows from which points are chosen where they are asked for, which takes less than a millisecond;
+/// of more of them they are chosen on a thread for such work.
+const CHOSEN_AT_ONCE_MAX: usize = 2_000;
 
 /// A history to be drawn.
 #[derive(Debug)]
@@ -36,123 +57,306 @@ pub(super) struct Sampling<'a> {
     pub(super) points: u32,
     /// Means to choose from, when they are asked for.
     pub(super) step: Option<Bucket>,
+    /// Whose memory is taken while points are chosen.
+    pub(super) budget: &'a ReadBudget,
+    pub(super) owner: Owner,
+    /// How long that is waited for.
+    pub(super) turn_wait_max: Duration,
+}
+
+/// The points that were chosen.
+#[derive(Debug)]
+pub(super) struct Points {
+    /// What they are means of; readings when there is none.
+    pub(super) source: Option<Bucket>,
+    /// Which rows they are, in order.
+    pub(super) chosen: Vec<Order>,
+    /// They themselves, unless they are too many to be kept.
+    pub(super) rows: Option<LeasedRows>,
+}
+
+/// Why there are none.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SamplingError {
+    #[error("the step gives more means than can be chosen from")]
+    StepTooShort,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    TooMuchRead(#[from] TooMuchRead),
 }
 
 impl Sampling<'_> {
-    /// The points of all sensors, in order; `None` when the step gives more means than can be chosen
-    /// from.
-    pub(super) async fn rows(&self) -> Result<Option<Rows>, StoreError> {
+    /// The points of all sensors.
+    pub(super) async fn points(&self) -> Result<Points, SamplingError> {
         if self.query.sensors.is_empty() || self.from >= self.to {
-            return Ok(Some(Rows::none(self.step)));
+            return Ok(Points {
+                source: self.step,
+                chosen: Vec::new(),
+                rows: None,
+            });
         }
-        for source in self.sources().await? {
-            if let Some(rows) = self.chosen_from(source).await? {
-                return Ok(Some(rows));
+        for (source, rows_max) in self.sources().await? {
+            let lease = self.work(source, rows_max).await?;
+            if let Some(points) = self.chosen_from(source, rows_max, lease).await? {
+                return Ok(points);
             }
         }
-        Ok(None)
+        Err(SamplingError::StepTooShort)
     }
 
-    /// What the points can be chosen from, the best first. The next is for when the one before turns
-    /// out to be too much.
-    async fn sources(&self) -> Result<SmallVec<[Option<Bucket>; 5]>, StoreError> {
-        if self.step.is_some() {
-            return Ok(SmallVec::from_slice(&[self.step]));
-        }
+    /// What the points can be chosen from, the best first, and about how many rows of a sensor that
+    /// can be. The next is for when the one before turns out to be too much.
+    async fn sources(&self) -> Result<SmallVec<[(Option<Bucket>, usize); 5]>, StoreError> {
+        let rows_max = |rows: u64| {
+            let rows = u32::try_from(rows).unwrap_or(ROWS_SAMPLED_MAX);
+            rows.min(ROWS_SAMPLED_MAX) as usize
+        };
+        let span_ms = self.to.millis().abs_diff(self.from.millis());
+        // It may begin and end inside a bucket.
+        let means_in = |width_ms: i64| span_ms / width_ms.unsigned_abs() + 2;
         let mut sources = SmallVec::new();
+        if let Some(step) = self.step {
+            sources.push((self.step, rows_max(means_in(step.width_ms))));
+            return Ok(sources);
+        }
         let readings = self.store.reading_count(self.query, self.from, self.to);
-        let of_each = readings.await? / self.query.sensors.len() as u64;
-        // Also when no reading would be left out.
-        if of_each <= READINGS_SAMPLED_MAX.max(self.points.into()) {
-            sources.push(None);
+        let readings = readings.await?;
+        let of_each = readings / self.query.sensors.len() as u64;
+        if of_each <= READINGS_SAMPLED_MAX {
+            sources.push((None, rows_max(readings)));
         }
         let means_max = (u64::from(self.points) * MEANS_PER_POINT).min(ROWS_SAMPLED_MAX.into());
-        let span_ms = self.to.millis().abs_diff(self.from.millis());
         for width_ms in WIDTHS_MS {
-            // It may begin and end inside a bucket.
-            let means = span_ms / width_ms.unsigned_abs() + 2;
+            let means = means_in(width_ms);
             if means <= means_max || width_ms == DAY_MS {
-                sources.push(Some(Bucket {
+                let bucket = Bucket {
                     width_ms,
                     origin_ms: 0,
-                }));
+                };
+                sources.push((Some(bucket), rows_max(means)));
             }
         }
         Ok(sources)
     }
 
+    /// The memory it takes to choose from `rows_max` rows of a sensor.
+    async fn work(&self, source: Option<Bucket>, rows_max: usize) -> Result<Lease, TooMuchRead> {
+        let kept = (rows_max * ROW_BYTES_MAX).min(ROWS_BYTES_MAX);
+        let points = (self.points as usize).min(rows_max) * self.query.sensors.len();
+        let chosen = points.saturating_mul(ROW_BYTES_MAX).min(ROWS_BYTES_MAX);
+        let slices = self.slices(SensorKey(0), source, rows_max).work_bytes();
+        let bytes = rows_max * COLUMN_BYTES + kept + chosen + slices;
+        let work = self.budget.work(self.owner, bytes, self.turn_wait_max);
+        work.await
+    }
+
+    /// The rows of one sensor.
+    fn slices(&self, sensor: SensorKey, source: Option<Bucket>, rows_max: usize) -> Slices {
+        let query = HistoryQuery {
+            sensors: vec![sensor],
+            rooms: self.query.rooms.clone(),
+        };
+        let span_ms = self.to.millis().abs_diff(self.from.millis()).max(1);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let rows_per_ms = rows_max as f64 / span_ms as f64;
+        let time = (self.from, self.to);
+        let store = self.store.clone();
+        let bytes = SLICE_BYTES_WANTED;
+        Slices::new(store, query, source, time, rows_per_ms, u64::MAX, bytes)
+    }
+
     /// The points of all sensors chosen from readings or means; `None` when one sensor has too many.
-    async fn chosen_from(&self, source: Option<Bucket>) -> Result<Option<Rows>, StoreError> {
-        let mut chosen = Rows::none(source);
-        // One after the other, so that only one is in memory as a whole.
+    async fn chosen_from(
+        &self,
+        source: Option<Bucket>,
+        rows_max: usize,
+        mut lease: Lease,
+    ) -> Result<Option<Points>, StoreError> {
+        let mut chosen = Vec::new();
+        let mut rows = Some(Rows::none(source));
+        // One after the other, so that the numbers of only one are in memory.
         for sensor in &self.query.sensors {
-            let query = HistoryQuery {
-                sensors: vec![*sensor],
-                rooms: self.query.rooms.clone(),
+            let slices = self.slices(*sensor, source, rows_max);
+            let Some(candidates) = Candidates::of(slices, source, rows_max).await? else {
+                return Ok(None);
             };
-            let (from, to) = (self.from, self.to);
-            let mut rows =
-                Rows::fetch(self.store, &query, source, from, to, ROWS_SAMPLED_MAX).await?;
-            if rows.len() >= ROWS_SAMPLED_MAX as usize {
+            let (orders, of_sensor) = candidates.chosen(*sensor, self.points as usize).await?;
+            chosen.extend(orders);
+            rows = match (rows, of_sensor) {
+                (Some(mut rows), Some(more)) if rows.bytes() + more.bytes() <= ROWS_BYTES_MAX => {
+                    rows.append(more);
+                    Some(rows)
+                }
+                _ => None,
+            };
+        }
+        chosen.sort_unstable();
+        let rows = rows.map(|mut rows| {
+            rows.sort();
+            lease.shrink_to(rows.bytes() + TEXT_BYTES_MAX);
+            let lease = Some(lease);
+            LeasedRows { rows, lease }
+        });
+        Ok(Some(Points {
+            source,
+            chosen,
+            rows,
+        }))
+    }
+}
+
+/// What the points of one sensor are chosen from.
+#[derive(Debug)]
+struct Candidates {
+    columns: Columns,
+    /// The rows themselves, unless they are too many to be kept.
+    rows: Option<Rows>,
+}
+
+impl Candidates {
+    /// `None` when there are too many.
+    async fn of(
+        mut slices: Slices,
+        source: Option<Bucket>,
+        rows_max: usize,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut columns = Columns::with_room_for(rows_max);
+        let mut kept = Some(Rows::none(source));
+        let mut bytes = 0;
+        while let Some(rows) = slices.next().await? {
+            columns.take(&rows);
+            if columns.times.len() >= ROWS_SAMPLED_MAX as usize {
                 return Ok(None);
             }
-            if rows.len() > self.points as usize {
-                let columns = Columns::of(&rows);
-                rows.keep(&lttb(&columns, self.points as usize));
+            bytes += rows.bytes();
+            if bytes > ROWS_BYTES_MAX {
+                kept = None;
+            } else if let Some(kept) = &mut kept {
+                kept.append(rows);
             }
-            chosen.append(rows);
         }
-        chosen.sort();
-        Ok(Some(chosen))
+        Ok(Some(Self {
+            columns,
+            rows: kept,
+        }))
+    }
+
+    /// The points, and their rows if they are here.
+    async fn chosen(
+        self,
+        sensor: SensorKey,
+        points: usize,
+    ) -> Result<(Vec<Order>, Option<Rows>), StoreError> {
+        let is_small = self.columns.times.len() <= CHOSEN_AT_ONCE_MAX;
+        let choose = move || {
+            let Self { mut columns, rows } = self;
+            columns.scale();
+            let positions = lttb(&columns, points);
+            let orders = positions.iter().map(|position| {
+                let (time, room) = columns.key(*position);
+                (time, sensor, room)
+            });
+            let orders = orders.collect();
+            let mut wanted = positions.iter().peekable();
+            let rows = rows.map(|mut rows| {
+                rows.retain(|position| wanted.next_if_eq(&&position).is_some());
+                rows
+            });
+            (orders, rows)
+        };
+        if is_small {
+            return Ok(choose());
+        }
+        let chosen = tokio::task::spawn_blocking(choose).await;
+        chosen.map_err(|error| StoreError::Unusable(format!("choosing broke off: {error}")))
     }
 }
 
 /// The values of one sensor, each quantity scaled by its range, so that no unit outweighs another.
 #[derive(Debug)]
 struct Columns {
+    first_ms: i64,
     /// Milliseconds since the first row.
     times: Vec<f64>,
+    rooms: Vec<RoomKey>,
     /// Of every quantity that is not always the same; a missing value is not a number.
-    scaled: Vec<Vec<f64>>,
+    scaled: Vec<Vec<f32>>,
+    rows_max: usize,
 }
 
 impl Columns {
-    fn of(rows: &Rows) -> Self {
-        match rows {
-            Rows::Readings(rows) => Self::new(rows.iter().map(|row| (row.observed_at, row.values))),
-            Rows::Buckets(rows) => Self::new(rows.iter().map(|row| (row.start, means(row)))),
+    fn with_room_for(rows_max: usize) -> Self {
+        Self {
+            first_ms: 0,
+            times: Vec::with_capacity(rows_max),
+            rooms: Vec::with_capacity(rows_max),
+            scaled: vec![Vec::new(); Quantity::COUNT],
+            rows_max,
         }
     }
 
-    fn new(points: impl Iterator<Item = (Timestamp, Values)>) -> Self {
-        let mut times = Vec::new();
-        let mut scaled = vec![Vec::new(); Quantity::COUNT];
-        let mut first_ms = None;
-        for (at, values) in points {
-            for (quantity, number) in values.iter() {
-                let column = &mut scaled[quantity.index()];
-                column.resize(times.len(), f64::NAN);
-                column.push(number);
+    /// Adds rows behind those that are here.
+    fn take(&mut self, rows: &Rows) {
+        match rows {
+            Rows::Readings(rows) => {
+                for row in rows {
+                    self.push(row.observed_at, row.room, row.values);
+                }
             }
-            let since_ms = at.millis() - *first_ms.get_or_insert(at.millis());
+            Rows::Buckets(rows) => {
+                for row in rows {
+                    self.push(row.start, row.room, means(row));
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, at: Timestamp, room: RoomKey, values: Values) {
+        if self.times.is_empty() {
+            self.first_ms = at.millis();
+        }
+        for (quantity, number) in values.iter() {
+            let column = &mut self.scaled[quantity.index()];
+            if column.capacity() == 0 {
+                column.reserve_exact(self.rows_max);
+            }
+            column.resize(self.times.len(), f32::NAN);
             #[expect(
-                clippy::cast_precision_loss,
-                reason = "the times of readings are exact"
+                clippy::cast_possible_truncation,
+                reason = "seven digits are enough to draw by"
             )]
-            times.push(since_ms as f64);
+            column.push(number as f32);
         }
-        scaled.retain_mut(|column| scale(column));
-        for column in &mut scaled {
-            column.resize(times.len(), f64::NAN);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the times of readings are exact"
+        )]
+        self.times.push((at.millis() - self.first_ms) as f64);
+        self.rooms.push(room);
+    }
+
+    /// Makes the numbers of every quantity go from 0 to 1. Called once, when all are here.
+    fn scale(&mut self) {
+        self.scaled.retain_mut(|column| scale(column));
+        for column in &mut self.scaled {
+            column.resize(self.times.len(), f32::NAN);
         }
-        Self { times, scaled }
+    }
+
+    /// Time and room of a row.
+    fn key(&self, position: usize) -> (Timestamp, RoomKey) {
+        #[expect(clippy::cast_possible_truncation, reason = "it was an integer before")]
+        let since_ms = self.times[position] as i64;
+        let time = Timestamp::from_millis(self.first_ms + since_ms);
+        (time, self.rooms[position])
     }
 }
 
 /// Makes numbers go from 0 to 1; `false` when they are all the same.
-fn scale(column: &mut [f64]) -> bool {
-    let min = column.iter().copied().fold(f64::INFINITY, f64::min);
-    let max = column.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+fn scale(column: &mut [f32]) -> bool {
+    let min = column.iter().copied().fold(f32::INFINITY, f32::min);
+    let max = column.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     for number in &mut *column {
         *number = (*number - min) / (max - min);
     }
@@ -175,8 +379,16 @@ impl Series for Columns {
     fn average(&self, range: Range<usize>) -> Average {
         let columns = self.scaled.iter();
         Average {
-            time: mean(&self.times[range.clone()]),
-            values: columns.map(|column| mean(&column[range.clone()])).collect(),
+            time: mean(self.times[range.clone()].iter().copied()),
+            values: columns
+                .map(|column| {
+                    mean(
+                        column[range.clone()]
+                            .iter()
+                            .map(|number| f64::from(*number)),
+                    )
+                })
+                .collect(),
         }
     }
 
@@ -186,8 +398,9 @@ impl Series for Columns {
         let to_candidate = self.times[kept] - self.times[candidate];
         let mut sum = 0.0;
         for (column, next) in self.scaled.iter().zip(&next.values) {
-            let value = column[kept];
-            let area = to_next * (column[candidate] - value) - to_candidate * (next - value);
+            let value = f64::from(column[kept]);
+            let area =
+                to_next * (f64::from(column[candidate]) - value) - to_candidate * (next - value);
             if !area.is_nan() {
                 sum += area.abs();
             }
@@ -197,8 +410,8 @@ impl Series for Columns {
 }
 
 /// The mean of the numbers that are there.
-fn mean(numbers: &[f64]) -> f64 {
-    let there = numbers.iter().filter(|number| !number.is_nan());
+fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
+    let there = numbers.filter(|number| !number.is_nan());
     let (sum, count) = there.fold((0.0, 0.0), |(sum, count), number| {
         (sum + number, count + 1.0)
     });
@@ -211,14 +424,17 @@ mod tests {
     use pretty_assertions::assert_eq;
 
     fn columns(rows: &[&[(Quantity, f64)]]) -> Columns {
-        let points = rows.iter().zip(0..).map(|(row, minute)| {
+        let mut columns = Columns::with_room_for(rows.len());
+        for (row, minute) in rows.iter().zip(0..) {
             let mut values = Values::default();
             for (quantity, number) in *row {
                 assert!(values.set(*quantity, *number));
             }
-            (Timestamp::from_millis(minute * MINUTE_MS), values)
-        });
-        Columns::new(points)
+            let at = Timestamp::from_millis(minute * MINUTE_MS);
+            columns.push(at, RoomKey(1), values);
+        }
+        columns.scale();
+        columns
     }
 
     /// The row of ten that stays beside both ends: row 2 has more of `one`, row 5 of both.

@@ -1,11 +1,13 @@
 //! `GET /api/sensors` and `/api/sensors/{id}`: who measures, and whether it still does.
 
+use super::leased_body::json;
 use crate::access::Caller;
 use crate::broadcast::Number;
 use crate::domain::Timestamp;
 use crate::http::{Problem, Services};
+use crate::read_budget::ANSWER_TURN_WAIT_MAX;
 use crate::store::SensorEntry;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -24,15 +26,30 @@ struct Known {
 }
 
 /// All sensors by id.
-pub async fn sensors(caller: Caller, services: web::Data<Services>) -> HttpResponse {
+pub async fn sensors(
+    caller: Caller,
+    request: HttpRequest,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
     let now = services.clock.now();
+    let count = services.store.directory(|directory| {
+        let own = directory.sensors().filter(|entry| is_own(&caller, entry));
+        own.count()
+    });
+    let owner = services.owner(&caller, &request);
+    let budget = &services.read_budget;
+    let lease = budget.keep(owner, count * SENSOR_BYTES, ANSWER_TURN_WAIT_MAX);
+    let lease = lease.await?;
     let mut sensors: Vec<Known> = services.store.directory(|directory| {
         let own = directory.sensors().filter(|entry| is_own(&caller, entry));
         own.map(|entry| shown(entry, now)).collect()
     });
     sensors.sort_by(|a, b| a.sensor_id.cmp(&b.sensor_id));
-    HttpResponse::Ok().json(sensors)
+    Ok(json(&mut HttpResponse::Ok(), &sensors, lease))
 }
+
+/// Bytes a sensor takes in the answer and while that is made, about.
+const SENSOR_BYTES: usize = 512;
 
 /// One sensor.
 pub async fn sensor(

@@ -1,23 +1,26 @@
 //! A long history in pieces of bounded size.
 //!
-//! The time asked for is cut so that the first piece is small and comes at once, and later ones are
-//! large: where many sensors share the time of a piece, small ones would have the store unpack the
-//! same readings again and again. No database connection is held between two pieces, so slow readers
-//! cost nothing.
+//! The time asked for is cut so that each piece takes about as much memory as it is allowed to: where
+//! many sensors share the time of a piece, small ones would have the store unpack the same readings
+//! again and again. No database connection is held between two pieces, so slow readers cost nothing.
 
-use super::rows::Rows;
+use super::rows::{Order, Rows};
 use crate::domain::Timestamp;
-use crate::store::{Bucket, HistoryQuery, Store, StoreError};
+use crate::store::{
+    Bucket, CHUNK_BYTES_USUAL_MAX, HistoryQuery, SENSORS_AT_ONCE, Store, StoreError,
+};
 use std::time::Duration;
 
-/// Rows the first piece is aimed at; each later one at twice as many as the one before.
-const ROWS_WANTED_FIRST: u32 = 2_000;
-/// Rows no piece is aimed above.
-const ROWS_WANTED_MAX: u32 = 16_000;
 /// Rows the first piece is aimed at when few are asked for: the estimate is no better than that.
 const ROWS_WANTED_MIN: u32 = 100;
-/// A piece of this many times the rows wanted is cut in half and asked for again.
-const OVERSHOOT_MAX: u32 = 5;
+/// Bytes a row is taken to have before any is known.
+const ROW_BYTES_USUAL: usize = 256;
+/// Bytes no piece is aimed below.
+const BYTES_WANTED_MIN: usize = 16 * 1024;
+/// A piece of this many times the bytes wanted is cut in half and asked for again.
+const OVERSHOOT_MAX: usize = 2;
+/// After pieces that were too large, each piece is aimed higher again by this part.
+const RECOVERY: usize = 32;
 /// A piece is at most this many times as wide as the one before.
 const GROWTH_MAX: i64 = 8;
 
@@ -30,12 +33,34 @@ pub(super) struct Slices {
     next: Timestamp,
     end: Timestamp,
     width_ms: i64,
-    rows_wanted: u32,
+    /// Bytes of rows a piece is aimed at: at first and at most `bytes_wanted_max`, less where pieces
+    /// turned out to be too large.
+    bytes_wanted: usize,
+    bytes_wanted_max: usize,
+    /// The width comes from the piece before, not from halves of one that was too large.
+    is_adapted: bool,
+    /// The last row that was used of the time from `next` on; nothing up to it is given again.
+    used: Option<Order>,
+    /// Number of sensors that are done, in a time that is too short to be cut.
+    done_sensors: Option<usize>,
+    /// Most sensors read together in such a time.
+    group_max: usize,
+    /// Bytes the rows of such a time had so far.
+    group_bytes: usize,
+    last: Last,
+}
+
+/// The last piece that was given.
+#[derive(Debug)]
+struct Last {
+    from: Timestamp,
+    is_group: bool,
+    bytes: usize,
 }
 
 impl Slices {
-    /// From `start` to `end`. The first piece is cut by `rows_per_ms`, an estimate, and is no larger
-    /// than `limit` makes sensible.
+    /// From `start` to `end`, in pieces of about `bytes_wanted`. The first piece is cut by
+    /// `rows_per_ms`, an estimate, and is no larger than `limit` makes sensible.
     pub(super) fn new(
         store: Store,
         query: HistoryQuery,
@@ -43,9 +68,11 @@ impl Slices {
         (start, end): (Timestamp, Timestamp),
         rows_per_ms: f64,
         limit: u64,
+        bytes_wanted: usize,
     ) -> Self {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let rows_wanted = limit.clamp(ROWS_WANTED_MIN, ROWS_WANTED_FIRST);
+        let rows_usual = u32::try_from(bytes_wanted / ROW_BYTES_USUAL).unwrap_or(u32::MAX);
+        let rows_wanted = limit.max(ROWS_WANTED_MIN).min(rows_usual);
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a float saturates when cast"
@@ -58,10 +85,28 @@ impl Slices {
             next: start,
             end,
             width_ms,
-            rows_wanted,
+            bytes_wanted,
+            bytes_wanted_max: bytes_wanted,
+            is_adapted: false,
+            used: None,
+            done_sensors: None,
+            group_max: usize::MAX,
+            group_bytes: 0,
+            last: Last {
+                from: start,
+                is_group: false,
+                bytes: 0,
+            },
         };
         slices.width_ms = width_ms.max(slices.width_min_ms());
         slices
+    }
+
+    /// Bytes that getting a piece takes, about: rows twice, while they are put in order, and the
+    /// chunks they come from.
+    pub(super) fn work_bytes(&self) -> usize {
+        let sensors = self.query.sensors.len().min(SENSORS_AT_ONCE);
+        2 * self.bytes_max() + sensors * CHUNK_BYTES_USUAL_MAX / 2
     }
 
     /// Whether [`Self::next`] has nothing any more.
@@ -72,37 +117,126 @@ impl Slices {
     /// The next rows, by time, sensor and room; `None` at the end. Empty pieces are passed over.
     pub(super) async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
         while !self.is_done() {
+            let from = self.next;
             let to = self.cut();
-            let width_ms = to.millis().saturating_sub(self.next.millis());
-            let smallest = width_ms <= self.width_min_ms();
-            let rows_max = if smallest {
-                u32::MAX
+            let width_ms = to.millis().saturating_sub(from.millis());
+            let is_group = self.done_sensors.is_some() || width_ms <= self.width_min_ms();
+            let rows = if is_group {
+                self.next_group(to).await?
             } else {
-                self.rows_wanted * OVERSHOOT_MAX
+                self.next_whole(to, width_ms).await?
             };
-            let (query, bucket) = (&self.query, self.bucket);
-            let rows = Rows::fetch(&self.store, query, bucket, self.next, to, rows_max).await?;
-            if !smallest && rows.len() >= rows_max as usize {
-                self.width_ms = (width_ms / 2).max(self.width_min_ms());
-                continue;
-            }
-            self.next = to;
-            self.adapt(rows.len(), width_ms);
-            if rows.len() > 0 {
+            if let Some(rows) = rows.filter(|rows| rows.len() > 0) {
+                self.last = Last {
+                    from,
+                    is_group,
+                    bytes: rows.bytes(),
+                };
                 return Ok(Some(rows));
             }
         }
         Ok(None)
     }
 
+    /// The rows up to `to`; `None` when they are too many, and less is to be asked for.
+    async fn next_whole(
+        &mut self,
+        to: Timestamp,
+        width_ms: i64,
+    ) -> Result<Option<Rows>, StoreError> {
+        let bytes_max = self.bytes_max();
+        let (query, bucket) = (&self.query, self.bucket);
+        let rows = Rows::fetch(&self.store, query, bucket, self.next, to, bytes_max).await?;
+        let Some(mut rows) = rows else {
+            self.width_ms = (width_ms / 2).max(self.width_min_ms());
+            if std::mem::take(&mut self.is_adapted) {
+                // Rows are not all it takes: those they are put together from count as well.
+                self.bytes_wanted = (self.bytes_wanted / 4 * 3).max(BYTES_WANTED_MIN);
+            }
+            return Ok(None);
+        };
+        self.next = to;
+        self.adapt(rows.bytes(), width_ms);
+        if let Some(used) = self.used.take() {
+            rows.remove_to(used);
+        }
+        Ok(Some(rows))
+    }
+
+    /// The rows of some sensors up to `to`, between which nothing can be cut any more; `None` when
+    /// they are too many. All of them have one time, so sensors one after the other are in order.
+    async fn next_group(&mut self, to: Timestamp) -> Result<Option<Rows>, StoreError> {
+        let sensors = &self.query.sensors;
+        let first = self.done_sensors.unwrap_or_default();
+        let last = first.saturating_add(self.group_max).min(sensors.len());
+        let query = HistoryQuery {
+            sensors: sensors.get(first..last).unwrap_or_default().to_vec(),
+            rooms: self.query.rooms.clone(),
+        };
+        let bytes_max = self.bytes_max();
+        let (store, bucket, from) = (&self.store, self.bucket, self.next);
+        let mut rows = match Rows::fetch(store, &query, bucket, from, to, bytes_max).await? {
+            Some(rows) => rows,
+            None if query.sensors.len() > 1 => {
+                self.group_max = query.sensors.len() / 2;
+                self.done_sensors = Some(first);
+                return Ok(None);
+            }
+            None => Rows::fetch_large(store, &query, bucket, from, to, bytes_max).await?,
+        };
+        self.group_bytes = self.group_bytes.saturating_add(rows.bytes());
+        if let Some(used) = self.used {
+            rows.remove_to(used);
+        }
+        if last < sensors.len() {
+            self.done_sensors = Some(last);
+        } else {
+            let bytes = std::mem::take(&mut self.group_bytes);
+            (self.next, self.used, self.done_sensors) = (to, None, None);
+            self.adapt(bytes, to.millis().saturating_sub(from.millis()));
+        }
+        Ok(Some(rows))
+    }
+
+    /// Goes on right behind `used`, a row that was read before.
+    pub(super) fn go_on_behind(&mut self, used: Order) {
+        // A bucket may begin before what was asked for.
+        self.next = used.0.max(self.last.from);
+        self.used = Some(used);
+    }
+
+    /// Goes on right behind `used`, a row of the last piece, because there was room for the first
+    /// `used_bytes` of it only. Later pieces are smaller.
+    pub(super) fn go_back(&mut self, used: Order, used_bytes: usize) {
+        self.go_on_behind(used);
+        let (_, sensor, _) = used;
+        self.done_sensors = self.last.is_group.then(|| {
+            let sensors = &self.query.sensors;
+            sensors.partition_point(|known| *known < sensor)
+        });
+        let total = self.last.bytes.max(1);
+        let share = |of: usize| of / total.div_ceil(used_bytes.max(1)).max(2);
+        self.bytes_wanted = share(self.bytes_wanted).max(BYTES_WANTED_MIN);
+        self.group_max = share(self.group_max.min(self.query.sensors.len())).max(1);
+        self.width_ms = (self.width_ms / 2).max(self.width_min_ms());
+    }
+
+    /// Most bytes that a piece, and what it is put together from, may take.
+    fn bytes_max(&self) -> usize {
+        self.bytes_wanted_max * OVERSHOOT_MAX
+    }
+
     /// Aims the next piece by what the last one had.
-    fn adapt(&mut self, row_count: usize, width_ms: i64) {
+    fn adapt(&mut self, bytes: usize, width_ms: i64) {
+        self.is_adapted = true;
+        let more = self.bytes_wanted / RECOVERY;
+        self.bytes_wanted = (self.bytes_wanted + more).min(self.bytes_wanted_max);
         let widest = width_ms.saturating_mul(GROWTH_MAX);
-        self.width_ms = match i64::try_from(row_count) {
-            Ok(row_count @ 1..) => {
-                self.rows_wanted = (self.rows_wanted * 2).min(ROWS_WANTED_MAX);
-                let wanted = width_ms.saturating_mul(self.rows_wanted.into());
-                (wanted / row_count).clamp(self.width_min_ms(), widest.max(self.width_min_ms()))
+        self.width_ms = match i64::try_from(bytes) {
+            Ok(bytes @ 1..) => {
+                let wanted = i64::try_from(self.bytes_wanted).unwrap_or(i64::MAX);
+                let wanted = width_ms.saturating_mul(wanted);
+                (wanted / bytes).clamp(self.width_min_ms(), widest.max(self.width_min_ms()))
             }
             _ => widest,
         };
@@ -114,8 +248,13 @@ impl Slices {
 
     /// Where the next piece ends: never inside a bucket.
     fn cut(&self) -> Timestamp {
-        let width = Duration::from_millis(self.width_ms.unsigned_abs());
-        let wanted = self.next.plus(width);
+        let width_ms = match self.done_sensors {
+            Some(_) => self.width_min_ms(),
+            None => self.width_ms,
+        };
+        let wanted = self
+            .next
+            .plus(Duration::from_millis(width_ms.unsigned_abs()));
         let whole = match self.bucket {
             None => wanted,
             Some(bucket) => {

@@ -1,6 +1,6 @@
 //! Readings and buckets into wider buckets.
 
-use super::directory::RoomKey;
+use super::directory::{RoomKey, SensorKey};
 use super::rows::{BucketRow, Measure, ReadingRow, Statistics};
 use crate::domain::Timestamp;
 use crate::score::Profile;
@@ -90,8 +90,8 @@ impl BucketRow {
         }
     }
 
-    fn order(&self) -> (Timestamp, RoomKey) {
-        (self.start, self.room)
+    pub(super) fn order(&self) -> (Timestamp, SensorKey, RoomKey) {
+        (self.start, self.sensor, self.room)
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn bucketed<'a, T: Aggregate + 'a>(
     buckets
 }
 
-/// One bucket for each start and room of the parts, by start and room. All parts are of one sensor.
+/// One bucket for each start, sensor and room of the parts, in this order.
 pub(super) fn combined(mut parts: Vec<BucketRow>) -> Vec<BucketRow> {
     // Stable and quick on what is sorted already, as it mostly is.
     parts.sort_by_key(BucketRow::order);

@@ -111,12 +111,14 @@ pub trait Database: std::fmt::Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<ChunkHead>, StoreError>>;
 
     /// The chunks that overlap the spans, by sensor and start. Spans of one sensor do not overlap; a
-    /// chunk that overlaps several of them comes once.
+    /// chunk that overlaps several of them comes once. `None` when their payloads have more than
+    /// `payload_bytes_max`, which then are not read further.
     fn chunks<'a>(
         &'a self,
         series: Series,
         spans: &'a [Span],
-    ) -> BoxFuture<'a, Result<Vec<Chunk>, StoreError>>;
+        payload_bytes_max: usize,
+    ) -> BoxFuture<'a, Result<Option<Vec<Chunk>>, StoreError>>;
 
     /// Replaces chunks and moves marks, all or nothing.
     fn rewrite<'a>(&'a self, rewrite: &'a Rewrite) -> BoxFuture<'a, Result<(), StoreError>>;

@@ -169,7 +169,9 @@ impl Store {
                 first: head.start,
                 last: head.end,
             };
-            for chunk in self.database.chunks(Series::Readings, &[span]).await? {
+            let span = [span];
+            let chunks = self.database.chunks(Series::Readings, &span, usize::MAX);
+            for chunk in chunks.await?.unwrap_or_default() {
                 let mut rows: Vec<ReadingRow> = unpacked(&chunk, head.start, head.end)?;
                 rows.retain(|row| times.binary_search(&row.observed_at).is_err());
                 match end {

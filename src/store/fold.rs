@@ -55,6 +55,8 @@ pub(super) trait Packed: Aggregate + Clone {
     fn joined(rows: Vec<Self>) -> Vec<Self>
     where
         Self: Sized;
+    /// Bytes it takes in memory, about.
+    fn bytes(&self) -> usize;
     fn pack(rows: &[Self]) -> Vec<u8>;
     fn unpack(
         sensor: SensorKey,
@@ -77,6 +79,10 @@ impl Packed for ReadingRow {
 
     fn joined(rows: Vec<Self>) -> Vec<Self> {
         rows
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
     }
 
     fn pack(rows: &[Self]) -> Vec<u8> {
@@ -104,6 +110,10 @@ impl Packed for BucketRow {
 
     fn joined(rows: Vec<Self>) -> Vec<Self> {
         combined(rows)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
     }
 
     fn pack(rows: &[Self]) -> Vec<u8> {

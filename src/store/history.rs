@@ -1,7 +1,7 @@
 //! Reading the past: out of chunks and, for what is not there yet, out of what came last.
 
 use super::aggregate::{Aggregate, combined};
-use super::database::Span;
+use super::database::{Chunk, Span};
 use super::directory::{RoomKey, SensorKey};
 use super::fold::{Packed, unpacked};
 use super::recent::merge;
@@ -43,6 +43,14 @@ impl Bucket {
         coarsest_first.find(fits).unwrap_or(Series::Readings)
     }
 }
+
+/// Sensors whose chunks are in memory at once.
+pub const SENSORS_AT_ONCE: usize = 128;
+/// Bytes of a chunk, unless its readings have many values of their own.
+pub const CHUNK_BYTES_USUAL_MAX: usize = 64 * 1024;
+/// Rows of chunks that are unpacked where they are asked for, which takes about a tenth of a
+/// millisecond; more of them are unpacked on a thread for such work.
+const UNPACKED_AT_ONCE_MAX: u64 = 4096;
 
 /// One stored reading.
 pub type HistoryRow = ReadingRow;
@@ -100,64 +108,97 @@ fn cover(series: Series, from: Timestamp, to: Timestamp, parts: &mut Vec<Part>) 
 }
 
 impl Store {
-    /// Readings with `from <= time < to`, by time and sensor. When there are more than `rows_max`,
-    /// about that many of them: ask for less time.
+    /// Readings with `from <= time < to`, by time and sensor. `None` when they, or those of them that
+    /// are read in vain, take more than `bytes_max`: ask for less time.
     pub async fn history(
         &self,
         query: &HistoryQuery,
         from: Timestamp,
         to: Timestamp,
-        rows_max: u32,
-    ) -> Result<Vec<HistoryRow>, StoreError> {
+        bytes_max: usize,
+    ) -> Result<Option<Vec<HistoryRow>>, StoreError> {
         let part = Part {
             series: Series::Readings,
             from: from.max(self.removed_to()),
             to,
         };
-        if part.from >= part.to {
-            return Ok(Vec::new());
-        }
-        let spans = part.spans(&query.sensors);
         let mut rows = Vec::new();
-        for (_, of_sensor) in self.readings_in(&spans).await? {
-            rows.extend(of_sensor.into_iter().filter(|row| query.includes(row.room)));
-            if rows.len() >= rows_max as usize {
-                break;
+        if part.from >= part.to {
+            return Ok(Some(rows));
+        }
+        let mut room = RoomLeft(bytes_max);
+        for sensors in query.sensors.chunks(SENSORS_AT_ONCE) {
+            let spans = part.spans(sensors);
+            let Some(readings) = self.readings_in(&spans, &mut room).await? else {
+                return Ok(None);
+            };
+            for (_, of_sensor) in readings {
+                rows.extend(of_sensor.into_iter().filter(|row| query.includes(row.room)));
             }
         }
         if query.sensors.len() > 1 {
             rows.sort_by_key(|row| (row.observed_at, row.sensor));
         }
-        Ok(rows)
+        Ok(Some(rows))
     }
 
-    /// Buckets of the readings with `from <= time < to`, by start, sensor and room. When there are
-    /// more than `rows_max`, about that many of them: ask for less time.
+    /// Buckets of the readings with `from <= time < to`, by start, sensor and room. `None` when what
+    /// they are made of takes more than `bytes_max`: ask for less time.
     pub async fn buckets(
         &self,
         query: &HistoryQuery,
         bucket: Bucket,
         from: Timestamp,
         to: Timestamp,
-        rows_max: u32,
-    ) -> Result<Vec<BucketRow>, StoreError> {
+        bytes_max: usize,
+    ) -> Result<Option<Vec<BucketRow>>, StoreError> {
         let mut rows = Vec::new();
-        for (_, parts) in self
-            .parts(&query.sensors, bucket.series(), from, to)
-            .await?
-        {
-            let wanted = parts.into_iter().filter(|part| query.includes(part.room));
-            let parts = wanted.map(|mut part| {
-                part.start = bucket.start(part.start);
-                part
-            });
-            rows.extend(combined(parts.collect()));
-            if rows.len() >= rows_max as usize {
-                break;
+        let mut room = RoomLeft(bytes_max);
+        for sensors in query.sensors.chunks(SENSORS_AT_ONCE) {
+            let parts = self.parts_within(sensors, bucket.series(), from, to, &mut room);
+            let Some(parts) = parts.await? else {
+                return Ok(None);
+            };
+            for (_, parts) in parts {
+                let wanted = parts.into_iter().filter(|part| query.includes(part.room));
+                let parts = wanted.map(|mut part| {
+                    part.start = bucket.start(part.start);
+                    part
+                });
+                rows.extend(combined(parts.collect()));
             }
         }
         if query.sensors.len() > 1 {
-            rows.sort_by_key(|row| (row.start, row.sensor, row.room));
+            rows.sort_by_key(BucketRow::order);
+        }
+        Ok(Some(rows))
+    }
+
+    /// The same buckets, however much they are made of: what takes more than `bytes_max` is read and
+    /// put together piece by piece. It is for a few buckets only.
+    pub async fn large_buckets(
+        &self,
+        query: &HistoryQuery,
+        bucket: Bucket,
+        from: Timestamp,
+        to: Timestamp,
+        bytes_max: usize,
+    ) -> Result<Vec<BucketRow>, StoreError> {
+        let mut rows = Vec::new();
+        let mut next = from;
+        let mut width_ms = to.millis().saturating_sub(from.millis());
+        while next < to {
+            let end = Timestamp::from_millis(next.millis().saturating_add(width_ms)).min(to);
+            let bytes_max = if width_ms > 1 { bytes_max } else { usize::MAX };
+            match self.buckets(query, bucket, next, end, bytes_max).await? {
+                Some(more) => {
+                    rows.extend(more);
+                    rows = combined(rows);
+                    next = end;
+                    width_ms = width_ms.saturating_mul(2);
+                }
+                None => width_ms /= 2,
+            }
         }
         Ok(rows)
     }
@@ -219,7 +260,8 @@ impl Store {
             })
             .collect();
         spans.sort_unstable_by_key(|span| (span.sensor, span.first));
-        for chunk in self.database.chunks(Series::Readings, &spans).await? {
+        let chunks = self.database.chunks(Series::Readings, &spans, usize::MAX);
+        for chunk in chunks.await?.unwrap_or_default() {
             let rows: Vec<ReadingRow> = unpacked(&chunk, chunk.head.start, chunk.head.end)?;
             let wanted = rows
                 .into_iter()
@@ -238,6 +280,20 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<(SensorKey, Vec<BucketRow>)>, StoreError> {
+        let mut room = RoomLeft(usize::MAX);
+        let parts = self.parts_within(sensors, coarsest, from, to, &mut room);
+        Ok(parts.await?.unwrap_or_default())
+    }
+
+    /// The same, or `None` when they take more room than there is.
+    async fn parts_within(
+        &self,
+        sensors: &[SensorKey],
+        coarsest: Series,
+        from: Timestamp,
+        to: Timestamp,
+        room: &mut RoomLeft,
+    ) -> Result<Option<Vec<(SensorKey, Vec<BucketRow>)>>, StoreError> {
         let mut parts = Vec::new();
         cover(coarsest, from, to, &mut parts);
         let mut collected: FxHashMap<SensorKey, Vec<BucketRow>> = FxHashMap::default();
@@ -258,7 +314,10 @@ impl Store {
                 joined(*sensor, starts, width)
             }));
             let spans = part.spans(sensors);
-            let buckets = self.unpacked_in::<BucketRow>(part.series, &spans).await?;
+            let buckets = self.unpacked_in::<BucketRow>(part.series, &spans, room);
+            let Some(buckets) = buckets.await? else {
+                return Ok(None);
+            };
             for (sensor, mut buckets) in buckets {
                 if let Some(starts) = stale.get(&sensor) {
                     buckets.retain(|bucket| starts.binary_search(&bucket.start).is_err());
@@ -267,13 +326,19 @@ impl Store {
             }
         }
         of_readings.sort_unstable_by_key(|span| (span.sensor, span.first));
-        for (sensor, rows) in self.readings_in(&of_readings).await? {
-            let rows = rows.iter().map(|row| row.bucket(row.observed_at));
+        let Some(readings) = self.readings_in(&of_readings, room).await? else {
+            return Ok(None);
+        };
+        for (sensor, rows) in readings {
+            let rows: Vec<_> = rows.iter().map(|row| row.bucket(row.observed_at)).collect();
+            if !room.takes(&rows) {
+                return Ok(None);
+            }
             collected.entry(sensor).or_default().extend(rows);
         }
         let mut collected: Vec<_> = collected.into_iter().collect();
         collected.sort_unstable_by_key(|(sensor, _)| *sensor);
-        Ok(collected)
+        Ok(Some(collected))
     }
 
     /// The buckets of a part that have readings which are not settled, by their starts, ascending.
@@ -289,59 +354,113 @@ impl Store {
         stale.collect()
     }
 
-    /// Readings in the spans, settled or not, by sensor and in each ascending by time. Spans come by
-    /// sensor and time and do not overlap.
+    /// Readings in the spans, settled or not, by sensor and in each ascending by time; `None` when they
+    /// take more room than there is. Spans come by sensor and time and do not overlap.
     async fn readings_in(
         &self,
         spans: &[Span],
-    ) -> Result<Vec<(SensorKey, Vec<ReadingRow>)>, StoreError> {
+        room: &mut RoomLeft,
+    ) -> Result<Option<Vec<(SensorKey, Vec<ReadingRow>)>>, StoreError> {
         // First here, then there: what is settled in between is in both.
         let mut recent: FxHashMap<SensorKey, Vec<ReadingRow>> = FxHashMap::default();
         for span in spans {
             let rows = self.recent.within(span.sensor, span.first..=span.last);
+            if !room.takes(&rows) {
+                return Ok(None);
+            }
             if !rows.is_empty() {
                 recent.entry(span.sensor).or_default().extend(rows);
             }
         }
+        let Some(settled) = self.unpacked_in(Series::Readings, spans, room).await? else {
+            return Ok(None);
+        };
         let mut readings = Vec::new();
-        for (sensor, older) in self.unpacked_in(Series::Readings, spans).await? {
+        for (sensor, older) in settled {
             let newer = recent.remove(&sensor).unwrap_or_default();
             readings.push((sensor, merge(older, newer)));
         }
         readings.extend(recent);
         readings.sort_unstable_by_key(|(sensor, _)| *sensor);
-        Ok(readings)
+        Ok(Some(readings))
     }
 
-    /// What chunks have in the spans, by sensor and in each ascending. Spans come by sensor and time
-    /// and do not overlap.
-    async fn unpacked_in<T: Packed>(
+    /// What chunks have in the spans, by sensor and in each ascending; `None` when that takes more room
+    /// than there is. Spans come by sensor and time and do not overlap.
+    async fn unpacked_in<T: Packed + Send + 'static>(
         &self,
         series: Series,
         spans: &[Span],
-    ) -> Result<Vec<(SensorKey, Vec<T>)>, StoreError> {
-        let mut collected: Vec<(SensorKey, Vec<T>)> = Vec::new();
+        room: &mut RoomLeft,
+    ) -> Result<Option<Vec<(SensorKey, Vec<T>)>>, StoreError> {
         if spans.is_empty() {
-            return Ok(collected);
+            return Ok(Some(Vec::new()));
         }
-        for chunk in self.database.chunks(series, spans).await? {
-            let head = chunk.head;
-            let first =
-                spans.partition_point(|span| (span.sensor, span.last) < (head.sensor, head.start));
-            let overlapping = spans
-                .get(first..)
-                .unwrap_or_default()
-                .iter()
-                .take_while(|span| span.sensor == head.sensor && span.first <= head.end);
-            for span in overlapping {
-                let rows = unpacked(&chunk, span.first, span.last)?;
-                match collected.last_mut() {
-                    Some((sensor, before)) if *sensor == head.sensor => before.extend(rows),
-                    _ => collected.push((head.sensor, rows)),
-                }
+        // Even of a short time every sensor's chunk is read as a whole.
+        let whole_chunks = spans.len().saturating_mul(CHUNK_BYTES_USUAL_MAX);
+        let payload_bytes_max = room.0.saturating_add(whole_chunks);
+        let chunks = self.database.chunks(series, spans, payload_bytes_max);
+        let Some(chunks) = chunks.await? else {
+            return Ok(None);
+        };
+        let rows: u64 = chunks.iter().map(|chunk| u64::from(chunk.head.rows)).sum();
+        if rows <= UNPACKED_AT_ONCE_MAX {
+            return all_unpacked(&chunks, spans, room);
+        }
+        let (spans, mut left) = (spans.to_vec(), *room);
+        // Connections of this thread are not to wait for it.
+        let unpacking = tokio::task::spawn_blocking(move || {
+            all_unpacked(&chunks, &spans, &mut left).map(|rows| (rows, left))
+        });
+        let (rows, left) = unpacking
+            .await
+            .map_err(|error| StoreError::Unusable(format!("unpacking broke off: {error}")))??;
+        *room = left;
+        Ok(rows)
+    }
+}
+
+/// The rows of chunks that lie in the spans; `None` when they take more room than there is.
+fn all_unpacked<T: Packed>(
+    chunks: &[Chunk],
+    spans: &[Span],
+    room: &mut RoomLeft,
+) -> Result<Option<Vec<(SensorKey, Vec<T>)>>, StoreError> {
+    let mut collected: Vec<(SensorKey, Vec<T>)> = Vec::new();
+    for chunk in chunks {
+        let head = chunk.head;
+        let first =
+            spans.partition_point(|span| (span.sensor, span.last) < (head.sensor, head.start));
+        let overlapping = spans
+            .get(first..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|span| span.sensor == head.sensor && span.first <= head.end);
+        for span in overlapping {
+            let rows = unpacked(chunk, span.first, span.last)?;
+            if !room.takes(&rows) {
+                return Ok(None);
+            }
+            match collected.last_mut() {
+                Some((sensor, before)) if *sensor == head.sensor => before.extend(rows),
+                _ => collected.push((head.sensor, rows)),
             }
         }
-        Ok(collected)
+    }
+    Ok(Some(collected))
+}
+
+/// Bytes that rows may still take.
+#[derive(Debug, Clone, Copy)]
+struct RoomLeft(usize);
+
+impl RoomLeft {
+    /// Whether there is room for these, which then is theirs.
+    fn takes<T: Packed>(&mut self, rows: &[T]) -> bool {
+        let bytes = rows.iter().map(Packed::bytes).sum();
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or_default();
+        left.is_some()
     }
 }
 

@@ -39,7 +39,7 @@ mod writer;
 
 pub use database::StoreError;
 pub use directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey};
-pub use history::{Bucket, HistoryQuery, HistoryRow};
+pub use history::{Bucket, CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSORS_AT_ONCE};
 pub use keeper::Keeper;
 pub use log_extent::ReplayLimits;
 pub use notice::{Notice, Published};

@@ -55,7 +55,8 @@ impl Store {
             rooms: None,
         };
         let to = next.unwrap_or(END);
-        let rows = self.history(&query, from, to, u32::MAX).await?;
+        let rows = self.history(&query, from, to, usize::MAX).await?;
+        let rows = rows.unwrap_or_default();
         Ok(Page { rows, next })
     }
 }

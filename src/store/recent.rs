@@ -53,7 +53,7 @@ impl Rows {
     /// Takes over a reading that was published under `id`, behind all others.
     pub(super) fn insert(&mut self, id: StreamId, row: ReadingRow) {
         self.last = id;
-        self.bytes += weight(&row);
+        self.bytes += row.bytes();
         let rows = self.by_sensor.entry(row.sensor).or_default();
         match rows.last() {
             Some(newest) if newest.observed_at >= row.observed_at => {
@@ -61,7 +61,7 @@ impl Rows {
                 match position {
                     Ok(position) => {
                         let before = std::mem::replace(&mut rows[position], row);
-                        self.bytes -= weight(&before);
+                        self.bytes -= before.bytes();
                     }
                     Err(position) => rows.insert(position, row),
                 }
@@ -252,13 +252,6 @@ impl Generations {
 
 fn settle_at(sensor_count: usize) -> usize {
     (sensor_count * SETTLE_BYTES_PER_SENSOR).clamp(SETTLE_BYTES, SETTLE_BYTES_MAX)
-}
-
-/// Bytes a reading takes in memory, about.
-fn weight(row: &ReadingRow) -> usize {
-    let extras = row.extras.iter();
-    let extras = extras.map(|(key, _)| key.len() + size_of::<(Box<str>, f64)>());
-    size_of::<ReadingRow>() + extras.sum::<usize>()
 }
 
 /// Both rows of readings of one sensor as one; of two with the same time the newer.

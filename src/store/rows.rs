@@ -69,7 +69,26 @@ pub struct BucketRow {
     pub statistics: SmallVec<[(Measure, Statistics); 7]>,
 }
 
+impl ReadingRow {
+    /// Bytes it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let extras = self.extras.iter();
+        let extras = extras.map(|(key, _)| key.len() + size_of::<(Box<str>, f64)>());
+        size_of::<Self>() + extras.sum::<usize>()
+    }
+}
+
 impl BucketRow {
+    /// Bytes it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let spilled = if self.statistics.spilled() {
+            self.statistics.capacity() * size_of::<(Measure, Statistics)>()
+        } else {
+            0
+        };
+        size_of::<Self>() + spilled
+    }
+
     pub fn get(&self, measure: Measure) -> Option<&Statistics> {
         let known = self.statistics.iter().find(|(of, _)| *of == measure);
         known.map(|(_, statistics)| statistics)

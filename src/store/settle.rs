@@ -141,7 +141,10 @@ async fn fold_all<T: Packed + Send + 'static>(
             last: head.end,
         })
         .collect();
-    let chunks = database.chunks(series, &wanted).await?;
+    let chunks = database
+        .chunks(series, &wanted, usize::MAX)
+        .await?
+        .unwrap_or_default();
     // Packing is work for a processor, which commits are not to wait for.
     let folded = tokio::task::spawn_blocking(move || fold_each(series, changes, &chunks));
     let folded = folded

@@ -129,12 +129,13 @@ impl Database for Fallible {
         &'a self,
         series: Series,
         spans: &'a [Span],
-    ) -> BoxFuture<'a, Result<Vec<Chunk>, StoreError>> {
+        payload_bytes_max: usize,
+    ) -> BoxFuture<'a, Result<Option<Vec<Chunk>>, StoreError>> {
         if *self.is_blind.lock() {
             let error = StoreError::Unusable("blind".to_owned());
             return Box::pin(std::future::ready(Err(error)));
         }
-        self.database.chunks(series, spans)
+        self.database.chunks(series, spans, payload_bytes_max)
     }
 
     fn remove_chunks(
@@ -253,8 +254,9 @@ impl Running {
         };
         let (from, to) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
         self.store
-            .history(&query, from, to, u32::MAX)
+            .history(&query, from, to, usize::MAX)
             .await
+            .unwrap()
             .unwrap()
     }
 

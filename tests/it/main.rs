@@ -37,6 +37,7 @@ mod resume;
 mod retention;
 mod settings;
 mod shutdown;
+mod slow_readers;
 mod talk;
 mod transfer;
 mod webhooks;

@@ -76,6 +76,7 @@ fn refusal(command: &mut Command) -> String {
 #[case("IAQ_BODY_BYTES_MAX", "--body-bytes-max", "0")]
 #[case("IAQ_BODY_EXPANDED_BYTES_MAX", "--body-expanded-bytes-max", "0")]
 #[case("IAQ_BATCH_READINGS_MAX", "--batch-readings-max", "0")]
+#[case("IAQ_READ_BYTES_MAX", "--read-bytes-max", "1048576")]
 #[case("IAQ_HEAD_TIMEOUT", "--head-timeout", "soon")]
 #[case("IAQ_HEAD_TIMEOUT", "--head-timeout", "0s")]
 #[case("IAQ_BODY_TIMEOUT", "--body-timeout", "5")]

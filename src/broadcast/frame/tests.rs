@@ -83,6 +83,7 @@ fn compressed_messages_are_expanded_whole_or_in_fragments() {
         decode(&bytes).unwrap(),
         [
             Frame::Text("température ".repeat(50)),
+            Frame::Fragment,
             Frame::Ping(Bytes::new()),
             Frame::Text("abcabcabc".to_owned()),
         ]

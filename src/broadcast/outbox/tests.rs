@@ -35,7 +35,12 @@ fn written_bytes_leave_the_front() {
 fn a_snapshot_does_not_count_before_nor_after_it_is_sent() {
     let mut outbox = outbox(&[b"abc"]);
     let snapshot = Bytes::from_static(b"a long snapshot");
-    outbox.push(snapshot, Content::Catchup { _permit: None });
+    outbox.push(
+        snapshot,
+        Content::Catchup {
+            _kept: Kept::default(),
+        },
+    );
     outbox.push(Bytes::from_static(b"de"), Content::Message);
     assert_eq!(outbox.bytes(), 5);
     outbox.advance(3 + 6);

@@ -13,6 +13,7 @@ use crate::broadcast::pass::Pass;
 use crate::broadcast::sink::Sink;
 use crate::clock::SystemClock;
 use crate::domain::{Timestamp, Topic};
+use crate::read_budget::{READ_BYTES_MIN, ReadBudget};
 use crate::score::Profile;
 use crate::shutdown::Shutdown;
 use crate::store::database::{self, Access};
@@ -58,7 +59,9 @@ impl Stage {
             .unwrap();
         let access = access(AuthMode::Off, Arc::new(SystemClock)).await;
         let clock = Arc::new(SystemClock);
-        let (hub, threads) = Hub::start(store, access, clock, Shutdown::default(), LIMITS, 1);
+        let budget = ReadBudget::new(READ_BYTES_MIN);
+        let shutdown = Shutdown::default();
+        let (hub, threads) = Hub::start(store, budget, access, clock, shutdown, LIMITS, 1);
         let (orders, received) = mpsc::channel(4);
         Self {
             shard: Shard::new(hub, id(0), received),

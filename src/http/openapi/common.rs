@@ -86,7 +86,7 @@ fn complete(path: &str, method: &Method, operation: &mut Operation) {
         add(
             operation,
             "503",
-            "Not now: the store does not answer, or the server stops",
+            "Not now: the store does not answer, too much is read at once, or the server stops",
         );
     }
     if has_body {

@@ -39,7 +39,7 @@ pub(super) fn ingest() {}
         ("step" = Option<String>, Query, description = "5min, 15min, 1h, daily, weekly, or a number \
             with s, min, h or d; 1min stands for single readings"),
         ("raw" = Option<bool>, Query, description = "Single readings, whatever step says"),
-        ("points" = Option<u32>, Query, minimum = 2, maximum = 100_000,
+        ("points" = Option<u32>, Query, minimum = 2, maximum = 10_000,
             description = "At most so many of each sensor, to draw"),
         ("minmax" = Option<bool>, Query, description = "With extremes"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The first so many"),

@@ -9,6 +9,7 @@ use crate::store::StreamId;
 use crate::store::directory::{RoomKey, SensorKey};
 use crate::store::retention_clock::{ClockRecord, Doubt};
 use crate::store::rows::RoomRow;
+use futures_util::{Stream, TryStreamExt};
 use std::time::Duration;
 
 /// Key, site and name of a room.
@@ -183,14 +184,26 @@ pub(super) fn chunk(columns: ChunkColumns) -> Result<Chunk, StoreError> {
     })
 }
 
-/// The number of a start of the server.
 /// Chunks by sensor and start. They come in this order already, but nothing promises it, and the
 /// databases would sort the payloads.
-pub(super) fn chunks(rows: Vec<ChunkColumns>) -> Result<Vec<Chunk>, StoreError> {
-    let chunks: Result<Vec<_>, _> = rows.into_iter().map(chunk).collect();
-    let mut chunks = chunks?;
+///
+/// `None` when the payloads have more than `payload_bytes_max`.
+pub(super) async fn chunks(
+    mut rows: impl Stream<Item = Result<ChunkColumns, sqlx::Error>> + Unpin,
+    payload_bytes_max: usize,
+) -> Result<Option<Vec<Chunk>>, StoreError> {
+    let mut chunks = Vec::new();
+    let mut payload_bytes = 0;
+    while let Some(row) = rows.try_next().await? {
+        let chunk = chunk(row)?;
+        payload_bytes += chunk.payload.len();
+        if payload_bytes > payload_bytes_max {
+            return Ok(None);
+        }
+        chunks.push(chunk);
+    }
     chunks.sort_by_key(|chunk| (chunk.head.sensor, chunk.head.start));
-    Ok(chunks)
+    Ok(Some(chunks))
 }
 
 /// Everything a store begins with.
@@ -210,6 +223,7 @@ pub(super) fn loaded(
     })
 }
 
+/// The number of a start of the server.
 pub(super) fn epoch(number: i64) -> Result<u64, StoreError> {
     match u64::try_from(number) {
         Ok(epoch) if epoch <= StreamId::EPOCH_MAX => Ok(epoch),

@@ -264,10 +264,12 @@ impl Database for PostgresDatabase {
         &'a self,
         series: Series,
         spans: &'a [Span],
-    ) -> BoxFuture<'a, Result<Vec<Chunk>, StoreError>> {
+        payload_bytes_max: usize,
+    ) -> BoxFuture<'a, Result<Option<Vec<Chunk>>, StoreError>> {
         Box::pin(within(WORK_WAIT_MAX, async move {
             let mut reading = self.reading().await?;
-            let result = read::chunks(reading.connection()?, series, spans).await;
+            let result =
+                read::chunks(reading.connection()?, series, spans, payload_bytes_max).await;
             reading.end(result)
         }))
     }

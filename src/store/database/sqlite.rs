@@ -322,8 +322,9 @@ impl Database for SqliteDatabase {
         &'a self,
         series: Series,
         spans: &'a [Span],
-    ) -> BoxFuture<'a, Result<Vec<Chunk>, StoreError>> {
-        let work = read::chunks(&self.readers, series, spans);
+        payload_bytes_max: usize,
+    ) -> BoxFuture<'a, Result<Option<Vec<Chunk>>, StoreError>> {
+        let work = read::chunks(&self.readers, series, spans, payload_bytes_max);
         Box::pin(within(WORK_WAIT_MAX, work))
     }
 

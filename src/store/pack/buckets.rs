@@ -139,6 +139,10 @@ pub(in crate::store) fn unpack_buckets(
         }
     }
     let mask = reader.mask(Measure::COUNT)?;
+    for row in window.range(&(0..count)) {
+        // Else those that have more than fit into a row would get room for twice as many.
+        row.statistics.reserve_exact(mask.count_ones() as usize);
+    }
     for measure in Measure::all() {
         if mask & 1 << measure.index() != 0 {
             read_measure(&mut reader, &readings, |position, statistics| {

@@ -78,10 +78,11 @@ pub(super) async fn chunks(
     connection: &mut PgConnection,
     series: Series,
     spans: &[Span],
-) -> Result<Vec<Chunk>, StoreError> {
+    payload_bytes_max: usize,
+) -> Result<Option<Vec<Chunk>>, StoreError> {
     let query = sqlx::query_as(CHUNKS);
-    let rows: Vec<decode::ChunkColumns> = bind(query, series, spans).fetch_all(connection).await?;
-    decode::chunks(rows)
+    let rows = bind(query, series, spans).fetch(connection);
+    decode::chunks(rows, payload_bytes_max).await
 }
 
 fn bind<'q, R>(

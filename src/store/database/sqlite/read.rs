@@ -62,13 +62,13 @@ pub(super) async fn chunks(
     readers: &SqlitePool,
     series: Series,
     spans: &[Span],
-) -> Result<Vec<Chunk>, StoreError> {
-    let rows: Vec<decode::ChunkColumns> = sqlx::query_as(CHUNKS)
+    payload_bytes_max: usize,
+) -> Result<Option<Vec<Chunk>>, StoreError> {
+    let rows = sqlx::query_as(CHUNKS)
         .bind(series.number())
         .bind(spans_json(spans)?)
-        .fetch_all(readers)
-        .await?;
-    decode::chunks(rows)
+        .fetch(readers);
+    decode::chunks(rows, payload_bytes_max).await
 }
 
 fn spans_json(spans: &[Span]) -> Result<String, StoreError> {

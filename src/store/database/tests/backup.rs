@@ -19,8 +19,10 @@ async fn contents(database: &dyn Database) -> Contents {
     let part = part.unwrap();
     let mut chunks = Vec::new();
     for series in Series::ALL {
-        let all = database.chunks(series, &spans(&EVERYTHING)).await;
-        chunks.push(all.unwrap());
+        let all = database
+            .chunks(series, &spans(&EVERYTHING), usize::MAX)
+            .await;
+        chunks.push(all.unwrap().unwrap());
     }
     Contents {
         loaded: format!("{:?}", database.load().await.unwrap()),

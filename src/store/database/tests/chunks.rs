@@ -138,7 +138,8 @@ async fn check(database: &dyn Database, asked: &[Ends], chunks: &[Ends], heads: 
         .into_iter()
         .map(|(_, c)| c)
         .collect();
-    let found = database.chunks(Series::Minutes, &asked).await.unwrap();
+    let found = database.chunks(Series::Minutes, &asked, usize::MAX);
+    let found = found.await.unwrap().unwrap();
     assert_eq!(found, expected, "{asked:?}");
     let expected: Vec<_> = rows(Series::Minutes, heads)
         .into_iter()

@@ -184,10 +184,13 @@ async fn a_rewrite_replaces_and_moves_at_once(#[values(Kind::Sqlite, Kind::Postg
     database.rewrite(&rewrite).await.unwrap();
     let everything = spans(&EVERYTHING);
     let check = async || {
-        let chunks = database.chunks(Series::Readings, &everything).await;
-        assert_eq!(chunks.unwrap(), [merged.clone(), large.clone()]);
-        let chunks = database.chunks(Series::Hours, &everything).await;
-        assert_eq!(chunks.unwrap(), old);
+        let chunks = database.chunks(Series::Readings, &everything, usize::MAX);
+        assert_eq!(
+            chunks.await.unwrap().unwrap(),
+            [merged.clone(), large.clone()]
+        );
+        let chunks = database.chunks(Series::Hours, &everything, usize::MAX);
+        assert_eq!(chunks.await.unwrap().unwrap(), old);
         let loaded = database.load().await.unwrap();
         assert_eq!(loaded.marks.settled_to, id(2));
         assert_eq!(loaded.log, [batch(3, 1)]);
@@ -344,7 +347,7 @@ async fn a_chunk_nothing_valid_left_is_an_error(
     let spans = spans(&[(1, 0, 9)]);
     // From the end of the line on, so that the damaged one counts as overlapping.
     let everything = [span(1, i64::MIN, 9)];
-    let chunks = database.chunks(Series::Days, &everything).await;
+    let chunks = database.chunks(Series::Days, &everything, usize::MAX).await;
     assert!(
         matches!(chunks, Err(StoreError::Corrupt { .. })),
         "{chunks:?}"
@@ -374,7 +377,7 @@ async fn after_closing_every_call_fails(#[values(Kind::Sqlite, Kind::Postgres)] 
         database.log_sizes().await.err(),
         database.trim_log(id(0)).await.err(),
         database.chunk_heads(Series::Days, &all).await.err(),
-        database.chunks(Series::Days, &all).await.err(),
+        database.chunks(Series::Days, &all, usize::MAX).await.err(),
         database.rewrite(&Rewrite::default()).await.err(),
         database.remove_chunks(Series::Days, at(0), 1).await.err(),
         database.back_up(&copy.path().join("copy.db")).await.err(),
