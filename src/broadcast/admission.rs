@@ -79,7 +79,7 @@ enum TurnedAway {
     Gone,
 }
 
-/// The path of WebSockets, as the table of calls has it.
+/// The path of the handshake, as the table of calls has it.
 pub(super) const PATH: &str = "/ws";
 
 impl Visitor {

@@ -73,6 +73,14 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
+    /// A message that was made as a frame before.
+    pub(super) fn of_frame(frame: Bytes) -> Self {
+        Self {
+            frame: OnceLock::from(frame),
+            ..Self::default()
+        }
+    }
+
     /// The bytes to send; `json` is called at most once in all.
     pub(super) fn get(
         &self,

@@ -281,7 +281,10 @@ impl Hub {
         deflater: &RefCell<Deflater>,
         lease: Lease,
     ) -> Arc<Snapshot> {
-        let snapshot = Snapshot::take(self.store(), filters, encoding, deflater, lease);
+        let snapshot = match self.known_snapshot(filters, Encoding::Frames) {
+            Some(frame) => frame.encoded_as(encoding, deflater, lease),
+            None => Snapshot::take(self.store(), filters, encoding, deflater, lease),
+        };
         let snapshot = Arc::new(snapshot);
         self.0.snapshots.put(filters, encoding, &snapshot);
         snapshot

@@ -59,13 +59,29 @@ impl Snapshot {
             (directory.position(), stored)
         });
         let encoded = Encoded::default();
-        let bytes = encoded
-            .get(encoding, id, deflater, || json(id, &latest))
-            .clone();
+        let bytes = encoded.get(encoding, id, deflater, || json(id, &latest));
+        let bytes = bytes.clone();
         // It was an estimate. What it is short of is too little to begin again for it.
         lease.shrink_to(bytes.len());
         let _grown = lease.grow(bytes.len() - lease.bytes());
         Self { id, bytes, lease }
+    }
+
+    /// The same in another encoding, made from the frame this is.
+    pub(super) fn encoded_as(
+        &self,
+        encoding: Encoding,
+        deflater: &RefCell<Deflater>,
+        mut lease: Lease,
+    ) -> Self {
+        let encoded = Encoded::of_frame(self.bytes.clone());
+        let bytes = encoded.get(encoding, self.id, deflater, Vec::new).clone();
+        lease.shrink_to(bytes.len());
+        Self {
+            id: self.id,
+            bytes,
+            lease,
+        }
     }
 }
 

@@ -107,12 +107,11 @@ impl Beginning {
             return self.begin_with(snapshot);
         }
         let bytes = Snapshot::size(hub.store(), &self.filters);
-        match hub.read_budget().try_keep(self.owner(), bytes) {
-            Some(lease) => self.take_snapshot(lease),
-            None => {
-                let shutdown = hub.shutdown().clone();
-                shutdown.spawn(self.wait_for_snapshot(bytes));
-            }
+        if let Some(lease) = hub.read_budget().try_keep(self.owner(), bytes) {
+            self.take_snapshot(lease);
+        } else {
+            let shutdown = hub.shutdown().clone();
+            shutdown.spawn(self.wait_for_snapshot(bytes));
         }
     }
 

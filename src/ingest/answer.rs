@@ -76,12 +76,13 @@ impl Counts {
             rejected,
             ..
         } = self;
-        let mut end = "]".to_owned();
-        if !self.none_is_refused() {
+        let end = if self.none_is_refused() {
+            "]".to_owned()
+        } else {
             // Only texts and numbers: serialising them cannot fail.
             let by_code = serde_json::to_string(&self.rejected_by_code).unwrap_or_default();
-            end += &format!(r#","rejected_total":{rejected},"rejected_by_code":{by_code}"#);
-        }
+            format!(r#"],"rejected_total":{rejected},"rejected_by_code":{by_code}"#)
+        };
         let mut members = format!(
             r#""accepted":{accepted},"duplicates":{duplicates},"updated":{updated},"rejected":["#
         );

@@ -43,16 +43,13 @@ impl Rows {
         to: Timestamp,
         bytes_max: usize,
     ) -> Result<Option<Self>, StoreError> {
-        Ok(match bucket {
-            Some(bucket) => {
-                let rows = store.buckets(query, bucket, from, to, bytes_max).await?;
-                rows.map(Self::Buckets)
-            }
-            None => {
-                let rows = store.history(query, from, to, bytes_max).await?;
-                rows.map(Self::Readings)
-            }
-        })
+        if let Some(bucket) = bucket {
+            let rows = store.buckets(query, bucket, from, to, bytes_max).await?;
+            Ok(rows.map(Self::Buckets))
+        } else {
+            let rows = store.history(query, from, to, bytes_max).await?;
+            Ok(rows.map(Self::Readings))
+        }
     }
 
     /// The rows of a few buckets or readings, whatever they are made of. It is read in pieces of
@@ -65,16 +62,13 @@ impl Rows {
         to: Timestamp,
         bytes_max: usize,
     ) -> Result<Self, StoreError> {
-        Ok(match bucket {
-            Some(bucket) => {
-                let rows = store.large_buckets(query, bucket, from, to, bytes_max);
-                Self::Buckets(rows.await?)
-            }
-            None => {
-                let rows = store.history(query, from, to, usize::MAX).await?;
-                Self::Readings(rows.unwrap_or_default())
-            }
-        })
+        if let Some(bucket) = bucket {
+            let rows = store.large_buckets(query, bucket, from, to, bytes_max);
+            Ok(Self::Buckets(rows.await?))
+        } else {
+            let rows = store.history(query, from, to, usize::MAX).await?;
+            Ok(Self::Readings(rows.unwrap_or_default()))
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 const WAIT: Duration = Duration::from_secs(2);
 
+#[expect(clippy::unnecessary_wraps, reason = "an owner need not be known")]
 fn owner(number: u8) -> Owner {
     Some(Counted::Address(IpAddr::V4(Ipv4Addr::new(
         10, 0, 0, number,

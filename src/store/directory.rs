@@ -390,12 +390,11 @@ impl Directory {
     }
 
     pub(super) fn add_sensor_room(&mut self, sensor: SensorKey, room: RoomKey) {
-        let rooms = match self.sensors.get_mut(&sensor) {
-            Some(entry) => Some(&mut entry.rooms),
-            None => {
-                let emptied = self.emptied.get_mut(&sensor);
-                emptied.map(|emptied| &mut emptied.rooms)
-            }
+        let rooms = if let Some(entry) = self.sensors.get_mut(&sensor) {
+            Some(&mut entry.rooms)
+        } else {
+            let emptied = self.emptied.get_mut(&sensor);
+            emptied.map(|emptied| &mut emptied.rooms)
         };
         if let Some(rooms) = rooms
             && !rooms.contains(&room)

@@ -105,13 +105,16 @@ impl Store {
             ..settle::rewrite(self.database.as_ref(), changes).await?
         };
         self.database.rewrite(&rewrite).await?;
-        let mut directory = self.directory.write();
-        for sensor in left {
-            directory.add_known(sensor);
-        }
-        drop(directory);
+        self.take_over(left);
         self.room_means.lock().await.take();
         Ok(found.len())
+    }
+
+    fn take_over(&self, sensors: Vec<KnownSensor>) {
+        let mut directory = self.directory.write();
+        for sensor in sensors {
+            directory.add_known(sensor);
+        }
     }
 
     /// A sensor as it is without its readings at some times, which are ascending.

@@ -420,13 +420,15 @@ impl Store {
     }
 }
 
+type RowsBySensor<T> = Vec<(SensorKey, Vec<T>)>;
+
 /// The rows of chunks that lie in the spans; `None` when they take more room than there is.
 fn all_unpacked<T: Packed>(
     chunks: &[Chunk],
     spans: &[Span],
     room: &mut RoomLeft,
-) -> Result<Option<Vec<(SensorKey, Vec<T>)>>, StoreError> {
-    let mut collected: Vec<(SensorKey, Vec<T>)> = Vec::new();
+) -> Result<Option<RowsBySensor<T>>, StoreError> {
+    let mut collected: RowsBySensor<T> = Vec::new();
     for chunk in chunks {
         let head = chunk.head;
         let first =

@@ -38,7 +38,7 @@ impl Flood {
                     .unwrap();
                 let mut answers = stream.try_clone().unwrap();
                 let reader = std::thread::spawn(move || {
-                    let mut bytes = [0; 64 * 1024];
+                    let mut bytes = vec![0; 64 * 1024];
                     while reads && answers.read(&mut bytes).is_ok_and(|count| count > 0) {}
                 });
                 let mut sent = stream.write_all(&first);
@@ -97,7 +97,7 @@ async fn others_are_served(server: &Server, flood: impl FnOnce() -> Flood) {
 #[case::empty_fragments(&[TEXT & 0x7f, 0x80, 0, 0, 0, 0], masked(0, b""))]
 #[case::short_fragments(&[TEXT & 0x7f, 0x80, 0, 0, 0, 0], masked(0, b"x"))]
 #[case::commands_of_no_sense(&[], masked(TEXT, b"{}"))]
-#[case::long_messages(&[], masked(TEXT, &[b'x'; 60_000]))]
+#[case::long_messages(&[], masked(TEXT, &vec![b'x'; 60_000]))]
 #[tokio::test]
 async fn frames_without_end_hold_up_nobody(
     #[case] beginning: &[u8],
@@ -139,7 +139,7 @@ async fn requests_that_wait_for_no_answer_hold_up_nobody(
 async fn a_hundred_frames_a_second_may_end_no_message(#[case] frame: Vec<u8>) {
     let server = Server::start();
     let mut wire = Wire::upgraded(server.connect().await).await;
-    let begins = if frame[0] == 0 { 1 } else { 0 };
+    let begins = usize::from(frame[0] == 0);
     wire.send(masked(TEXT & 0x7f, b"").repeat(begins)).await;
     wire.send(frame.repeat(99 - begins)).await;
     wire.send(masked(PING, b"last")).await;

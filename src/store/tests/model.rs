@@ -322,15 +322,15 @@ impl<'a> Trial<'a> {
         *self.running.database.rewrites_left.lock() = fails_after;
         let result = self.running.erase(from, &is_meant).await;
         let left = self.running.database.rewrites_left.lock().take();
-        match result {
-            Ok(erased) => assert_eq!(erased, goes.len()),
-            Err(_) => {
-                assert_eq!((fails_after.is_some(), left), (true, None));
-                self.running.close().await;
-                self.running = Running::open(self.url, self.readings_kept, QUEUE_MAX).await;
-                self.mark_epoch();
-                self.running.erase(from, &is_meant).await.unwrap();
-            }
+        if let Ok(erased) = result {
+            assert_eq!(erased, goes.len());
+        } else {
+            assert_eq!((fails_after.is_some(), left), (true, None));
+            self.running.close().await;
+            let now = self.running.clock.now();
+            self.running = Running::open_at(self.url, self.readings_kept, QUEUE_MAX, now).await;
+            self.mark_epoch();
+            self.running.erase(from, &is_meant).await.unwrap();
         }
         self.model.erase(&goes);
         let logged = self.rows_logged().await;

@@ -171,7 +171,7 @@ impl Moving<'_> {
         for _try in 1..TRIES {
             match self.queue.append(readings.clone(), &Sites::ALL).await {
                 Err(AppendError::Failed | AppendError::Busy) => {
-                    tokio::time::sleep(RETRY_WAIT).await
+                    tokio::time::sleep(RETRY_WAIT).await;
                 }
                 result => return result.context("the readings cannot be stored"),
             }
