@@ -241,7 +241,7 @@ impl Session {
             Readiness::READABLE
         };
         tokio::select! {
-            ready = stream.ready(readiness), if !self.waiting.get() => {
+            ready = stream.ready(readiness), if !self.waiting.get() || client.has_backlog() => {
                 let Ok(ready) = ready else { return ControlFlow::Break(End::Broken) };
                 if ready.is_writable() {
                     client.flush_waiting();

@@ -120,6 +120,8 @@ impl Beginning {
     async fn wait_for_snapshot(self, bytes: usize) {
         let budget = self.shard.hub.read_budget().clone();
         match budget.keep(self.owner(), bytes, TURN_WAIT_MAX).await {
+            // It may have left meanwhile.
+            Ok(_) if !self.client.is_open() => (self.begun)(),
             Ok(lease) => self.take_snapshot(lease),
             Err(too_much) => {
                 metrics::counter!("iaqverse_broadcast_snapshots_refused_total").increment(1);

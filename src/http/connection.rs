@@ -259,10 +259,10 @@ impl AsyncWrite for GuardedStream {
         if matches!(written, Poll::Ready(Ok(_))) {
             // A long answer is not an idle connection.
             self.guard.answered.set(Instant::now());
-            if self.guard.end.get().is_some() {
-                // After the last answer nothing may be read again before the end: it must wake us.
-                drop(self.poll_deadline(context));
-            }
+        }
+        // After the last answer nothing may be read again before the end: it must wake us.
+        if self.guard.end.get().is_some() && self.poll_deadline(context).is_ready() {
+            return Poll::Ready(Err(out_of_time()));
         }
         written
     }

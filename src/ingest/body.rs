@@ -30,6 +30,9 @@ const UNIT_BYTES: usize = 1024;
 /// Largest zstd window, as a power of two: 8 MiB, what RFC 8878 asks decoders to support.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// How long a large body waits for its memory: what was sent of it is held meanwhile.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// Reads request bodies. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct BodyReader {
@@ -118,8 +121,7 @@ impl BodyReader {
         }
     }
 
-    /// The whole body, expanded. It must arrive within the timeout and stay within both sizes; a
-    /// large one waits for its memory as long as is left of the timeout.
+    /// The whole body, expanded. It must arrive within the timeout and stay within both sizes.
     pub async fn read(&self, headers: &HeaderMap, payload: Payload) -> Result<Body, Problem> {
         let encoding = encoding(headers)?;
         let declared = headers
@@ -148,6 +150,7 @@ impl BodyReader {
         bytes: usize,
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, Problem> {
+        let deadline = deadline.min(Instant::now() + MEMORY_WAIT_MAX);
         let wanted = units(bytes.max(LARGE_BYTES_MIN)).min(self.memory_units);
         let memory = Arc::clone(&self.memory).acquire_many_owned(wanted);
         match timeout_at(deadline, memory).await {

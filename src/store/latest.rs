@@ -17,15 +17,18 @@ use std::time::Duration;
 
 /// Sensors that are looked up together.
 const SENSORS_AT_ONCE: usize = 256;
-/// How far back the newest reading is looked for before everything is looked through.
+/// How far back the newest reading is looked for at first; each further look goes four times as far.
 const NEAR: Duration = Duration::from_hours(24);
+const FURTHER: u32 = 4;
 
 /// What is known of a sensor before the look.
 struct Known {
     sensor: SensorKey,
-    /// Nothing that has come is older.
+    /// It has no older reading.
+    first: Timestamp,
+    /// What is looked through.
     from: Timestamp,
-    newest_at: Timestamp,
+    to: Timestamp,
 }
 
 /// What is stored around the present.
@@ -65,30 +68,46 @@ impl Store {
                     continue;
                 };
                 let latest_at = entry.latest.scored.reading.observed_at;
-                let known = |from| Known {
+                let first = entry.first_seen;
+                let known = |from, to| Known {
                     sensor: *sensor,
+                    first,
                     from,
-                    newest_at: entry.newest_at,
+                    to,
                 };
                 if entry.has_come && latest_at <= horizon {
-                    near.push(known(Timestamp::from_millis(latest_at.millis() + 1)));
+                    let behind = Timestamp::from_millis(latest_at.millis() + 1);
+                    near.push(known(behind, entry.newest_at));
+                } else if first > horizon {
+                    // Nothing has come, and the first is the next that will.
+                    near.push(known(first, first));
                 } else {
-                    let first = entry.first_seen;
                     let from = first.max(horizon.minus(NEAR));
-                    near.push(known(from));
-                    if first < from {
-                        far.push(known(first));
-                    }
+                    near.push(known(from, entry.newest_at));
+                    far.push(known(from, entry.newest_at));
                 }
             }
         });
         let mut found = self.newest_until(horizon, &near).await?;
-        far.retain(|known| {
-            found
-                .get(&known.sensor)
-                .is_none_or(|found| found.newest.is_none())
-        });
-        found.extend(self.newest_until(horizon, &far).await?);
+        let mut back = NEAR;
+        loop {
+            // A sensor may have been silent for long, and has far more readings than the one wanted.
+            far.retain(|known| {
+                let found = found.get(&known.sensor);
+                known.from > known.first && found.is_none_or(|found| found.newest.is_none())
+            });
+            if far.is_empty() {
+                break;
+            }
+            back = back.saturating_mul(FURTHER);
+            for known in &mut far {
+                known.to = Timestamp::from_millis(known.from.millis() - 1);
+                known.from = known.first.max(horizon.minus(back));
+            }
+            for (sensor, further) in self.newest_until(horizon, &far).await? {
+                found.entry(sensor).or_default().newest = further.newest;
+            }
+        }
         let mut directory = self.directory.write();
         for known in &near {
             let found = found.remove(&known.sensor).unwrap_or_default();
@@ -109,16 +128,16 @@ impl Store {
         // First here, then there: what is settled in between is in both.
         let mut spans = Vec::with_capacity(sensors.len());
         for known in sensors {
-            let span = known.from..=horizon;
+            let span = known.from..=horizon.min(known.to);
             let (newest, next) = self.recent.newest_within(known.sensor, span);
             let mut recent = Found::default();
             recent.take(newest, next);
             found.insert(known.sensor, recent);
-            if known.from <= known.newest_at {
+            if known.from <= known.to {
                 spans.push(Span {
                     sensor: known.sensor,
                     first: known.from,
-                    last: known.newest_at,
+                    last: known.to,
                 });
             }
         }

@@ -52,7 +52,8 @@ impl Store {
         let (directory, rows) = replayed(loaded, profile, epoch)?;
         let known_time = KnownTime {
             record: marks.clock,
-            evidence: marks.started_before.max(usual_newest(&directory)),
+            // What was started by a clock that is wrong says nothing where readings can.
+            evidence: usual_newest(&directory).or(marks.started_before),
         };
         Ok(Self {
             database,

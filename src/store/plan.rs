@@ -76,7 +76,11 @@ pub(super) fn identities_to_find(
             let entry = directory.sensor(key)?;
             let observed_at = scored.reading.observed_at;
             let is_latest = observed_at == entry.latest.scored.reading.observed_at;
-            (observed_at <= entry.newest_at && !is_latest).then_some((key, observed_at))
+            // Nothing is stored between the latest reading and the next that is due.
+            let is_next = entry.has_come
+                && observed_at > entry.latest.scored.reading.observed_at
+                && entry.due.is_none_or(|due| observed_at < due);
+            (observed_at <= entry.newest_at && !is_latest && !is_next).then_some((key, observed_at))
         })
         .collect()
 }

@@ -14,8 +14,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
@@ -27,6 +29,8 @@ const CONNECTION_BYTES_MAX: u64 = 256 * 1024;
 /// Most bytes of an answer's body that are read. Nobody needs them; they are read so that a receiver
 /// that is still writing does not see its connection reset.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// How long they are read. A receiver need not say where its answer ends.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes to and from a receiver, encrypted or not.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -44,14 +48,19 @@ pub(super) fn trust() -> Result<TlsConnector, rustls::Error> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Connects to an address, encrypted for `host` where there is `tls`.
-pub(super) async fn connect(
-    address: SocketAddr,
+/// Connects to an address.
+pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Makes a connection of a stream, encrypted for `host` where there is `tls`.
+pub(super) async fn secured(
+    stream: TcpStream,
     tls: Option<&TlsConnector>,
     host: &str,
 ) -> io::Result<Connection> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
     let (read, write) = stream.into_split();
     let bounded = join(read.take(CONNECTION_BYTES_MAX), write);
     let Some(tls) = tls else {
@@ -76,7 +85,8 @@ pub(super) async fn exchange(
     let mut answered = pin!(async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        read_away(response).await;
+        // The status is what counts, also when the body does not end.
+        drop(timeout(ANSWER_WAIT_MAX, read_away(response)).await);
         Ok(status)
     });
     tokio::select! {
@@ -87,7 +97,7 @@ pub(super) async fn exchange(
     answered.await
 }
 
-/// Reads what an answer has, up to its bound; the time for it is that of the delivery.
+/// Reads what an answer has, up to its bound.
 async fn read_away(response: Response<Incoming>) {
     let mut body = response.into_body();
     let mut read = 0;

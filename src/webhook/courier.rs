@@ -3,7 +3,7 @@
 //! Every delivery has a connection of its own, to an address that [`CheckedNames`] gave out for it.
 //! Nothing leads it elsewhere: no redirect, no proxy, no second look-up.
 
-use super::connection::{Connection, connect, exchange, trust};
+use super::connection::{Connection, connect, exchange, secured, trust};
 use super::names::{CheckedNames, Lookup, NoAddress, SystemLookup};
 use super::signature::signature;
 use super::target::{Reach, Scheme, Target};
@@ -179,9 +179,12 @@ impl Courier {
         let wait_max = CONNECT_TIMEOUT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut failure = Failure::Refused;
         for address in addresses {
-            let connecting = connect(SocketAddr::new(address, port), tls, host);
+            let connecting = connect(SocketAddr::new(address, port));
             match timeout(wait_max, connecting).await {
-                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Ok(stream)) => {
+                    let secured = secured(stream, tls, host).await;
+                    return secured.map_err(|_untrusted| Failure::Refused);
+                }
                 Ok(Err(_)) => failure = Failure::Refused,
                 Err(_elapsed) => failure = Failure::TimedOut,
             }

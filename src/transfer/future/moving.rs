@@ -111,6 +111,8 @@ impl Moving<'_> {
                 self.leave("timestamp_too_old");
             } else if let Some(scored) = self.moved(&row, at) {
                 wanted.push(((row.sensor, row.observed_at), scored));
+            } else {
+                self.leave("unknown_place");
             }
         }
         let mut stored = Vec::with_capacity(wanted.len());
