@@ -2,8 +2,8 @@
 //!
 //! Two shares of one setting: one for what waits for its readers, who may take their time, and one for
 //! work, which never waits for a reader and so always ends. Each is given out in the order it is asked
-//! for, but nobody gets more than a part of it at once; who has that part waits for what is his to come
-//! back, and lets others pass.
+//! for, but an owner gets no more than a part of what the others leave, so several greedy ones together
+//! leave some of it as well. An owner that has its part waits and lets others pass.
 
 use crate::access::Counted;
 use crate::http::Problem;
@@ -20,7 +20,7 @@ pub const ANSWER_TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long an answer that has begun waits before it breaks off. What it waits for is work that ends
 /// by itself.
 pub const WORK_TURN_WAIT_MAX: Duration = Duration::from_secs(30);
-/// The part of each share that one account or address may have at once.
+/// The part that one account or address may have of what the others have not taken.
 const OWNER_PART: usize = 4;
 /// Most that may wait; more are refused at once.
 const WAITING_MAX: usize = 1024;
@@ -248,7 +248,8 @@ impl Pool {
 
     fn is_owners_turn(&self, state: &State, owner: Owner, bytes: usize) -> Turn {
         let has = state.by_owner.get(&owner).copied().unwrap_or_default();
-        if has > 0 && has + bytes > self.bytes_max / OWNER_PART {
+        let left_by_others = self.bytes_max - (state.used - has);
+        if has > 0 && has + bytes > left_by_others / OWNER_PART {
             Turn::Later
         } else if state.used + bytes > self.bytes_max {
             Turn::WhenFree
@@ -258,13 +259,13 @@ impl Pool {
     }
 }
 
-/// When somebody can have what he wants.
+/// When a lease can be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     Now,
     /// When others give something back.
     WhenFree,
-    /// When he himself gives something back.
+    /// When its owner has less, or others leave more. Whoever is behind goes first.
     Later,
 }
 

@@ -42,6 +42,19 @@ async fn one_owner_has_a_part_and_others_have_theirs() {
     assert_eq!(used(&pool), 99);
 }
 
+#[test]
+fn many_who_take_all_they_may_leave_some() {
+    let pool = pool(1000);
+    let mut leases = Vec::new();
+    for greedy in 1..=10 {
+        while let Some(lease) = pool.try_lease(owner(greedy), 1) {
+            leases.push(lease);
+        }
+    }
+    assert!(used(&pool) < 960, "{} of 1000", used(&pool));
+    assert_eq!(pool.try_lease(owner(11), 40).unwrap().bytes(), 40);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_himself_lets_others_pass() {
     let pool = pool(100);
