@@ -22,8 +22,9 @@ pub const ANSWER_TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 pub const WORK_TURN_WAIT_MAX: Duration = Duration::from_secs(30);
 /// The part that one account or address may have of what the others have not taken.
 const OWNER_PART: usize = 4;
-/// Most that may wait; more are refused at once.
+/// Most that may wait, of all owners and of one; more are refused at once.
 const WAITING_MAX: usize = 1024;
+const OWNER_WAITING_MAX: usize = 64;
 /// The least setting. Below it one ordinary answer would be more than what one reader may have.
 pub const READ_BYTES_MIN: usize = 8 * 1024 * 1024;
 
@@ -167,10 +168,15 @@ impl Pool {
         bytes: usize,
         wait_max: Duration,
     ) -> Result<Lease, TooMuchRead> {
+        if let Some(lease) = self.try_lease(owner, bytes) {
+            return Ok(lease);
+        }
         let (lease, given) = oneshot::channel();
         let _place = {
             let mut state = self.state.lock();
-            if state.waiting.len() >= WAITING_MAX {
+            let waiting = state.waiting.iter();
+            let owners = waiting.filter(|waiting| waiting.owner == owner).count();
+            if state.waiting.len() >= WAITING_MAX || owners >= OWNER_WAITING_MAX {
                 return Err(TooMuchRead);
             }
             let ticket = state.next_ticket;

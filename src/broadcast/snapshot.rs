@@ -145,6 +145,8 @@ impl Snapshots {
 
     pub(super) fn put(&self, filters: &[Filter], encoding: Encoding, snapshot: &Arc<Snapshot>) {
         let mut known = self.0.lock();
+        // Of those of before nobody has any use.
+        known.kept.retain(|kept| kept.id == snapshot.id);
         if known.by_scope.len() >= KNOWN_MAX {
             known.by_scope.retain(|_, known| known.strong_count() > 0);
         }

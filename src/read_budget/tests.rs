@@ -142,14 +142,18 @@ async fn who_has_nothing_gets_even_what_is_larger_than_everything() {
 async fn those_who_wait_are_bounded() {
     let pool = pool(100);
     let _held = pool.lease(owner(1), 100, WAIT).await.unwrap();
-    let mut waiting: Vec<_> = (0..WAITING_MAX)
-        .map(|_| Box::pin(pool.lease(owner(2), 1, WAIT)))
-        .collect();
-    for lease in &mut waiting {
-        assert!(futures_util::poll!(lease).is_pending());
-    }
     let begun = Instant::now();
-    assert!(pool.lease(owner(3), 1, WAIT).await.is_err());
+    let mut waiting = Vec::new();
+    for other in (2..).take(WAITING_MAX / OWNER_WAITING_MAX) {
+        for _ in 0..OWNER_WAITING_MAX {
+            let mut lease = Box::pin(pool.lease(owner(other), 1, WAIT));
+            assert!(futures_util::poll!(&mut lease).is_pending());
+            waiting.push(lease);
+        }
+        // Whoever has so many that wait is refused, and others are not as long as there is room.
+        assert!(pool.lease(owner(other), 1, WAIT).await.is_err());
+    }
+    assert!(pool.lease(owner(99), 1, WAIT).await.is_err());
     assert_eq!(begun.elapsed(), Duration::ZERO);
     drop(waiting);
     assert!(pool.state.lock().waiting.is_empty());
