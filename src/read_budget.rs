@@ -63,7 +63,7 @@ impl ReadBudget {
     }
 
     /// Bytes that are kept until their reader has taken them. Whoever has none gets as many as there
-    /// are in all, if he waits for them, so that one large answer is possible.
+    /// are in all, if the owner waits for them, so that one large answer is possible.
     pub async fn keep(
         &self,
         owner: Owner,
