@@ -7,6 +7,16 @@ use std::time::Duration;
 /// How exact clocks are taken to be: what is no further ahead is of now.
 pub const CLOCK_PRECISION: Duration = Duration::from_secs(2);
 
+/// Up to which time readings have come when the clock says `now`: everything has when it is not set,
+/// for then nobody can say what lies ahead.
+pub fn horizon(now: Timestamp) -> Timestamp {
+    if now.is_set() {
+        now.plus(CLOCK_PRECISION)
+    } else {
+        Timestamp::from_millis(i64::MAX)
+    }
+}
+
 /// Gives the current time. Shared as `Arc<dyn Clock>`.
 pub trait Clock: Debug + Send + Sync {
     fn now(&self) -> Timestamp;

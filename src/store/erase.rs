@@ -17,7 +17,7 @@ use super::rows::ReadingRow;
 use super::series::Series;
 use super::settle::{self, SENSORS_AT_ONCE};
 use super::{Store, StoreError, pack};
-use crate::clock::CLOCK_PRECISION;
+use crate::clock;
 use crate::domain::Timestamp;
 
 /// Readings of the log that are looked at together.
@@ -72,7 +72,7 @@ impl Store {
         for some in by_sensor.chunks(SENSORS_AT_ONCE) {
             erased += self.erase_at_once(&some.concat()).await?;
         }
-        self.follow(now.plus(CLOCK_PRECISION)).await?;
+        self.follow(clock::horizon(now)).await?;
         Ok(erased)
     }
 

@@ -26,6 +26,8 @@ struct Known {
     sensor: SensorKey,
     /// It has no older reading.
     first: Timestamp,
+    /// It has no newer one that has come.
+    newest: Timestamp,
     /// What is looked through.
     from: Timestamp,
     to: Timestamp,
@@ -69,9 +71,11 @@ impl Store {
                 };
                 let latest_at = entry.latest.scored.reading.observed_at;
                 let first = entry.first_seen;
+                let newest = entry.newest_at.min(horizon);
                 let known = |from, to| Known {
                     sensor: *sensor,
                     first,
+                    newest,
                     from,
                     to,
                 };
@@ -82,7 +86,7 @@ impl Store {
                     // Nothing has come, and the first is the next that will.
                     near.push(known(first, first));
                 } else {
-                    let from = first.max(horizon.minus(NEAR));
+                    let from = first.max(newest.minus(NEAR));
                     near.push(known(from, entry.newest_at));
                     far.push(known(from, entry.newest_at));
                 }
@@ -102,7 +106,7 @@ impl Store {
             back = back.saturating_mul(FURTHER);
             for known in &mut far {
                 known.to = Timestamp::from_millis(known.from.millis() - 1);
-                known.from = known.first.max(horizon.minus(back));
+                known.from = known.first.max(known.newest.minus(back));
             }
             for (sensor, further) in self.newest_until(horizon, &far).await? {
                 found.entry(sensor).or_default().newest = further.newest;

@@ -6,7 +6,7 @@ use super::log_extent::{LogExtent, ReplayLimits};
 use super::recent::{Recent, Rows};
 use super::rows::{LogRow, SensorCounters};
 use super::{KnownTime, SensorEntry, Store, StoreError, pack, unpacked};
-use crate::clock::CLOCK_PRECISION;
+use crate::clock;
 use crate::domain::Timestamp;
 use crate::score::Profile;
 use parking_lot::{Mutex, RwLock};
@@ -25,7 +25,7 @@ impl Store {
         let epoch = database.begin_epoch(started_at).await?;
         let log = LogExtent::of(limits, &database.log_sizes().await?);
         let store = Self::load(database, profile, epoch, log).await?;
-        if let Err(error) = store.follow(started_at.plus(CLOCK_PRECISION)).await {
+        if let Err(error) = store.follow(clock::horizon(started_at)).await {
             // The writer goes on trying; a chunk that cannot be read is no reason not to start.
             tracing::warn!(%error, "latest readings cannot be looked up");
         }

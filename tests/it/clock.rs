@@ -260,6 +260,8 @@ async fn without_a_clock_readings_need_a_time_of_their_own() {
         times(&server, at_ms - MINUTE_MS, at_ms + MINUTE_MS).await,
         [at_ms]
     );
+    // What has a time is shown, though the server cannot say how old it is.
+    assert_eq!(latest(&server, "s1").await["co2"], 600);
     clock.set(RIGHT);
     healed(&server, 700).await;
     assert_eq!(times(&server, at_ms, now_ms()).await.len(), 2);
