@@ -36,6 +36,8 @@ pub(super) struct Client {
     pub(super) pace: RefCell<Option<Box<Pace>>>,
     /// Measurements were left out, so it may lack any of those it subscribed to.
     pub(super) has_gaps: Cell<bool>,
+    /// It is in no index and gets nothing until its subscription has begun.
+    pub(super) paused: Cell<bool>,
     /// When it last gave a sign of life.
     pub(super) heard: Cell<Instant>,
     /// When it was last pinged.
@@ -74,6 +76,7 @@ impl Client {
             pass: RefCell::new(pass),
             pace: RefCell::default(),
             has_gaps: Cell::new(false),
+            paused: Cell::new(false),
             heard: Cell::new(now),
             pinged: Cell::new(now),
             woken: Notify::new(),

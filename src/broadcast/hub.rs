@@ -4,11 +4,10 @@ use super::admission::Newcomer;
 use super::encoding::Encoding;
 use super::events::EventStream;
 use super::filter::Filter;
-use super::frame::Deflater;
 use super::log::LogLimits;
 use super::outgoing::Outgoing;
 use super::shard::{ORDERS_MAX, Order, Shard};
-use super::snapshot::{Snapshot, Snapshots};
+use super::snapshot::{Packer, Snapshot, SnapshotError, Snapshots};
 use crate::access::{Access, customer};
 use crate::clock::Clock;
 use crate::domain::{Topic, TopicSet};
@@ -22,12 +21,12 @@ use parking_lot::Mutex;
 use rand::Rng;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
-use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedMutexGuard, mpsc};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 /// Bounds of the hub and of each client.
@@ -70,6 +69,7 @@ struct Shared {
     by_address: Mutex<FxHashMap<IpAddr, usize>>,
     left: Notify,
     snapshots: Snapshots,
+    packer: Arc<tokio::sync::Mutex<Packer>>,
     read_budget: ReadBudget,
 }
 
@@ -138,6 +138,7 @@ impl Hub {
             by_address: Mutex::default(),
             left: Notify::new(),
             snapshots: Snapshots::default(),
+            packer: Arc::default(),
             read_budget,
         }));
         let start = |orders| {
@@ -264,30 +265,47 @@ impl Hub {
         room(before, limits.connections_max).then_some(seat)
     }
 
-    /// A snapshot that somebody has and that is as it would be now.
+    /// A snapshot that another client has and that was taken at the message `since` or later.
     pub(super) fn known_snapshot(
         &self,
         filters: &[Filter],
         encoding: Encoding,
+        since: StreamId,
     ) -> Option<Arc<Snapshot>> {
-        self.0.snapshots.get(filters, encoding, self.position())
+        self.0.snapshots.get(filters, encoding, since)
+    }
+
+    /// The turn to make a snapshot: one at a time, so that of many who come at once for the same the
+    /// first makes it and the others share it, and sending keeps its processor.
+    pub(super) async fn packer(&self) -> OwnedMutexGuard<Packer> {
+        Arc::clone(&self.0.packer).lock_owned().await
+    }
+
+    /// About how many bytes a snapshot takes.
+    pub(super) async fn snapshot_bytes(&self, filters: &[Filter]) -> Result<usize, SnapshotError> {
+        let (hub, filters) = (self.clone(), filters.to_vec());
+        Ok(spawn_blocking(move || Snapshot::size(hub.store(), &filters)).await?)
     }
 
     /// The latest reading of every sensor that any filter matches, and where live goes on.
-    pub(super) fn snapshot(
+    pub(super) async fn make_snapshot(
         &self,
         filters: &[Filter],
         encoding: Encoding,
-        deflater: &RefCell<Deflater>,
         lease: Lease,
-    ) -> Arc<Snapshot> {
-        let snapshot = match self.known_snapshot(filters, Encoding::Frames) {
-            Some(frame) => frame.encoded_as(encoding, deflater, lease),
-            None => Snapshot::take(self.store(), filters, encoding, deflater, lease),
+        packer: OwnedMutexGuard<Packer>,
+    ) -> Result<Arc<Snapshot>, SnapshotError> {
+        let (hub, filters) = (self.clone(), filters.to_vec());
+        let make = move || {
+            let snapshot = match hub.known_snapshot(&filters, Encoding::Frames, hub.position()) {
+                Some(frame) => packer.pack_again(&frame, encoding, lease),
+                None => packer.pack(hub.store(), &filters, encoding, lease),
+            };
+            let snapshot = Arc::new(snapshot);
+            hub.0.snapshots.put(&filters, encoding, &snapshot);
+            snapshot
         };
-        let snapshot = Arc::new(snapshot);
-        self.0.snapshots.put(filters, encoding, &snapshot);
-        snapshot
+        Ok(spawn_blocking(make).await?)
     }
 
     /// Closes every client with 1001 and waits until all have left.

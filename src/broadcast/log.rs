@@ -22,6 +22,8 @@ pub struct LogLimits {
 pub(super) struct ReplayLog {
     topics: [TopicLog; Topic::COUNT - 1],
     limits: LogLimits,
+    /// How many need what is here. Meanwhile nothing is forgotten.
+    holds: usize,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,7 @@ impl ReplayLog {
                 complete_since: position,
             }),
             limits,
+            holds: 0,
         }
     }
 
@@ -49,13 +52,33 @@ impl ReplayLog {
             return;
         };
         log.messages.push_back(message);
-        if log.messages.len() > self.limits.messages_max {
+        if self.holds == 0 && log.messages.len() > self.limits.messages_max {
             log.forget_first();
+        }
+    }
+
+    /// Keeps everything from now on, however much it is, until [`ReplayLog::release`].
+    pub(super) fn hold(&mut self) {
+        self.holds += 1;
+    }
+
+    pub(super) fn release(&mut self) {
+        self.holds -= 1;
+        if self.holds > 0 {
+            return;
+        }
+        for log in &mut self.topics {
+            while log.messages.len() > self.limits.messages_max {
+                log.forget_first();
+            }
         }
     }
 
     /// Forgets what is too old.
     pub(super) fn expire(&mut self, now: Instant) {
+        if self.holds > 0 {
+            return;
+        }
         for log in &mut self.topics {
             while let Some(first) = log.messages.front()
                 && now.duration_since(first.published_at) > self.limits.age_max
@@ -158,6 +181,27 @@ mod tests {
             sequence: 99,
         };
         assert!(!log.is_complete(only(Topic::System), earlier));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_is_held_forgets_nothing_until_it_is_released() {
+        let mut log = log(2);
+        log.hold();
+        log.hold();
+        for sequence in 5..10 {
+            log.push(Arc::new(notice(id(sequence), Topic::Alerts)));
+        }
+        tokio::time::advance(Duration::from_secs(61)).await;
+        log.expire(Instant::now());
+        log.release();
+        assert_eq!(
+            sequences(&log.after(only(Topic::Alerts), id(4))),
+            [5, 6, 7, 8, 9]
+        );
+        log.release();
+        assert_eq!(sequences(&log.after(only(Topic::Alerts), id(4))), [8, 9]);
+        assert!(log.is_complete(only(Topic::Alerts), id(7)));
+        assert!(!log.is_complete(only(Topic::Alerts), id(6)));
     }
 
     #[tokio::test(start_paused = true)]

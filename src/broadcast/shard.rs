@@ -4,6 +4,9 @@
 //! that want it.
 
 mod delivery;
+mod pause;
+
+pub(super) use pause::Pause;
 
 use super::admission::Newcomer;
 use super::client::Client;
@@ -123,9 +126,17 @@ impl Shard {
 
     pub(super) fn leave(&self, key: ClientKey) {
         if let Some(client) = self.clients.borrow_mut().try_remove(key) {
+            self.take_out(key, &client);
+            let interest = client.interest.borrow();
+            self.hub.recount(interest.all_topics(), TopicSet::EMPTY);
+        }
+    }
+
+    /// Takes a client out of the index: it gets nothing until its interest is changed.
+    fn take_out(&self, key: ClientKey, client: &Client) {
+        if !client.paused.replace(true) {
             let interest = client.interest.borrow();
             self.index.borrow_mut().remove(key, &interest);
-            self.hub.recount(interest.all_topics(), TopicSet::EMPTY);
         }
     }
 
@@ -135,8 +146,6 @@ impl Shard {
         client: &Client,
         change: impl FnOnce(&mut Interest),
     ) {
-        let mut index = self.index.borrow_mut();
-        let mut interest = client.interest.borrow_mut();
         let clients = self.clients.borrow();
         if !clients
             .get(key)
@@ -145,10 +154,12 @@ impl Shard {
             // It has left, and another may have its place.
             return;
         }
+        self.take_out(key, client);
+        let mut interest = client.interest.borrow_mut();
         let before = interest.all_topics();
-        index.remove(key, &interest);
         change(&mut interest);
-        index.add(key, &interest);
+        self.index.borrow_mut().add(key, &interest);
+        client.paused.set(false);
         self.hub.recount(before, interest.all_topics());
     }
 

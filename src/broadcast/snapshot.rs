@@ -5,7 +5,7 @@ use super::filter::{Filter, Subject};
 use super::frame::Deflater;
 use super::message::{Measurement, Shown};
 use crate::domain::Topic;
-use crate::read_budget::Lease;
+use crate::read_budget::{Lease, TooMuchRead};
 use crate::store::{LatestReading, SensorEntry, Store, Stored, StreamId};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
+use tokio::task::JoinError;
 
 /// Bytes of the message of a sensor, unless it measures more than most.
 const MESSAGE_BYTES: usize = 640;
@@ -44,14 +45,21 @@ impl Snapshot {
             wanted.map(message_bytes).sum()
         })
     }
+}
 
-    pub(super) fn take(
+/// Makes snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Packer(RefCell<Deflater>);
+
+impl Packer {
+    /// What the store has now.
+    pub(super) fn pack(
+        &self,
         store: &Store,
         filters: &[Filter],
         encoding: Encoding,
-        deflater: &RefCell<Deflater>,
         mut lease: Lease,
-    ) -> Self {
+    ) -> Snapshot {
         let (id, latest) = store.directory(|directory| {
             let latest = directory.sensors().filter_map(SensorEntry::come);
             let wanted = latest.filter(|latest| Filter::any_matches(filters, subject(latest)));
@@ -59,30 +67,39 @@ impl Snapshot {
             (directory.position(), stored)
         });
         let encoded = Encoded::default();
-        let bytes = encoded.get(encoding, id, deflater, || json(id, &latest));
+        let bytes = encoded.get(encoding, id, &self.0, || json(id, &latest));
         let bytes = bytes.clone();
         // It was an estimate. What it is short of is too little to begin again for it.
         lease.shrink_to(bytes.len());
         let _grown = lease.grow(bytes.len() - lease.bytes());
-        Self { id, bytes, lease }
+        Snapshot { id, bytes, lease }
     }
 
-    /// The same in another encoding, made from the frame this is.
-    pub(super) fn encoded_as(
+    /// The snapshot that `frame` is, in another encoding.
+    pub(super) fn pack_again(
         &self,
+        frame: &Snapshot,
         encoding: Encoding,
-        deflater: &RefCell<Deflater>,
         mut lease: Lease,
-    ) -> Self {
-        let encoded = Encoded::of_frame(self.bytes.clone());
-        let bytes = encoded.get(encoding, self.id, deflater, Vec::new).clone();
+    ) -> Snapshot {
+        let encoded = Encoded::of_frame(frame.bytes.clone());
+        let bytes = encoded.get(encoding, frame.id, &self.0, Vec::new).clone();
         lease.shrink_to(bytes.len());
-        Self {
-            id: self.id,
+        Snapshot {
+            id: frame.id,
             bytes,
             lease,
         }
     }
+}
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SnapshotError {
+    #[error(transparent)]
+    TooMuchRead(#[from] TooMuchRead),
+    #[error("the snapshot could not be made")]
+    BrokenOff(#[from] JoinError),
 }
 
 fn json(id: StreamId, latest: &[Stored]) -> Vec<u8> {
@@ -117,8 +134,8 @@ fn subject(latest: &LatestReading) -> Subject<'_> {
     }
 }
 
-/// The snapshots that clients have, so that those who ask for the same share one as long as nothing
-/// new comes.
+/// The snapshots that clients have, so that those who ask for the same at about the same time share
+/// one.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots(Mutex<Known>);
 
@@ -130,17 +147,17 @@ struct Known {
 }
 
 impl Snapshots {
-    /// The one of `position`, if there is one.
+    /// One that was taken at the message `since` or later, if there is one.
     pub(super) fn get(
         &self,
         filters: &[Filter],
         encoding: Encoding,
-        position: StreamId,
+        since: StreamId,
     ) -> Option<Arc<Snapshot>> {
         let scope = (filters.to_vec(), encoding);
         let known = self.0.lock();
         let snapshot = known.by_scope.get(&scope)?.upgrade()?;
-        (snapshot.id == position).then_some(snapshot)
+        (snapshot.id >= since).then_some(snapshot)
     }
 
     pub(super) fn put(&self, filters: &[Filter], encoding: Encoding, snapshot: &Arc<Snapshot>) {

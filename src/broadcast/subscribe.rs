@@ -1,7 +1,8 @@
 //! The beginning of a subscription: snapshot or replay, then live, with no gap and no repeat.
 //!
 //! Everything that decides happens on the shard's thread between two messages, so what the client
-//! gets first ends exactly where live begins. A replay comes from the shard's log. What is older
+//! gets first ends exactly where live begins. A snapshot is made on another thread, and the client
+//! gets nothing until it is there (`shard/pause`). A replay comes from the shard's log. What is older
 //! comes from the store, which has every measurement before anybody was told of it; that takes a
 //! while, and what was published meanwhile is in the log.
 
@@ -12,8 +13,8 @@ use super::index::ClientKey;
 use super::outbox::Kept;
 use super::outgoing::Outgoing;
 use super::protocol::{self, Subscription};
-use super::shard::Shard;
-use super::snapshot::Snapshot;
+use super::shard::{Pause, Shard};
+use super::snapshot::{Snapshot, SnapshotError};
 use crate::domain::{Topic, TopicSet};
 use crate::read_budget::{Lease, Owner};
 use crate::store::{Published, StreamId};
@@ -51,7 +52,8 @@ struct Beginning {
 /// What the client gets before live, and whether with it nothing is missing.
 enum Catchup {
     Nothing,
-    Snapshot(Arc<Snapshot>),
+    /// A snapshot, and what was published after it.
+    Snapshot(Arc<Snapshot>, Vec<Arc<Outgoing>>),
     /// Messages after the one named, and the memory they take.
     Replay(Vec<Arc<Outgoing>>, StreamId, Kept),
 }
@@ -101,51 +103,87 @@ impl Beginning {
         if !(snapshot && self.wants_measurements()) {
             return self.begin(false, Catchup::Nothing);
         }
-        let hub = &self.shard.hub;
-        let encoding = self.client.encoding;
-        if let Some(snapshot) = hub.known_snapshot(&self.filters, encoding) {
-            return self.begin_with(snapshot);
-        }
-        let bytes = Snapshot::size(hub.store(), &self.filters);
-        if let Some(lease) = hub.read_budget().try_keep(self.owner(), bytes) {
-            self.take_snapshot(lease);
-        } else {
-            let shutdown = hub.shutdown().clone();
-            shutdown.spawn(self.wait_for_snapshot(bytes));
-        }
+        let shutdown = self.shard.hub.shutdown().clone();
+        shutdown.spawn(self.begin_with_snapshot());
     }
 
-    /// Takes a snapshot once there is memory for it. A client for which there is none is closed, so
-    /// that it comes back later.
-    async fn wait_for_snapshot(self, bytes: usize) {
-        let budget = self.shard.hub.read_budget().clone();
-        match budget.keep(self.owner(), bytes, TURN_WAIT_MAX).await {
+    /// Begins with a snapshot once it is made. A client for which none can be made is closed, so that
+    /// it comes back later.
+    async fn begin_with_snapshot(self) {
+        let made = tokio::select! {
+            made = self.snapshot() => made,
+            () = self.shard.hub.shutdown().begun() => return (self.begun)(),
+        };
+        match made {
             // It may have left meanwhile.
             Ok(_) if !self.client.is_open() => (self.begun)(),
-            Ok(lease) => self.take_snapshot(lease),
-            Err(too_much) => {
+            // The snapshot may be ahead of what this shard has delivered.
+            Ok((snapshot, pause)) => {
+                let shard = Rc::clone(&self.shard);
+                let id = snapshot.id;
+                let action = move || self.begin_behind(snapshot, &pause);
+                shard.after(id, Box::new(action));
+            }
+            Err(error) => {
                 metrics::counter!("iaqverse_broadcast_snapshots_refused_total").increment(1);
-                let reason = too_much.to_string();
+                let reason = error.to_string();
                 self.client.close(close::TRY_AGAIN_LATER, &reason);
                 (self.begun)();
             }
         }
     }
 
-    fn take_snapshot(self, lease: Lease) {
-        let (shard, encoding) = (&self.shard, self.client.encoding);
-        let snapshot = shard
-            .hub
-            .snapshot(&self.filters, encoding, &shard.deflater, lease);
-        self.begin_with(snapshot);
+    /// A snapshot that another client has, or a new one as soon as there is memory for it, and the
+    /// pause of this client since before it was taken.
+    async fn snapshot(&self) -> Result<(Arc<Snapshot>, Pause), SnapshotError> {
+        let (hub, encoding) = (&self.shard.hub, self.client.encoding);
+        let asked_at = self.shard.position();
+        let mut waited_for = None;
+        loop {
+            let packer = hub.packer().await;
+            // A snapshot from before what a client has been sent would take it back in time.
+            let is_new = self.client.interest.borrow().all_topics() == TopicSet::EMPTY;
+            let since = if is_new {
+                asked_at
+            } else {
+                self.shard.position()
+            };
+            if let Some(snapshot) = hub.known_snapshot(&self.filters, encoding, since)
+                && self.shard.log.borrow().is_complete(self.topics(), since)
+            {
+                return Ok((snapshot, self.pause(since)));
+            }
+            let bytes = hub.snapshot_bytes(&self.filters).await?;
+            let lease = waited_for.take();
+            let lease = lease.or_else(|| hub.read_budget().try_keep(self.owner(), bytes));
+            if let Some(lease) = lease {
+                let pause = self.pause(self.shard.position());
+                let made = hub.make_snapshot(&self.filters, encoding, lease, packer);
+                return Ok((made.await?, pause));
+            }
+            // Others have their turn while this one waits.
+            drop(packer);
+            let kept = hub
+                .read_budget()
+                .keep(self.owner(), bytes, TURN_WAIT_MAX)
+                .await?;
+            waited_for = Some(kept);
+        }
     }
 
-    fn begin_with(self, snapshot: Arc<Snapshot>) {
-        // It may be ahead of what this shard has delivered.
-        let shard = Rc::clone(&self.shard);
-        let id = snapshot.id;
-        let action = move || self.begin(false, Catchup::Snapshot(snapshot));
-        shard.after(id, Box::new(action));
+    fn pause(&self, since: StreamId) -> Pause {
+        Pause::begin(&self.shard, self.key, &self.client, since)
+    }
+
+    /// Begins right behind a snapshot, with what was published since it was taken.
+    fn begin_behind(self, snapshot: Arc<Snapshot>, pause: &Pause) {
+        let [mut before, after] = pause.missed(snapshot.id);
+        let interest = self.client.interest.borrow();
+        before.retain(|message| interest.has_got(message));
+        drop(interest);
+        self.shard
+            .deliver_chosen(self.key, &self.client, before.iter());
+        self.begin(false, Catchup::Snapshot(snapshot, after));
     }
 
     /// Whose memory is taken.
@@ -240,6 +278,9 @@ impl Beginning {
     fn begin(self, recovered: bool, mut catchup: Catchup) {
         let mut since = self.shard.position();
         let mut replayed: &[Arc<Outgoing>] = &[];
+        if let Catchup::Snapshot(snapshot, _) = &catchup {
+            since = snapshot.id;
+        }
         if let Catchup::Replay(messages, after, _) = &mut catchup {
             // What the client has got already, because it had subscribed to it before, is not missed.
             let interest = self.client.interest.borrow();
@@ -270,8 +311,13 @@ impl Beginning {
         client.send(client.encoding.encode_short(answer.as_bytes()));
         match catchup {
             Catchup::Nothing => {}
-            Catchup::Snapshot(snapshot) => {
+            Catchup::Snapshot(snapshot, mut after) => {
                 client.catch_up(snapshot.bytes.clone(), Kept::snapshot(snapshot));
+                client.flush();
+                let interest = client.interest.borrow();
+                after.retain(|message| interest.has_got(message));
+                drop(interest);
+                shard.deliver_chosen(key, &client, after.iter());
             }
             Catchup::Replay(messages, _, kept) => {
                 for message in messages {

@@ -1,6 +1,6 @@
 //! Answers that are asked for faster than they are read.
 
-use crate::harness::{PATIENCE, Server, at_millis, millis_of};
+use crate::harness::{PATIENCE, Server, TEXT, at_millis, handshake, masked, millis_of};
 use crate::query::of;
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
@@ -163,4 +163,85 @@ async fn a_step_that_no_roll_up_fits_is_put_together_in_pieces() {
     let counts = found.as_array().unwrap().iter();
     let counts: i64 = counts.map(|bucket| bucket["count"].as_i64().unwrap()).sum();
     assert_eq!(counts, MINUTES);
+}
+
+const SENSORS: usize = 20_000;
+const SNAPSHOTS: usize = 100;
+
+/// What came until a stream says that its subscription has begun, or why it ended.
+async fn begun(stream: &mut TcpStream) -> String {
+    let mut came = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&came);
+        if text.contains("\"subscribed\"") || text.contains("too much is read at once") {
+            return text.into_owned();
+        }
+        let byte = timeout(PATIENCE, stream.read_u8()).await.unwrap();
+        came.push(byte.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn snapshots_that_nobody_reads_take_no_more_than_their_budget() {
+    let budget = BUDGET_BYTES.to_string();
+    let server = Server::with(&[
+        ("IAQ_READ_BYTES_MAX", &budget),
+        ("IAQ_WS_MAX_PER_IP", "0"),
+        ("IAQ_RATE_INGEST", "0"),
+    ]);
+    let reading = |sensor: usize| {
+        let sensor = format!("s{sensor}");
+        json!({"sensor_id": sensor, "enseigne": "M", "salle": "B", "values": {"CO2": 500}})
+    };
+    let readings: Vec<Value> = (0..SENSORS).map(reading).collect();
+    for batch in readings.chunks(1_000) {
+        server.accept(&batch.into()).await;
+    }
+    let before = server.resident_kib() * 1024;
+
+    let mut streams = Vec::new();
+    for client in 0..SNAPSHOTS {
+        // No two of them get the same one.
+        server.accept(&reading(client)).await;
+        if client % 2 == 0 {
+            let path = "/api/events?topics=measurements&snapshot=true";
+            streams.push(ask(&server, path).await);
+        } else {
+            let mut stream = narrow(&server).await;
+            stream
+                .write_all(handshake("/ws?topics=alerts", "").as_bytes())
+                .await
+                .unwrap();
+            let subscribe = br#"{"type":"subscribe","topics":["measurements"],"snapshot":true}"#;
+            stream.write_all(&masked(TEXT, subscribe)).await.unwrap();
+            streams.push(stream);
+        }
+    }
+    let neighbour = neighbour();
+    let asked_at = Instant::now();
+    let path = "/api/events?topics=measurements&snapshot=true&sensor_id=s1";
+    let mut live = neighbour.get(server.url(path)).send().await.unwrap();
+    let mut events = String::new();
+    while !events.contains("\"snapshot\"") {
+        events += &String::from_utf8_lossy(&live.chunk().await.unwrap().unwrap());
+    }
+    // A release build needs less than a tenth of it.
+    assert!(asked_at.elapsed() < Duration::from_secs(5));
+    let (mut begun_count, mut refused_count) = (0, 0);
+    for stream in &mut streams {
+        if begun(stream).await.contains("\"subscribed\"") {
+            begun_count += 1;
+        } else {
+            refused_count += 1;
+        }
+    }
+    assert!(
+        begun_count > 0 && refused_count > 0,
+        "{begun_count} begun, {refused_count} refused"
+    );
+    let grown = server.resident_kib() * 1024;
+    assert!(
+        grown < before + BUDGET_BYTES + BESIDES_BYTES,
+        "{before} grew to {grown}"
+    );
 }

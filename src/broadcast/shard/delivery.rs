@@ -55,12 +55,22 @@ impl Shard {
             if let Some((key, _)) = run.first()
                 && let Some(client) = clients.get(*key)
             {
-                let mut pace = client.pace.borrow_mut();
-                match &mut *pace {
-                    Some(pace) => self.deliver_paced(*key, client, pace, wanted),
-                    None => client.deliver(wanted, &self.deflater),
-                }
+                self.deliver_chosen(*key, client, wanted);
             }
+        }
+    }
+
+    /// Sends one client messages that it wants.
+    pub(in crate::broadcast) fn deliver_chosen<'a>(
+        &self,
+        key: ClientKey,
+        client: &Client,
+        messages: impl Iterator<Item = &'a Arc<Outgoing>>,
+    ) {
+        let mut pace = client.pace.borrow_mut();
+        match &mut *pace {
+            Some(pace) => self.deliver_paced(key, client, pace, messages),
+            None => client.deliver(messages, &self.deflater),
         }
     }
 

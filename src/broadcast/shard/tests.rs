@@ -21,6 +21,7 @@ use crate::store::{ReplayLimits, Store};
 use actix_web::http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
+use std::io::Read;
 use std::net::TcpListener;
 use tokio::net::TcpStream;
 
@@ -242,5 +243,45 @@ fn what_is_awaited_between_two_messages_never_lets_a_later_one_overtake() {
         stage.shard.deliver_published();
         assert_eq!(*seen.borrow(), [id(1), id(2)]);
         assert_eq!(stage.shard.position(), id(3));
+    });
+}
+
+#[test]
+fn who_is_paused_gets_nothing_and_loses_nothing() {
+    actix_rt::System::new().block_on(async {
+        let mut stage = Stage::new().await;
+        let (key, client) = stage.join(whole(Encoding::Frames)).await;
+        let (leaver, leaving) = stage.join(one_room()).await;
+        let deliver = |sequence| {
+            let message = measurement(sequence, ["site", "room", "sensor"], 1);
+            stage.shard.deliver(&[message]);
+        };
+        deliver(1);
+        let pause = Pause::begin(&stage.shard, key, &client, id(1));
+        let other = Pause::begin(&stage.shard, leaver, &leaving, id(1));
+        // More than the log keeps otherwise.
+        let last = u64::try_from(LIMITS.replay.messages_max).unwrap() + 10;
+        (2..=last).for_each(deliver);
+        let [before, after] = pause.missed(id(3));
+        let sequences = |messages: &[Arc<Outgoing>]| -> Vec<_> {
+            messages.iter().map(|message| message.id.sequence).collect()
+        };
+        assert_eq!(sequences(&before), [2, 3]);
+        assert_eq!(sequences(&after), (4..=last).collect::<Vec<_>>());
+        stage.shard.leave(leaver);
+        drop((pause, other));
+        let everything = TopicSet::EMPTY.with(Topic::All);
+        assert!(!stage.shard.log.borrow().is_complete(everything, id(2)));
+        stage.shard.change_interest(key, &client, |_| {});
+        deliver(last + 1);
+        stage.peers[0].set_nonblocking(true).unwrap();
+        let mut got = Vec::new();
+        // It ends with "would block": that is all there is.
+        stage.peers[0].read_to_end(&mut got).unwrap_err();
+        let got = String::from_utf8_lossy(&got);
+        let ids: Vec<_> = (1..=last + 1)
+            .filter(|sequence| got.contains(&format!("\"id\":\"{}\"", id(*sequence))))
+            .collect();
+        assert_eq!(ids, [1, last + 1]);
     });
 }
