@@ -12,9 +12,9 @@
 use futures_util::future::BoxFuture;
 use iaqverse::access::Sites;
 use iaqverse::clock::SystemClock;
+use iaqverse::database::{self, Access};
 use iaqverse::domain::{Extras, PlaceName, Quantity, Reading, SensorId, Timestamp, Values};
 use iaqverse::score::Profile;
-use iaqverse::store::database::{self, Access};
 use iaqverse::store::{
     Keeper, Publish, Published, RegistryLimits, ReplayLimits, Retention, ScoredReading, Store,
     Writer,

@@ -3,13 +3,12 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use iaqverse::broadcast::{Decoder, Inflater, measurement};
-use iaqverse::domain::{Place, PlaceName, SensorId, Timestamp};
+use iaqverse::database::{RoomKey, SensorKey};
+use iaqverse::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
 use iaqverse::ingest::{RawItem, parse_array, parse_lines, parse_one};
 use iaqverse::query::{Format, Line, Names};
 use iaqverse::score::Profile;
-use iaqverse::store::{
-    BucketRow, HistoryRow, Measure, RoomKey, ScoredReading, SensorKey, Statistics, Stored, StreamId,
-};
+use iaqverse::store::{BucketRow, HistoryRow, Measure, ScoredReading, Statistics, Stored};
 use iaqverse::validate::{self, FAULTS_MAX, Rules, TvocUnit};
 use std::hint::black_box;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use crate::access::{
 use crate::broadcast::{Hub, HubThreads, Upgrade};
 use crate::clock::{Clock, SystemClock};
 use crate::config::ServeConfig;
+use crate::database::{self, Access, DocumentDatabase};
 use crate::domain::Timestamp;
 use crate::http::{
     self, AllowedOrigins, GuardedStream, RequestIds, Services, TrustedProxies, request_context,
@@ -15,11 +16,9 @@ use crate::models::Models;
 use crate::pipeline::Pipeline;
 use crate::read_budget::ReadBudget;
 use crate::shutdown::{Shutdown, Signals};
-use crate::simulate;
-use crate::store::database::{self, Access, DocumentDatabase};
 use crate::store::{Keeper, Store, WriteQueue, Writer};
 use crate::webhook::{self, Announced, News, WebhookParts, Webhooks};
-use crate::{metrics, system};
+use crate::{metrics, simulate, system};
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerHandle};
 use actix_service::{ServiceFactoryExt, fn_service, map_config};

@@ -4,6 +4,7 @@
 //! checked (`validate`), judged (`score`), made durable (`store`) and shown to everybody
 //! (`broadcast`, `webhook`). [`pipeline`] is that road in one function; ARCHITECTURE.md is the map.
 
+pub mod database;
 pub mod domain;
 pub mod pipeline;
 

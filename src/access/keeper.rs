@@ -1,8 +1,9 @@
 //! What has to be done about accounts now and then.
 
 use super::gate::Access;
+use crate::database::StoreError;
 use crate::shutdown::Shutdown;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 

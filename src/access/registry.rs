@@ -4,9 +4,8 @@
 //! on one Postgres), so a change is made only on what it was decided on, and decided again otherwise.
 
 use super::book::{Book, Change};
+use crate::database::{DocumentDatabase, StoreError};
 use crate::domain::Timestamp;
-use crate::store::StoreError;
-use crate::store::database::DocumentDatabase;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! The forms a message is sent in, each made once however many clients get it.
 
 use super::frame::{self, Deflater, Negotiated};
-use crate::store::StreamId;
+use crate::domain::StreamId;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::cell::RefCell;
 use std::sync::OnceLock;

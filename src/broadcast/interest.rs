@@ -4,8 +4,7 @@ use super::encoding::Encoding;
 use super::filter::{Filter, Subject};
 use super::index::Group;
 use super::outgoing::Outgoing;
-use crate::domain::{Topic, TopicSet};
-use crate::store::StreamId;
+use crate::domain::{StreamId, Topic, TopicSet};
 
 /// Topics and filters of a client, and in which form it gets messages.
 #[derive(Debug, Clone)]

@@ -3,8 +3,7 @@
 //! A log knows from where on it is complete, so a replay is whole or does not happen.
 
 use super::outgoing::Outgoing;
-use crate::domain::{Topic, TopicSet};
-use crate::store::StreamId;
+use crate::domain::{StreamId, Topic, TopicSet};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Messages of the server as JSON.
 
-use crate::domain::{Level, Quantity};
-use crate::store::{Notice, Published, Stored, StreamId};
+use crate::domain::{Level, Quantity, StreamId};
+use crate::store::{Notice, Published, Stored};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -152,9 +152,9 @@ pub fn measurement(stored: &Stored) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Place, PlaceName, Reading, SensorId, Timestamp};
+    use crate::domain::{Place, PlaceName, Reading, SensorId, StreamId, Timestamp};
     use crate::score::Profile;
-    use crate::store::{ScoredReading, StreamId};
+    use crate::store::ScoredReading;
     use pretty_assertions::assert_eq;
     use std::sync::Arc;
 

@@ -2,9 +2,8 @@
 
 use super::outgoing::Outgoing;
 use super::snapshot::Snapshot;
-use crate::domain::{SensorId, Timestamp};
+use crate::domain::{SensorId, StreamId, Timestamp};
 use crate::read_budget::Lease;
-use crate::store::StreamId;
 use bytes::{Buf, Bytes};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;

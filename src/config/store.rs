@@ -2,7 +2,8 @@
 #![expect(rustdoc::bare_urls, reason = "these comments are the help text")]
 
 use super::ConfigError;
-use crate::store::{KeptTooShort, RegistryLimits, ReplayLimits, Retention, Series};
+use crate::database::Series;
+use crate::store::{KeptTooShort, RegistryLimits, ReplayLimits, Retention};
 use clap::Args;
 use std::fmt;
 

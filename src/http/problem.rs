@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 problem details.
 
-use crate::store::StoreError;
+use crate::database::StoreError;
 use crate::validate::FieldError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};

@@ -2,9 +2,8 @@
 
 use super::id::ModelId;
 use super::model::{KIND, Model};
+use crate::database::{LoadedDocuments, StoreError};
 use crate::domain::Place;
-use crate::store::StoreError;
-use crate::store::database::LoadedDocuments;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A mirror of the documents in the database.

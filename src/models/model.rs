@@ -1,9 +1,8 @@
 //! What is known of a model besides its file.
 
 use super::id::ModelId;
+use crate::database::{Document, StoreError};
 use crate::domain::{Place, PlaceName};
-use crate::store::StoreError;
-use crate::store::database::Document;
 use serde::{Deserialize, Serialize};
 
 /// A model that a room has. As a document its id is the document's.

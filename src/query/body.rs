@@ -7,9 +7,9 @@
 use super::rows::{Order, Rows};
 use super::slices::Slices;
 use super::write::{Format, Names, RowWriter};
+use crate::database::StoreError;
 use crate::read_budget::{Lease, Owner, ReadBudget, TooMuchRead, WORK_TURN_WAIT_MAX};
 use crate::score::Profile;
-use crate::store::StoreError;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use std::collections::VecDeque;

@@ -1,11 +1,10 @@
 //! A piece of history in memory: readings, or buckets of them.
 
 use super::write::Line;
+use crate::database::{RoomKey, SensorKey, StoreError};
 use crate::domain::Timestamp;
 use crate::score::Profile;
-use crate::store::{
-    Bucket, BucketRow, HistoryQuery, HistoryRow, RoomKey, SensorKey, Store, StoreError,
-};
+use crate::store::{Bucket, BucketRow, HistoryQuery, HistoryRow, Store};
 
 /// Rows of one kind, by time, sensor and room.
 #[derive(Debug)]

@@ -5,10 +5,9 @@
 //! again and again. No database connection is held between two pieces, so slow readers cost nothing.
 
 use super::rows::{Order, Rows};
+use crate::database::StoreError;
 use crate::domain::Timestamp;
-use crate::store::{
-    Bucket, CHUNK_BYTES_USUAL_MAX, HistoryQuery, SENSORS_AT_ONCE, Store, StoreError,
-};
+use crate::store::{Bucket, CHUNK_BYTES_USUAL_MAX, HistoryQuery, SENSORS_AT_ONCE, Store};
 use std::time::Duration;
 
 /// Rows the first piece is aimed at when few are asked for: the estimate is no better than that.

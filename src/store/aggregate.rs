@@ -1,7 +1,7 @@
 //! Readings and buckets into wider buckets.
 
-use super::directory::{RoomKey, SensorKey};
 use super::rows::{BucketRow, Measure, ReadingRow, Statistics};
+use crate::database::{RoomKey, SensorKey};
 use crate::domain::Timestamp;
 use crate::score::Profile;
 use smallvec::SmallVec;

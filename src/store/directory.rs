@@ -3,22 +3,15 @@
 //! A mirror of what is durable: the writer changes it after each commit, everybody else reads it.
 
 use super::latest::Found;
-use super::rows::{ReadingRow, RoomRow, SensorCounters};
-use super::{ScoredReading, Stored, StreamId, plan};
-use crate::domain::{Place, Reading, SensorId, Timestamp};
+use super::rows::{ReadingRow, SensorCounters};
+use super::{ScoredReading, Stored, plan};
+use crate::database::{RoomKey, RoomRow, SensorKey};
+use crate::domain::{Place, Reading, SensorId, StreamId, Timestamp};
 use crate::score::Profile;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Number of a sensor in the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SensorKey(pub i64);
-
-/// Number of a room in the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RoomKey(pub i64);
 
 /// One sensor and where it stands now.
 #[derive(Debug, Clone)]

@@ -8,16 +8,15 @@
 //! up to the last of them ([`Store::forget_from`]). Clients and webhooks that were not that far hear of
 //! it as of any log that has become too short.
 
-use super::database::{Rewrite, SensorRow, SettledSensor, Span};
-use super::directory::{Directory, KnownSensor, SensorKey};
+use super::directory::{Directory, KnownSensor};
 use super::fold::{Change, unpacked};
 use super::log_extent::LogExtent;
 use super::plan::{Identity, smoothed_period};
 use super::rows::ReadingRow;
-use super::series::Series;
 use super::settle::{self, SENSORS_AT_ONCE};
-use super::{Store, StoreError, pack};
+use super::{Store, pack};
 use crate::clock;
+use crate::database::{Rewrite, SensorKey, SensorRow, Series, SettledSensor, Span, StoreError};
 use crate::domain::Timestamp;
 
 /// Readings of the log that are looked at together.
@@ -28,7 +27,10 @@ impl Store {
     /// nobody else writes this store.
     pub async fn forget_from(&self, from: Timestamp) -> Result<(), StoreError> {
         self.settle_all().await?;
-        let (beginning, logged) = (super::StreamId::default(), self.database.log_sizes().await?);
+        let (beginning, logged) = (
+            crate::domain::StreamId::default(),
+            self.database.log_sizes().await?,
+        );
         let Some((end, _)) = logged.last() else {
             return Ok(());
         };

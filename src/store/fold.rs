@@ -9,11 +9,9 @@
 //! goes by a right clock; where it is all the same, what is new is added to what the bucket has.
 
 use super::aggregate::{Aggregate, bucketed, combined};
-use super::database::{Chunk, ChunkHead, Span, StoreError};
-use super::directory::SensorKey;
 use super::pack::{self, PackError};
 use super::rows::{BucketRow, ReadingRow};
-use super::series::Series;
+use crate::database::{Chunk, ChunkHead, SensorKey, Series, Span, StoreError};
 use crate::domain::Timestamp;
 
 /// Rows of one sensor that take the place of all rows at some times.
@@ -404,8 +402,8 @@ fn write<T: Packed>(series: Series, sensor: SensorKey, piece: &Piece<T>, folded:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::RoomKey;
     use crate::domain::{Extras, Quantity, Values};
-    use crate::store::RoomKey;
     use pretty_assertions::assert_eq;
 
     const SENSOR: SensorKey = SensorKey(1);

@@ -1,13 +1,11 @@
 //! Reading the past: out of chunks and, for what is not there yet, out of what came last.
 
+use super::Store;
 use super::aggregate::{Aggregate, combined};
-use super::database::{Chunk, Span};
-use super::directory::{RoomKey, SensorKey};
 use super::fold::{Packed, unpacked};
 use super::recent::merge;
 use super::rows::{BucketRow, ReadingRow};
-use super::series::Series;
-use super::{Store, StoreError};
+use crate::database::{Chunk, RoomKey, SensorKey, Series, Span, StoreError};
 use crate::domain::Timestamp;
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -2,10 +2,10 @@
 //! removes what is too old.
 
 use super::retention::{Retention, can_be_removed_to};
-use super::retention_clock::{ClockRecord, RetentionClock, Turn};
-use super::series::Series;
-use super::{Store, StoreError, settle};
+use super::retention_clock::{RetentionClock, Turn};
+use super::{Store, settle};
 use crate::clock::Clock;
+use crate::database::{ClockRecord, Series, StoreError};
 use crate::domain::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

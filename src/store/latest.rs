@@ -5,12 +5,10 @@
 //! what waits only the time of the first is in memory, for each sensor; the readings are looked up
 //! among those that are stored. Only the writer does it, so nothing changes below a plan.
 
-use super::database::{ChunkHead, Span};
-use super::directory::SensorKey;
+use super::Store;
 use super::fold::unpacked;
 use super::rows::ReadingRow;
-use super::series::Series;
-use super::{Store, StoreError};
+use crate::database::{ChunkHead, SensorKey, Series, Span, StoreError};
 use crate::domain::Timestamp;
 use rustc_hash::FxHashMap;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! How long the log is, in memory, so that trimming it takes no counting.
 
-use super::StreamId;
+use crate::domain::StreamId;
 use std::collections::VecDeque;
 
 /// How much of the stream is kept to be told again.

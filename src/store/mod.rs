@@ -8,10 +8,9 @@
 //! `settle`, `fold`, `pack`). Until then they are in memory (`recent`), where queries look as well
 //! (`history`). What every request needs at once, the sensors and their latest readings, is kept in
 //! memory too (`directory`). All of it is what a restart would load (`opening`). The database behind it
-//! keeps bytes and knows nothing of readings ([`database::Database`]).
+//! keeps bytes and knows nothing of readings ([`crate::database::Database`]).
 
 mod aggregate;
-pub mod database;
 mod directory;
 mod erase;
 mod fold;
@@ -31,14 +30,11 @@ mod retention;
 mod retention_clock;
 mod room_means;
 mod rows;
-mod series;
 mod settle;
-mod stream_id;
 mod telling;
 mod writer;
 
-pub use database::StoreError;
-pub use directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey};
+pub use directory::{Directory, LatestReading, SensorEntry};
 pub use history::{Bucket, CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSORS_AT_ONCE};
 pub use keeper::Keeper;
 pub use log_extent::ReplayLimits;
@@ -50,19 +46,16 @@ pub use queue::{AppendError, WriteQueue};
 pub use retention::{KeptTooShort, Retention};
 pub use room_means::RoomMeans;
 pub use rows::{BucketRow, Measure, ReadingRow, Statistics};
-pub use series::Series;
-pub use stream_id::{StreamId, StreamIdError};
 pub use telling::{REFUSALS_TOLD_BYTES_MAX, REFUSALS_TOLD_MAX, Telling};
 pub use writer::{Publish, Writer};
 
-use crate::domain::{Place, Reading, Timestamp};
+use crate::database::{Batch, ClockRecord, Database, StoreError};
+use crate::domain::{Place, Reading, StreamId, Timestamp};
 use crate::score::Assessment;
 use crate::validate::Rejection;
-use database::{Batch, Database};
 use log_extent::LogExtent;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
-use retention_clock::ClockRecord;
 use room_means::TimedMeans;
 use rows::LogRow;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What is published: stored readings, and whatever else is to be told in the same stream.
 
-use super::{Stored, StreamId};
-use crate::domain::{PlaceName, SensorId, Topic};
+use super::Stored;
+use crate::domain::{PlaceName, SensorId, StreamId, Topic};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 

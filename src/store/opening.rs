@@ -1,12 +1,12 @@
 //! A store out of what is in the database.
 
-use super::database::{Database, Loaded, SensorRow};
 use super::directory::{Directory, KnownSensor};
 use super::log_extent::{LogExtent, ReplayLimits};
 use super::recent::{Recent, Rows};
 use super::rows::{LogRow, SensorCounters};
-use super::{KnownTime, SensorEntry, Store, StoreError, pack, unpacked};
+use super::{KnownTime, SensorEntry, Store, pack, unpacked};
 use crate::clock;
+use crate::database::{Database, Loaded, SensorRow, StoreError};
 use crate::domain::Timestamp;
 use crate::score::Profile;
 use parking_lot::{Mutex, RwLock};

@@ -1,10 +1,8 @@
 //! The readings of a sensor from some time on, a bounded piece at a time.
 
-use super::database::Span;
-use super::directory::SensorKey;
 use super::rows::ReadingRow;
-use super::series::Series;
-use super::{HistoryQuery, Store, StoreError};
+use super::{HistoryQuery, Store};
+use crate::database::{SensorKey, Series, Span, StoreError};
 use crate::domain::Timestamp;
 
 /// Chunks that a page is read from.

@@ -6,14 +6,13 @@
 
 mod places;
 
-use super::database::{Batch, Commit};
-use super::directory::{Directory, LatestReading, RoomKey, SensorEntry, SensorKey, scored};
-use super::pack;
+use super::directory::{Directory, LatestReading, SensorEntry, scored};
 use super::recent::Recent;
-use super::rows::{LogRow, ReadingRow, RoomRow, SensorCounters};
-use super::{Outcome, ScoredReading, Stored, StreamId};
+use super::rows::{LogRow, ReadingRow, SensorCounters};
+use super::{Outcome, ScoredReading, Stored, pack};
 use crate::access::Sites;
-use crate::domain::{ExtrasError, Place, Reading, SensorId, Timestamp};
+use crate::database::{Batch, Commit, RoomKey, RoomRow, SensorKey};
+use crate::domain::{ExtrasError, Place, Reading, SensorId, StreamId, Timestamp};
 use crate::score::Profile;
 use crate::validate::{FieldError, Rejection};
 use rustc_hash::FxHashMap;

@@ -4,10 +4,9 @@
 //! on coming meanwhile. A query looks here first and in the chunks after that: what it misses here
 //! because it has just been settled it finds there.
 
-use super::StreamId;
-use super::directory::SensorKey;
 use super::rows::ReadingRow;
-use crate::domain::Timestamp;
+use crate::database::SensorKey;
+use crate::domain::{StreamId, Timestamp};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use std::ops::RangeInclusive;
@@ -278,8 +277,8 @@ pub(super) fn merge(older: Vec<ReadingRow>, newer: Vec<ReadingRow>) -> Vec<Readi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::RoomKey;
     use crate::domain::{Extras, Quantity, Values};
-    use crate::store::RoomKey;
     use futures_util::FutureExt;
     use pretty_assertions::assert_eq;
 

@@ -1,6 +1,6 @@
 //! How long the past is kept.
 
-use super::series::Series;
+use crate::database::Series;
 use crate::domain::Timestamp;
 use std::time::Duration;
 

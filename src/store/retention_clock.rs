@@ -9,6 +9,7 @@
 //!
 //! Pure: whoever looks brings the clocks along.
 
+use crate::database::{ClockRecord, Doubt};
 use crate::domain::Timestamp;
 use std::time::Duration;
 
@@ -21,24 +22,6 @@ const AHEAD_REGAINED: u32 = 3;
 const EVEN_NEEDED: Duration = Duration::from_hours(7 * 24);
 /// How far both clocks may differ from one look to the next and be even.
 const UNEVEN_MAX: Duration = Duration::from_secs(2);
-
-/// What is kept over restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockRecord {
-    /// The time that retention goes by.
-    pub trusted: Timestamp,
-    /// The clock is further ahead than it may be.
-    pub doubt: Option<Doubt>,
-}
-
-/// What speaks for a clock that is too far ahead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Doubt {
-    /// What it said at the last look.
-    pub clock: Timestamp,
-    /// How long it has run evenly.
-    pub even: Duration,
-}
 
 /// What a look at the clocks came to, when it is worth telling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

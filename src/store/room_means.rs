@@ -1,10 +1,10 @@
 //! Averages of every room over the windows of the score.
 
-use super::directory::{Directory, RoomKey, SensorKey};
+use super::Store;
+use super::directory::Directory;
 use super::rows::{Measure, Statistics};
-use super::series::Series;
-use super::{Store, StoreError};
 use crate::clock::CLOCK_PRECISION;
+use crate::database::{RoomKey, SensorKey, Series, StoreError};
 use crate::domain::{Quantity, Timestamp, Values};
 use crate::score::standard;
 use rustc_hash::FxHashMap;

@@ -1,19 +1,12 @@
 //! What the store reads and writes, as it is in memory.
 
-use super::directory::{RoomKey, SensorKey, scored};
-use super::{Stored, StreamId};
-use crate::domain::{Extras, Place, PlaceName, Quantity, SensorId, Timestamp, Values};
+use super::Stored;
+use super::directory::scored;
+use crate::database::{RoomKey, SensorKey};
+use crate::domain::{Extras, Place, Quantity, SensorId, StreamId, Timestamp, Values};
 use crate::score::Profile;
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// A room with its site.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomRow {
-    pub key: RoomKey,
-    pub site: PlaceName,
-    pub room: PlaceName,
-}
 
 /// One stored reading.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,14 +4,15 @@
 //! are one transaction, so that the next commit waits for no more than that. When it breaks off, the
 //! readings are still in the log and settling them again changes nothing.
 
-use super::database::{Chunk, ChunkHead, Database, Rewrite, SensorRow, SettledSensor, Span};
-use super::directory::{Directory, SensorKey};
+use super::directory::Directory;
 use super::fold::{Change, Folded, Packed, fold, spans};
-use super::pack;
 use super::recent::Rows;
 use super::rows::{BucketRow, ReadingRow};
-use super::series::Series;
-use super::{Store, StoreError};
+use super::{Store, pack};
+use crate::database::{
+    Chunk, ChunkHead, Database, Rewrite, SensorKey, SensorRow, Series, SettledSensor, Span,
+    StoreError,
+};
 
 /// Sensors whose readings are settled by one transaction.
 pub(super) const SENSORS_AT_ONCE: usize = 8;

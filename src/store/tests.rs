@@ -5,13 +5,13 @@ mod keeping;
 mod model;
 mod stream;
 
-use super::database::{
-    self, Access, Chunk, ChunkHead, Commit, Loaded, LogPart, Rewrite, Span,
-    test_database::TestDatabase,
-};
 use super::*;
 use crate::access::Sites;
 use crate::clock::Clock;
+use crate::database::test_database::TestDatabase;
+use crate::database::{
+    self, Access, Chunk, ChunkHead, Commit, Loaded, LogPart, Rewrite, SensorKey, Series, Span,
+};
 use crate::domain::{Extras, PlaceName, Quantity, SensorId, Topic, Values};
 use crate::score::Profile;
 use futures_util::future::BoxFuture;

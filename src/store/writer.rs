@@ -8,9 +8,10 @@
 use super::pace::Pace;
 use super::plan::{self, Plan, READINGS_MAX, RegistryLimits};
 use super::queue::{Announcement, Append, AppendError, Message, WriteQueue};
-use super::{Outcome, Published, ScoredReading, Store, StoreError, Stored, Telling};
+use super::{Outcome, Published, ScoredReading, Store, Stored, Telling};
 use crate::access::Sites;
 use crate::clock::{self, Clock};
+use crate::database::StoreError;
 use crate::score::Profile;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

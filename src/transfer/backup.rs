@@ -1,7 +1,7 @@
 //! `iaqverse backup`: a consistent copy of the database, while the server runs or not.
 
 use crate::config::DatabaseConfig;
-use crate::store::database::{self, Access};
+use crate::database::{self, Access};
 use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;

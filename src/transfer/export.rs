@@ -2,11 +2,11 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
+use crate::database::{self, Access};
 use crate::domain::Timestamp;
 use crate::query::{Export, Filter, Format};
 use crate::score::Profile;
 use crate::store::Store;
-use crate::store::database::{self, Access};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;

@@ -2,9 +2,8 @@
 
 use super::courier::Failure;
 use super::record::{PROGRESS, Progress, Webhook};
-use crate::domain::Timestamp;
-use crate::store::StreamId;
-use crate::store::database::Document;
+use crate::database::Document;
+use crate::domain::{StreamId, Timestamp};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;

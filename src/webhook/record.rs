@@ -1,7 +1,7 @@
 //! What is kept of a webhook.
 
 use super::selection::Selection;
-use crate::store::StreamId;
+use crate::domain::StreamId;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,7 @@ pub(super) struct Progress {
 
 /// As it is on the wire.
 mod position {
-    use crate::store::StreamId;
+    use crate::domain::StreamId;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(super) fn serialize<S: Serializer>(
@@ -97,7 +97,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::database::Document;
+    use crate::database::Document;
     use secrecy::ExposeSecret;
 
     fn webhook() -> Webhook {

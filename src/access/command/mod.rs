@@ -6,7 +6,7 @@ pub mod user;
 
 use super::registry::{ChangeError, Registry};
 use crate::config::DatabaseConfig;
-use crate::store::database::prepare_documents;
+use crate::database::prepare_documents;
 use anyhow::Context;
 
 /// The registry of a database. A server that runs on it notices changes by itself.

@@ -1,7 +1,7 @@
 //! The index against asking every client.
 
 use super::*;
-use crate::store::StreamId;
+use crate::domain::StreamId;
 use proptest::prelude::*;
 
 fn topic() -> impl Strategy<Value = Topic> {

@@ -8,8 +8,7 @@ use super::Shard;
 use crate::broadcast::client::Client;
 use crate::broadcast::index::ClientKey;
 use crate::broadcast::outgoing::Outgoing;
-use crate::domain::{Topic, TopicSet};
-use crate::store::StreamId;
+use crate::domain::{StreamId, Topic, TopicSet};
 use std::rc::Rc;
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! What is written of a reading or a bucket.
 
+use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Extras, Quantity, Timestamp, Values};
 use crate::score::Profile;
-use crate::store::{BucketRow, HistoryRow, Measure, RoomKey, SensorKey};
+use crate::store::{BucketRow, HistoryRow, Measure};
 
 /// One reading, or what the readings of a bucket come to: their means, scored.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Names of sensors and rooms, looked up once and written many times.
 
 use super::Line;
+use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Place, SensorId};
-use crate::store::{RoomKey, SensorKey};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 

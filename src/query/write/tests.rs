@@ -1,10 +1,11 @@
 //! What is written, line by line.
 
 use super::{Format, Line, Names};
+use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Extras, Place, PlaceName, Quantity, SensorId, Timestamp, Values};
 use crate::query::record::Record;
 use crate::score::Profile;
-use crate::store::{BucketRow, HistoryRow, Measure, RoomKey, SensorKey, Statistics};
+use crate::store::{BucketRow, HistoryRow, Measure, Statistics};
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use std::sync::Arc;

@@ -3,9 +3,8 @@
 use super::bytes::{Reader, Running, Writer};
 use super::decimal;
 use super::error::{Fault, PackError};
-use crate::domain::{Extras, Quantity, Timestamp, Values};
-use crate::store::StreamId;
-use crate::store::directory::{RoomKey, SensorKey};
+use crate::database::{RoomKey, SensorKey};
+use crate::domain::{Extras, Quantity, StreamId, Timestamp, Values};
 use crate::store::rows::{LogRow, ReadingRow, SensorCounters};
 
 const VERSION: u8 = 1;

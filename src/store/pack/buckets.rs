@@ -6,8 +6,8 @@ use super::column::{
 };
 use super::error::{Fault, PackError};
 use super::window::Window;
+use crate::database::{RoomKey, SensorKey};
 use crate::domain::Timestamp;
-use crate::store::directory::{RoomKey, SensorKey};
 use crate::store::rows::{BucketRow, Measure, Statistics};
 use smallvec::SmallVec;
 

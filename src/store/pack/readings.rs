@@ -4,8 +4,8 @@ use super::bytes::{Reader, Writer};
 use super::column::{Column, read_runs, read_times, write_runs, write_times};
 use super::error::{Fault, PackError};
 use super::window::Window;
+use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Extras, Quantity, Timestamp, Values};
-use crate::store::directory::{RoomKey, SensorKey};
 use crate::store::rows::ReadingRow;
 use std::collections::BTreeMap;
 

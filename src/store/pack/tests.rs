@@ -7,9 +7,8 @@ mod round_trip;
 mod size;
 
 use super::*;
-use crate::domain::{Extras, Quantity, Timestamp, Values};
-use crate::store::StreamId;
-use crate::store::directory::{RoomKey, SensorKey};
+use crate::database::{RoomKey, SensorKey};
+use crate::domain::{Extras, Quantity, StreamId, Timestamp, Values};
 use crate::store::rows::{BucketRow, LogRow, ReadingRow, SensorCounters};
 
 const SENSOR: SensorKey = SensorKey(17);

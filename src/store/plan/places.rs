@@ -2,9 +2,8 @@
 
 use super::{Planner, SensorState};
 use crate::access::{FORBIDDEN, Sites};
+use crate::database::{RoomKey, RoomRow, SensorKey};
 use crate::domain::{Place, Reading, SensorId};
-use crate::store::directory::{RoomKey, SensorKey};
-use crate::store::rows::RoomRow;
 use crate::validate::FieldError;
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! What there is, as a table, CSV or JSON.
 
 use super::ListFormat;
+use crate::database::{RoomKey, SensorKey, StoreError};
 use crate::domain::Timestamp;
 use crate::query::GUARDED_BEGINS;
-use crate::store::{RoomKey, SensorKey, Store, StoreError};
+use crate::store::Store;
 use std::collections::BTreeMap;
 
 /// Readings of one sensor in one room.

@@ -4,17 +4,18 @@
 //! off is finished by doing it again: what was stored already is a duplicate then. For that a reading
 //! must not come to lie among those that are still to be moved, or it would be moved twice.
 
-use super::super::import::{Nobody, RETRY_WAIT, TRIES, note};
 use super::listing::{self, Listed};
 use super::{READINGS_AT_ONCE, Selection};
 use crate::access::Sites;
 use crate::clock::SystemClock;
 use crate::config::StoreConfig;
+use crate::database::SensorKey;
 use crate::domain::{Reading, Timestamp};
 use crate::score::Profile;
 use crate::store::{
-    AppendError, HistoryRow, Keeper, Outcome, ScoredReading, SensorKey, Store, WriteQueue, Writer,
+    AppendError, HistoryRow, Keeper, Outcome, ScoredReading, Store, WriteQueue, Writer,
 };
+use crate::transfer::import::{Nobody, RETRY_WAIT, TRIES, note};
 use crate::validate::CLOCK_AHEAD_MAX;
 use anyhow::Context;
 use std::collections::BTreeMap;

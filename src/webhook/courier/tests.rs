@@ -1,6 +1,6 @@
-use super::super::address::AllowedNetworks;
 use super::*;
 use crate::clock::SystemClock;
+use crate::webhook::address::AllowedNetworks;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use pretty_assertions::assert_eq;

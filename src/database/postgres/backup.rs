@@ -1,10 +1,9 @@
 //! Copies of a database, as a SQLite file that a server can run on.
 
 use super::read::{self, MOMENT};
-use crate::store::database::error::within;
-use crate::store::database::sqlite::{Copy, NewFile};
-use crate::store::database::{StoreError, WORK_WAIT_MAX, decode, sql};
-use crate::store::series::Series;
+use crate::database::error::within;
+use crate::database::sqlite::{Copy, NewFile};
+use crate::database::{Series, StoreError, WORK_WAIT_MAX, decode, sql};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use std::path::Path;

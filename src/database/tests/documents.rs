@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::database::{
+use crate::database::{
     Document, DocumentChange, DocumentDatabase, open, open_documents, prepare_documents,
 };
 use pretty_assertions::assert_eq;

@@ -1,6 +1,6 @@
 //! The file that says that a database has an owner.
 
-use crate::store::database::StoreError;
+use crate::database::StoreError;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

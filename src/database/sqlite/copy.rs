@@ -2,10 +2,10 @@
 
 use super::write::{self, json};
 use super::{claim, documents, migrate};
+use crate::database::{
+    Batch, Chunk, Loaded, LoadedDocuments, Marks, RoomKey, SensorKey, SensorRow, Series, StoreError,
+};
 use crate::domain::SensorId;
-use crate::store::database::{Batch, Chunk, Loaded, LoadedDocuments, Marks, SensorRow, StoreError};
-use crate::store::directory::{RoomKey, SensorKey};
-use crate::store::series::Series;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 /// A file that gets its name when it is complete and on the disk; until then it has another, and it
 /// is removed unless it comes that far.
 #[derive(Debug)]
-pub(in crate::store::database) struct NewFile {
+pub(in crate::database) struct NewFile {
     to: PathBuf,
     partial: PathBuf,
 }
 
 impl NewFile {
     /// Refuses a name that is taken.
-    pub(in crate::store::database) fn new(to: &Path) -> Result<Self, StoreError> {
+    pub(in crate::database) fn new(to: &Path) -> Result<Self, StoreError> {
         let to =
             std::path::absolute(to).map_err(StoreError::file(format!("write {}", to.display())))?;
         let suffix = format!(".{:016x}.partial", rand::random::<u64>());
@@ -31,12 +31,12 @@ impl NewFile {
     }
 
     /// Where it is until it is complete. SQLite takes no other names than those in UTF-8.
-    pub(in crate::store::database) fn partial(&self) -> &Path {
+    pub(in crate::database) fn partial(&self) -> &Path {
         &self.partial
     }
 
     /// Makes it durable under its name.
-    pub(in crate::store::database) async fn complete(self) -> Result<(), StoreError> {
+    pub(in crate::database) async fn complete(self) -> Result<(), StoreError> {
         let done = tokio::task::spawn_blocking(move || {
             let action = || format!("write {}", self.to.display());
             let file = std::fs::File::open(&self.partial);
@@ -76,12 +76,12 @@ impl Drop for NewFile {
 
 /// A new database that is filled in one transaction.
 #[derive(Debug)]
-pub(in crate::store::database) struct Copy {
+pub(in crate::database) struct Copy {
     connection: SqliteConnection,
 }
 
 impl Copy {
-    pub(in crate::store::database) async fn begin(path: &Path) -> Result<Self, StoreError> {
+    pub(in crate::database) async fn begin(path: &Path) -> Result<Self, StoreError> {
         // An incomplete file is thrown away, so nothing of it need be durable on the way.
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -98,7 +98,7 @@ impl Copy {
     }
 
     /// Everything of `loaded` but the log.
-    pub(in crate::store::database) async fn put(
+    pub(in crate::database) async fn put(
         &mut self,
         loaded: &Loaded,
         epochs: &[(i64, i64)],
@@ -136,7 +136,7 @@ impl Copy {
         Ok(())
     }
 
-    pub(in crate::store::database) async fn put_documents(
+    pub(in crate::database) async fn put_documents(
         &mut self,
         loaded: &LoadedDocuments,
     ) -> Result<(), StoreError> {
@@ -147,7 +147,7 @@ impl Copy {
         documents::put(&mut self.connection, &loaded.documents).await
     }
 
-    pub(in crate::store::database) async fn put_log(
+    pub(in crate::database) async fn put_log(
         &mut self,
         batches: &[Batch],
     ) -> Result<(), StoreError> {
@@ -157,14 +157,14 @@ impl Copy {
         Ok(())
     }
 
-    pub(in crate::store::database) async fn put_chunks(
+    pub(in crate::database) async fn put_chunks(
         &mut self,
         chunks: &[(Series, Chunk)],
     ) -> Result<(), StoreError> {
         write::insert_chunks(&mut self.connection, chunks).await
     }
 
-    pub(in crate::store::database) async fn end(mut self) -> Result<(), StoreError> {
+    pub(in crate::database) async fn end(mut self) -> Result<(), StoreError> {
         write::end(&mut self.connection).await?;
         self.connection.close().await?;
         Ok(())

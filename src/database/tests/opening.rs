@@ -116,7 +116,7 @@ async fn other_urls_are_refused_without_saying_them() {
         "",
         "postgre://me:secret@host",
     ] {
-        let refused = crate::store::database::open(url, Access::Owner).await;
+        let refused = crate::database::open(url, Access::Owner).await;
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("sqlite:// or postgres://"), "{refused}");
         assert!(!refused.contains("secret"), "{refused}");

@@ -1,10 +1,9 @@
 //! Queries.
 
 use super::write::json;
-use crate::store::StreamId;
-use crate::store::database::lookup::lookups;
-use crate::store::database::{Chunk, ChunkHead, Loaded, LogPart, Span, StoreError, decode, sql};
-use crate::store::series::Series;
+use crate::database::lookup::lookups;
+use crate::database::{Chunk, ChunkHead, Loaded, LogPart, Series, Span, StoreError, decode, sql};
+use crate::domain::StreamId;
 use sqlx::sqlite::SqlitePool;
 
 pub(super) async fn load(readers: &SqlitePool) -> Result<Loaded, StoreError> {

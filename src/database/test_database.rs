@@ -17,14 +17,14 @@ const NAME_PREFIX: &str = "iaqtest_";
 const LEFTOVER_AGE_S: i64 = 24 * 60 * 60;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum Kind {
+pub(crate) enum Kind {
     Sqlite,
     Postgres,
 }
 
 /// A database of either kind that is not there yet, or empty. Dropping it removes it.
 #[derive(Debug)]
-pub(in crate::store) struct TestDatabase {
+pub(crate) struct TestDatabase {
     url: String,
     place: Place,
 }
@@ -36,14 +36,14 @@ enum Place {
 }
 
 impl TestDatabase {
-    pub(in crate::store) async fn new(kind: Kind) -> Self {
+    pub(crate) async fn new(kind: Kind) -> Self {
         match kind {
             Kind::Sqlite => Self::sqlite(),
             Kind::Postgres => Self::postgres().await,
         }
     }
 
-    pub(in crate::store) fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self {
             url: format!("sqlite://{}", folder.path().join("test.db").display()),
@@ -51,7 +51,7 @@ impl TestDatabase {
         }
     }
 
-    pub(in crate::store) async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         let server = server();
         let mut connection = connect(&server).await;
         remove_leftovers(&mut connection).await;
@@ -74,43 +74,40 @@ impl TestDatabase {
         }
     }
 
-    pub(in crate::store) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// The file of a SQLite database.
-    pub(in crate::store) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder().join("test.db")
     }
 
     /// What only a SQLite database has, with nothing else in it.
-    pub(in crate::store) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         match &self.place {
             Place::Sqlite(folder) => folder.path(),
             Place::Postgres { .. } => panic!("a Postgres database has no folder"),
         }
     }
 
-    pub(in crate::store) async fn open(&self) -> Arc<dyn Database> {
+    pub(crate) async fn open(&self) -> Arc<dyn Database> {
         self.try_open(Access::Owner).await.unwrap()
     }
 
-    pub(in crate::store) async fn try_open(
-        &self,
-        access: Access,
-    ) -> Result<Arc<dyn Database>, StoreError> {
+    pub(crate) async fn try_open(&self, access: Access) -> Result<Arc<dyn Database>, StoreError> {
         super::open(&self.url, access).await
     }
 
     /// Runs statements on a connection that knows nothing of owners.
-    pub(in crate::store) async fn execute(&self, statements: &'static str) {
+    pub(crate) async fn execute(&self, statements: &'static str) {
         let mut connection = self.connect().await;
         connection.execute(statements).await;
         connection.close().await;
     }
 
     /// A connection that knows nothing of owners.
-    pub(in crate::store) async fn connect(&self) -> TestConnection {
+    pub(crate) async fn connect(&self) -> TestConnection {
         match &self.place {
             Place::Sqlite(_) => {
                 let url = format!("{}?mode=rwc", self.url);
@@ -123,7 +120,7 @@ impl TestDatabase {
     }
 
     /// Keeps everybody else from writing for as long as the connection lives.
-    pub(in crate::store) async fn hold_writes(&self) -> TestConnection {
+    pub(crate) async fn hold_writes(&self) -> TestConnection {
         let mut connection = self.connect().await;
         let statement = match connection {
             TestConnection::Sqlite(_) => "begin immediate",
@@ -135,13 +132,13 @@ impl TestDatabase {
 }
 
 #[derive(Debug)]
-pub(in crate::store) enum TestConnection {
+pub(crate) enum TestConnection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
 impl TestConnection {
-    pub(in crate::store) async fn execute(&mut self, statements: &'static str) {
+    pub(crate) async fn execute(&mut self, statements: &'static str) {
         match self {
             Self::Sqlite(connection) => {
                 sqlx::raw_sql(statements).execute(connection).await.unwrap();
@@ -153,7 +150,7 @@ impl TestConnection {
     }
 
     /// The one number that a query comes to.
-    pub(in crate::store) async fn number(&mut self, query: &'static str) -> i64 {
+    pub(crate) async fn number(&mut self, query: &'static str) -> i64 {
         let query = AssertSqlSafe(query);
         match self {
             Self::Sqlite(connection) => sqlx::query_scalar(query).fetch_one(connection).await,
@@ -162,7 +159,7 @@ impl TestConnection {
         .unwrap()
     }
 
-    pub(in crate::store) async fn close(self) {
+    pub(crate) async fn close(self) {
         match self {
             Self::Sqlite(connection) => connection.close().await.unwrap(),
             Self::Postgres(connection) => connection.close().await.unwrap(),

@@ -1,7 +1,7 @@
 //! Copies of a database while it is written to.
 
 use super::copy::NewFile;
-use crate::store::database::StoreError;
+use crate::database::StoreError;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use std::path::Path;

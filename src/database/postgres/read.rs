@@ -1,9 +1,8 @@
 //! Queries.
 
-use crate::store::StreamId;
-use crate::store::database::lookup::lookups;
-use crate::store::database::{Chunk, ChunkHead, Loaded, LogPart, Span, StoreError, decode, sql};
-use crate::store::series::Series;
+use crate::database::lookup::lookups;
+use crate::database::{Chunk, ChunkHead, Loaded, LogPart, Series, Span, StoreError, decode, sql};
+use crate::domain::StreamId;
 use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::QueryAs;
@@ -91,7 +90,7 @@ fn bind<'q, R>(
     spans: &[Span],
 ) -> QueryAs<'q, sqlx::Postgres, R, PgArguments> {
     let spans = lookups(spans);
-    let column = |value: fn(&super::super::lookup::Lookup) -> i64| -> Vec<i64> {
+    let column = |value: fn(&crate::database::lookup::Lookup) -> i64| -> Vec<i64> {
         spans.iter().map(value).collect()
     };
     query

@@ -48,7 +48,7 @@ impl StreamId {
     }
 
     /// The id `count` messages on in the same epoch.
-    pub(super) fn plus(self, count: u64) -> Self {
+    pub(crate) fn plus(self, count: u64) -> Self {
         Self {
             sequence: self.sequence.saturating_add(count),
             ..self
@@ -56,7 +56,7 @@ impl StreamId {
     }
 
     /// The id `count` messages back in the same epoch; `None` when it has not as many.
-    pub(super) fn minus(self, count: u64) -> Option<Self> {
+    pub(crate) fn minus(self, count: u64) -> Option<Self> {
         Some(Self {
             sequence: self.sequence.checked_sub(count)?,
             ..self

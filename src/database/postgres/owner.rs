@@ -1,8 +1,8 @@
 //! The one connection that writes.
 
 use super::{look, migrate, require_version, write};
+use crate::database::{Access, StoreError};
 use crate::domain::Timestamp;
-use crate::store::database::{Access, StoreError};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use std::fmt;

@@ -4,11 +4,8 @@ use super::{
     Batch, Chunk, ChunkHead, Document, Loaded, LoadedDocuments, LogPart, Marks, SensorRow,
     SettledSensor, StoreError,
 };
-use crate::domain::{PlaceName, SensorId, Timestamp};
-use crate::store::StreamId;
-use crate::store::directory::{RoomKey, SensorKey};
-use crate::store::retention_clock::{ClockRecord, Doubt};
-use crate::store::rows::RoomRow;
+use crate::database::{ClockRecord, Doubt, RoomKey, RoomRow, SensorKey};
+use crate::domain::{PlaceName, SensorId, StreamId, Timestamp};
 use futures_util::{Stream, TryStreamExt};
 use std::time::Duration;
 

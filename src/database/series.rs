@@ -40,7 +40,7 @@ impl Series {
     }
 
     /// Most rows of one chunk in the database.
-    pub(super) const fn chunk_rows_max(self) -> usize {
+    pub(crate) const fn chunk_rows_max(self) -> usize {
         match self {
             Self::Readings => 1024,
             _ => 256,

@@ -18,10 +18,8 @@ use super::{
     ANSWER_WAIT_MAX, Access, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, Rewrite, Span,
     StoreError, WORK_WAIT_MAX, decode,
 };
-use crate::domain::Timestamp;
-use crate::store::StreamId;
-use crate::store::retention_clock::ClockRecord;
-use crate::store::series::Series;
+use crate::database::{ClockRecord, Series};
+use crate::domain::{StreamId, Timestamp};
 use futures_util::future::BoxFuture;
 use owner::Owner;
 use sqlx::pool::PoolConnection;

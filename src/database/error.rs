@@ -35,7 +35,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(in crate::store) fn corrupt(table: &'static str, detail: String) -> Self {
+    pub(crate) fn corrupt(table: &'static str, detail: String) -> Self {
         Self::Corrupt { table, detail }
     }
 

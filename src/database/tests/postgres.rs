@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::database::PostgresDatabase;
+use crate::database::PostgresDatabase;
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 

@@ -10,10 +10,11 @@ mod error;
 mod layout;
 mod lookup;
 mod postgres;
+mod series;
 mod sql;
 mod sqlite;
 #[cfg(test)]
-pub(in crate::store) mod test_database;
+pub(crate) mod test_database;
 #[cfg(test)]
 mod tests;
 
@@ -23,14 +24,10 @@ pub use documents::{
 };
 pub use error::StoreError;
 pub use postgres::{PostgresDatabase, PostgresDocuments};
+pub use series::Series;
 pub use sqlite::{SqliteDatabase, SqliteDocuments};
 
-use super::StreamId;
-use super::directory::{RoomKey, SensorKey};
-use super::retention_clock::ClockRecord;
-use super::rows::RoomRow;
-use super::series::Series;
-use crate::domain::{SensorId, Timestamp};
+use crate::domain::{PlaceName, SensorId, StreamId, Timestamp};
 use futures_util::future::BoxFuture;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -157,6 +154,40 @@ pub const ANSWER_WAIT_MAX: Duration = Duration::from_millis(1500);
 
 /// Longest a database may take for one call of anything else, but a copy of itself.
 pub const WORK_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Number of a sensor in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SensorKey(pub i64);
+
+/// Number of a room in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomKey(pub i64);
+
+/// A room with its site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomRow {
+    pub key: RoomKey,
+    pub site: PlaceName,
+    pub room: PlaceName,
+}
+
+/// The time that retention goes by, kept over restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockRecord {
+    /// The time that retention goes by.
+    pub trusted: Timestamp,
+    /// The clock is further ahead than it may be.
+    pub doubt: Option<Doubt>,
+}
+
+/// What speaks for a clock that is too far ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt {
+    /// What it said at the last look.
+    pub clock: Timestamp,
+    /// How long it has run evenly.
+    pub even: Duration,
+}
 
 /// What a store begins with.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Documents in SQLite.
 
 use super::{options, path_of, write};
-use crate::store::database::error::within;
-use crate::store::database::{
+use crate::database::error::within;
+use crate::database::{
     ANSWER_WAIT_MAX, Document, DocumentChange, DocumentDatabase, LoadedDocuments, StoreError,
     WORK_WAIT_MAX, decode, sql,
 };
@@ -90,7 +90,7 @@ impl DocumentDatabase for SqliteDocuments {
 }
 
 /// All in one statement, as JSON.
-pub(in crate::store::database) async fn put(
+pub(in crate::database) async fn put(
     connection: &mut SqliteConnection,
     documents: &[Document],
 ) -> Result<(), StoreError> {

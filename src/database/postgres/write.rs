@@ -1,14 +1,12 @@
 //! What changes the database. What is one statement needs no transaction and is one round trip.
 
-use crate::domain::Timestamp;
-use crate::store::StreamId;
-use crate::store::database::decode::clock_columns;
-use crate::store::database::sql::PUT_CLOCK;
-use crate::store::database::sqlite::{integer, require_all};
-use crate::store::database::{Batch, Chunk, Commit, Rewrite, SensorRow, StoreError};
-use crate::store::directory::SensorKey;
-use crate::store::retention_clock::ClockRecord;
-use crate::store::series::Series;
+use crate::database::decode::clock_columns;
+use crate::database::sql::PUT_CLOCK;
+use crate::database::sqlite::{integer, require_all};
+use crate::database::{
+    Batch, Chunk, ClockRecord, Commit, Rewrite, SensorKey, SensorRow, Series, StoreError,
+};
+use crate::domain::{StreamId, Timestamp};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 

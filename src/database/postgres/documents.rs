@@ -1,8 +1,8 @@
 //! Documents in Postgres.
 
 use super::{options, require_readable};
-use crate::store::database::error::within;
-use crate::store::database::{
+use crate::database::error::within;
+use crate::database::{
     ANSWER_WAIT_MAX, Document, DocumentChange, DocumentDatabase, LoadedDocuments, StoreError,
     WORK_WAIT_MAX, decode, sql,
 };

@@ -14,11 +14,8 @@ use super::{
     Access, Batch, Chunk, ChunkHead, Commit, Database, Marks, Rewrite, SensorRow, SettledSensor,
     Span, StoreError,
 };
-use crate::domain::{PlaceName, SensorId, Timestamp};
-use crate::store::StreamId;
-use crate::store::directory::{RoomKey, SensorKey};
-use crate::store::rows::RoomRow;
-use crate::store::series::Series;
+use crate::database::{RoomKey, RoomRow, SensorKey, Series};
+use crate::domain::{PlaceName, SensorId, StreamId, Timestamp};
 
 fn id(sequence: u64) -> StreamId {
     StreamId { epoch: 1, sequence }

@@ -1,7 +1,7 @@
 use super::*;
-use crate::store::database::SqliteDatabase;
-use crate::store::database::sqlite::plans;
-use crate::store::database::test_database::TestConnection;
+use crate::database::SqliteDatabase;
+use crate::database::sqlite::plans;
+use crate::database::test_database::TestConnection;
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 use rustc_hash::FxBuildHasher;

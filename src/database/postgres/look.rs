@@ -1,8 +1,8 @@
 //! A look at a database before anything is written to it.
 
 use super::MIGRATIONS;
-use crate::store::database::layout::{self, Applied, EARLY_TABLES, SELECT_APPLIED, TABLES};
-use crate::store::database::{Access, StoreError};
+use crate::database::layout::{self, Applied, EARLY_TABLES, SELECT_APPLIED, TABLES};
+use crate::database::{Access, StoreError};
 use sqlx::postgres::PgConnection;
 
 /// Refuses a schema with tables in it that are called like ours and are not.

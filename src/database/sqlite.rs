@@ -22,10 +22,8 @@ use super::{
     ANSWER_WAIT_MAX, Access, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, Rewrite, Span,
     StoreError, WORK_WAIT_MAX, decode,
 };
-use crate::domain::Timestamp;
-use crate::store::StreamId;
-use crate::store::retention_clock::ClockRecord;
-use crate::store::series::Series;
+use crate::database::{ClockRecord, Series};
+use crate::domain::{StreamId, Timestamp};
 use futures_util::future::BoxFuture;
 use lock::OwnerLock;
 use look::Found;
@@ -416,9 +414,9 @@ impl SqliteDatabase {
 #[cfg(test)]
 pub(super) mod plans {
     use super::{read, write};
-    use crate::store::database::sql;
+    use crate::database::sql;
 
-    pub(in crate::store::database) const QUERIES: &[(&str, &[&str])] = &[
+    pub(in crate::database) const QUERIES: &[(&str, &[&str])] = &[
         (read::CHUNKS, &["chunks", "before"]),
         (read::HEADS, &["chunks", "before", "every"]),
         (write::REMOVE, &["chunks"]),

@@ -1,8 +1,8 @@
 //! A look at a file before anything is written to it.
 
 use super::{APPLICATION_ID, MIGRATIONS, beside};
-use crate::store::database::layout::{self, Applied, EARLY_TABLES, SELECT_APPLIED, TABLES};
-use crate::store::database::{Access, StoreError};
+use crate::database::layout::{self, Applied, EARLY_TABLES, SELECT_APPLIED, TABLES};
+use crate::database::{Access, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::io::ErrorKind;

@@ -1,15 +1,13 @@
 //! What changes the database. All of it runs on the one connection that writes, and leaves a
 //! transaction open when it fails in the middle: its caller rolls back.
 
-use crate::domain::Timestamp;
-use crate::store::StreamId;
-use crate::store::database::decode::{clock_columns, corrupt};
-use crate::store::database::sql::PUT_CLOCK;
-use crate::store::database::{Batch, Chunk, Commit, Rewrite, SensorRow, StoreError};
-use crate::store::directory::{RoomKey, SensorKey};
-use crate::store::retention_clock::ClockRecord;
-use crate::store::rows::RoomRow;
-use crate::store::series::Series;
+use crate::database::decode::{clock_columns, corrupt};
+use crate::database::sql::PUT_CLOCK;
+use crate::database::{
+    Batch, Chunk, ClockRecord, Commit, Rewrite, RoomKey, RoomRow, SensorKey, SensorRow, Series,
+    StoreError,
+};
+use crate::domain::{StreamId, Timestamp};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 use std::sync::LazyLock;
@@ -251,7 +249,7 @@ pub(super) async fn update_sensors(
 }
 
 /// Refuses to have changed another number of sensors than was asked for.
-pub(in crate::store::database) fn require_all(
+pub(in crate::database) fn require_all(
     updated: u64,
     sensors: &[SensorRow],
 ) -> Result<(), StoreError> {
@@ -335,6 +333,6 @@ pub(super) fn json(rows: &impl serde::Serialize) -> Result<String, StoreError> {
 }
 
 /// A count as databases have it.
-pub(in crate::store::database) fn integer(count: u64) -> Result<i64, StoreError> {
+pub(in crate::database) fn integer(count: u64) -> Result<i64, StoreError> {
     i64::try_from(count).map_err(|error| sqlx::Error::Encode(error.into()).into())
 }

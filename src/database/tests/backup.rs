@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::database::open;
+use crate::database::open;
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 
