@@ -10,10 +10,9 @@
 )]
 
 use futures_util::future::BoxFuture;
-use iaqverse::access::Sites;
 use iaqverse::clock::SystemClock;
 use iaqverse::database::{self, Access};
-use iaqverse::domain::{Extras, PlaceName, Quantity, Reading, SensorId, Timestamp, Values};
+use iaqverse::domain::{Extras, PlaceName, Quantity, Reading, SensorId, Sites, Timestamp, Values};
 use iaqverse::score::Profile;
 use iaqverse::store::{
     Keeper, Publish, Published, RegistryLimits, ReplayLimits, Retention, ScoredReading, Store,

@@ -5,11 +5,12 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use iaqverse::broadcast::{Decoder, Inflater, measurement};
 use iaqverse::database::{RoomKey, SensorKey};
 use iaqverse::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
-use iaqverse::ingest::{RawItem, parse_array, parse_lines, parse_one};
+use iaqverse::fault::FAULTS_MAX;
+use iaqverse::payload::{RawItem, parse_array, parse_lines, parse_one};
 use iaqverse::query::{Format, Line, Names};
 use iaqverse::score::Profile;
 use iaqverse::store::{BucketRow, HistoryRow, Measure, ScoredReading, Statistics, Stored};
-use iaqverse::validate::{self, FAULTS_MAX, Rules, TvocUnit};
+use iaqverse::validate::{self, Rules, TvocUnit};
 use std::hint::black_box;
 use std::sync::Arc;
 

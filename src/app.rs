@@ -1,13 +1,13 @@
 //! The server as one thing that is built, runs and stops.
 
 use crate::access::{
-    self, Access as Gate, AccessParts, AuthMode, Registry, Role, Sites, Tokens, Verified,
+    self, Access as Gate, AccessParts, AuthMode, Registry, Role, Tokens, Verified,
 };
 use crate::broadcast::{Hub, HubThreads, Upgrade};
 use crate::clock::{Clock, SystemClock};
 use crate::config::ServeConfig;
 use crate::database::{self, Access, DocumentDatabase};
-use crate::domain::Timestamp;
+use crate::domain::{Sites, Timestamp};
 use crate::http::{
     self, AllowedOrigins, GuardedStream, RequestIds, Services, TrustedProxies, request_context,
 };

@@ -1,7 +1,8 @@
 //! `iaqverse healthcheck`: is the server ready? For containers and scripts.
 
-use crate::access::{Role, Sites, Tokens, Verified};
+use crate::access::{Role, Tokens, Verified};
 use crate::clock::{Clock, SystemClock};
+use crate::domain::Sites;
 use anyhow::Context;
 use clap::Args;
 use reqwest::StatusCode;

@@ -6,6 +6,8 @@
 
 pub mod database;
 pub mod domain;
+pub mod fault;
+pub mod payload;
 pub mod pipeline;
 
 pub mod ingest;

@@ -1,29 +1,19 @@
 //! THE road of a reading, in one function.
 //!
-//! bytes → [`RawReading`](crate::ingest::RawReading) → [`Reading`](crate::domain::Reading) →
+//! bytes → [`RawReading`](crate::payload::RawReading) → [`Reading`](crate::domain::Reading) →
 //! [`ScoredReading`] → durable → broadcast. The last step is the writer's: it publishes what it has
 //! committed before it answers, so nothing is broadcast or acknowledged that a restart can lose.
 
 use crate::access::{Caller, may_write};
 use crate::clock::Clock;
 use crate::domain::Reading;
+use crate::fault::{FAULTS_MAX, Rejection};
 use crate::ingest::body::{Body, BodyMemory};
-use crate::ingest::{BatchError, RawItem, parse_array, parse_lines, parse_one};
+use crate::payload::{BatchError, Format, RawItem};
 use crate::score::Profile;
 use crate::store::{AppendError, Outcome, ScoredReading, Telling, WriteQueue};
-use crate::validate::{self, FAULTS_MAX, Rejection, Rules, TvocUnit};
+use crate::validate::{self, Rules, TvocUnit};
 use std::sync::Arc;
-
-/// How the readings of a body are laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// One JSON object.
-    One,
-    /// A JSON array of objects.
-    Array,
-    /// One JSON object a line.
-    Lines,
-}
 
 /// Why no reading of a body was taken.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +47,9 @@ impl Pipeline {
         &self,
         caller: &Caller,
         body: Body,
-        layout: Layout,
+        format: &'static dyn Format,
     ) -> Result<Vec<Outcome>, PipelineError> {
-        let (checked, memory) = self.check(caller, body, layout).await?;
+        let (checked, memory) = self.check(caller, body, format).await?;
         let Checked { scored, refused } = checked;
         let mut appended = self.queue.append(scored, caller.sites()).await?.into_iter();
         // The readings are with the store now, or gone.
@@ -76,7 +66,7 @@ impl Pipeline {
         &self,
         caller: &Caller,
         body: Body,
-        layout: Layout,
+        format: &'static dyn Format,
     ) -> Result<(Checked, BodyMemory), PipelineError> {
         let rules = Rules {
             now: self.clock.now(),
@@ -95,11 +85,7 @@ impl Pipeline {
         let large = body.is_large();
         let work = move || -> Result<_, PipelineError> {
             let (bytes, memory) = body.into_parts();
-            match layout {
-                Layout::One => checker.take(&parse_one(&bytes)?),
-                Layout::Array => parse_array(&bytes, readings_max, |item| checker.take(&item))?,
-                Layout::Lines => parse_lines(&bytes, readings_max, |item| checker.take(&item))?,
-            }
+            format.read(&bytes, readings_max, &mut |item| checker.take(&item))?;
             if checker.lacks_clock {
                 return Err(PipelineError::ClockNotSet);
             }

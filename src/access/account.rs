@@ -1,7 +1,7 @@
 //! People who log in.
 
 use super::role::Role;
-use super::sites::Sites;
+use crate::domain::Sites;
 use serde::{Deserialize, Serialize};
 
 /// Longest name, in characters.
@@ -14,6 +14,7 @@ pub struct Account {
     /// In the form of the Password Hashing Competition.
     pub password_hash: String,
     pub role: Role,
+    #[serde(default, with = "super::sites_json")]
     pub sites: Sites,
     pub created_ms: i64,
     pub last_login_ms: Option<i64>,

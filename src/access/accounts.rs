@@ -3,7 +3,7 @@
 use super::account::{Account, role_fault};
 use super::book::{Book, Change};
 use super::role::Role;
-use super::sites::Sites;
+use crate::domain::Sites;
 
 /// Most accounts there can be.
 pub(super) const ACCOUNTS_MAX: usize = 10_000;

@@ -2,7 +2,7 @@
 
 use super::device_key::DeviceKey;
 use super::role::Role;
-use super::sites::Sites;
+use crate::domain::Sites;
 use crate::domain::Timestamp;
 use crate::http::Problem;
 use actix_web::dev::Payload;

@@ -1,7 +1,7 @@
 //! Codes with which a new sensor is adopted: typed in by a person, worth a key to the device.
 
 use super::secret::{fingerprint, has_fingerprint, random_bytes, random_id};
-use super::sites::Sites;
+use crate::domain::Sites;
 use crate::domain::{SensorId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub(super) struct Claim {
     /// The only sensor that may use the code, when it is known.
     pub sensor: Option<String>,
     /// Sites of whoever made the claim.
+    #[serde(default, with = "super::sites_json")]
     pub sites: Sites,
     pub created_by: String,
     pub created_ms: i64,

@@ -3,8 +3,8 @@
 use super::book::{Book, Change};
 use super::pattern::SensorPattern;
 use super::secret::{SECRET_LENGTH, fingerprint, has_fingerprint, random_id, random_secret};
-use super::sites::Sites;
 use crate::domain::PlaceName;
+use crate::domain::Sites;
 use serde::{Deserialize, Serialize};
 
 const PREFIX: &str = "iaqk_";
@@ -18,6 +18,7 @@ pub struct DeviceKey {
     /// Sensors it writes for.
     pub sensors: Vec<SensorPattern>,
     /// Sites its sensors may stand in.
+    #[serde(default, with = "super::sites_json")]
     pub sites: Sites,
     /// Site and room of every reading, whatever the device says.
     pub place: Option<(String, String)>,

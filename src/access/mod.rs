@@ -24,7 +24,7 @@ mod role;
 pub mod rule;
 mod secret;
 mod session;
-mod sites;
+mod sites_json;
 mod token;
 mod writing;
 
@@ -39,9 +39,8 @@ pub use pattern::SensorPattern;
 pub use rate::{Counted, RateLimits, customer};
 pub use registry::Registry;
 pub use role::Role;
-pub use sites::Sites;
 pub use token::{OutsideIssuer, SECRET_BYTES_MIN, Tokens, Verified};
-pub use writing::{FORBIDDEN, may_write};
+pub use writing::may_write;
 
 pub(crate) use guard::{guard, not_for_anybody};
 pub(crate) use secret::{hex, random_id, random_secret};

@@ -4,7 +4,7 @@
 //! never be taken for a secret. Headers that point to other keys are not looked at.
 
 use super::role::Role;
-use super::sites::Sites;
+use crate::domain::Sites;
 use crate::domain::Timestamp;
 use anyhow::{Context, ensure};
 use jsonwebtoken::{
@@ -94,7 +94,10 @@ struct OwnClaims<'a> {
     sid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
-    #[serde(skip_serializing_if = "Sites::are_all")]
+    #[serde(
+        skip_serializing_if = "Sites::are_all",
+        serialize_with = "super::sites_json::serialize"
+    )]
     sites: &'a Sites,
 }
 

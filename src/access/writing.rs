@@ -2,10 +2,7 @@
 
 use super::caller::{Caller, Who};
 use crate::domain::{PlaceName, Reading};
-use crate::validate::{FieldError, Rejection};
-
-/// Code of a reading that may not be written by whoever sent it.
-pub const FORBIDDEN: &str = "forbidden";
+use crate::fault::{FORBIDDEN, FieldError, Rejection};
 
 /// Whether `caller` may write for the sensor of a reading, which then stands where his key says.
 ///

@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem details.
 
 use crate::database::StoreError;
-use crate::validate::FieldError;
+use crate::fault::FieldError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};

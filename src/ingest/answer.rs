@@ -1,7 +1,7 @@
 //! What became of the readings of a batch, as it is answered.
 
+use crate::fault::{FieldError, Rejection};
 use crate::store::{Outcome, REFUSALS_TOLD_BYTES_MAX};
-use crate::validate::{FieldError, Rejection};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

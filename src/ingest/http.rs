@@ -1,10 +1,11 @@
 //! `POST /api/ingest`.
 
 use super::answer::Counts;
-use crate::access::{Caller, FORBIDDEN};
+use crate::access::Caller;
+use crate::fault::FORBIDDEN;
 use crate::http::{ConnectionGuard, Problem, Services, media_type};
-use crate::ingest::BatchError;
-use crate::pipeline::{Layout, PipelineError};
+use crate::payload::{BatchError, Format, JsonArray, JsonLines, JsonObject};
+use crate::pipeline::PipelineError;
 use crate::store::{AppendError, Outcome, ScoredReading};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ContentType, HeaderMap};
@@ -30,14 +31,15 @@ pub async fn ingest(
         return Err(refusal(AppendError::Closed).closing());
     }
     let body = services.bodies.read(request.headers(), payload).await?;
-    let layout = if lines {
-        Layout::Lines
-    } else {
-        layout(body.bytes())
+    let is_one = !lines && !begins_array(body.bytes());
+    let format: &dyn Format = match (lines, is_one) {
+        (true, _) => &JsonLines,
+        (false, true) => &JsonObject,
+        (false, false) => &JsonArray,
     };
     let outcomes = services
         .pipeline
-        .take(&caller, body, layout)
+        .take(&caller, body, format)
         .await
         .map_err(|error| match error {
             PipelineError::Append(error) => refusal(error),
@@ -46,9 +48,10 @@ pub async fn ingest(
             PipelineError::ClockNotSet => clock_not_set(),
         })?;
     log_refusals(&outcomes);
-    match layout {
-        Layout::One => one(&outcomes),
-        Layout::Array | Layout::Lines => batch(outcomes),
+    if is_one {
+        one(&outcomes)
+    } else {
+        batch(outcomes)
     }
 }
 
@@ -64,11 +67,8 @@ fn is_lines(headers: &HeaderMap) -> Result<bool, Problem> {
     }
 }
 
-fn layout(body: &[u8]) -> Layout {
-    match body.trim_ascii_start().first() {
-        Some(b'[') => Layout::Array,
-        _ => Layout::One,
-    }
+fn begins_array(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"[")
 }
 
 fn unreadable(error: &BatchError) -> Problem {

@@ -1,12 +1,6 @@
-//! Bytes → [`RawReading`]: every way a reading can come in, one file each.
-//!
-//! This stage knows formats and sizes. It does not judge what a reading says: that is `validate`.
+//! Doors: how readings come in. A door knows its transport and its senders' credentials, chooses the
+//! format of what they send, and hands the bytes to the road that is the same for all (`pipeline`).
 
 mod answer;
 pub mod body;
 pub mod http;
-mod json;
-mod raw;
-
-pub use json::{BatchError, RawItem, parse_array, parse_lines, parse_one};
-pub use raw::{Fault, KEYS_MAX, RawField, RawReading};

@@ -2,9 +2,9 @@
 
 use super::write::Format;
 use crate::domain::Timestamp;
+use crate::fault::{FAULTS_MAX, FieldError};
 use crate::http::Problem;
 use crate::score::Profile;
-use crate::validate::{FAULTS_MAX, FieldError};
 use actix_web::HttpRequest;
 use std::borrow::Cow;
 use std::str::FromStr;

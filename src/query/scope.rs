@@ -1,8 +1,7 @@
 //! What the directory says about a history that is asked for.
 
 use super::write::Names;
-use crate::access::Sites;
-use crate::domain::Timestamp;
+use crate::domain::{Sites, Timestamp};
 use crate::store::{Directory, HistoryQuery, SensorEntry};
 use std::sync::Arc;
 

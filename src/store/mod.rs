@@ -51,8 +51,8 @@ pub use writer::{Publish, Writer};
 
 use crate::database::{Batch, ClockRecord, Database, StoreError};
 use crate::domain::{Place, Reading, StreamId, Timestamp};
+use crate::fault::Rejection;
 use crate::score::Assessment;
-use crate::validate::Rejection;
 use log_extent::LogExtent;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;

@@ -2,7 +2,7 @@
 
 use super::pace::{Pace, Poster};
 use super::{Notice, Outcome, ScoredReading};
-use crate::access::Sites;
+use crate::domain::Sites;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};

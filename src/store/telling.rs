@@ -59,7 +59,7 @@ impl Telling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::validate::{FieldError, Rejection};
+    use crate::fault::{FieldError, Rejection};
 
     fn refusal(detail: String) -> Outcome {
         Outcome::Refused(Rejection::of(FieldError::new("/salle", "bad_name", detail)))

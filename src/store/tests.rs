@@ -6,13 +6,12 @@ mod model;
 mod stream;
 
 use super::*;
-use crate::access::Sites;
 use crate::clock::Clock;
 use crate::database::test_database::TestDatabase;
 use crate::database::{
     self, Access, Chunk, ChunkHead, Commit, Loaded, LogPart, Rewrite, SensorKey, Series, Span,
 };
-use crate::domain::{Extras, PlaceName, Quantity, SensorId, Topic, Values};
+use crate::domain::{Extras, PlaceName, Quantity, SensorId, Sites, Topic, Values};
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex as SyncMutex;

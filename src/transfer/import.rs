@@ -5,10 +5,12 @@ use crate::access::Caller;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StoreConfig;
 use crate::database::{self, Access};
-use crate::pipeline::{Layout, Pipeline, PipelineError};
+use crate::fault::Rejection;
+use crate::payload::JsonLines;
+use crate::pipeline::{Pipeline, PipelineError};
 use crate::score::Profile;
 use crate::store::{AppendError, Keeper, Outcome, Publish, Published, Store, Writer};
-use crate::validate::{Rejection, TvocUnit};
+use crate::validate::TvocUnit;
 use anyhow::Context;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
@@ -285,7 +287,7 @@ impl Import {
         for _try in 1..TRIES {
             let result = self
                 .pipeline
-                .take(&caller, body.clone().into(), Layout::Lines)
+                .take(&caller, body.clone().into(), &JsonLines)
                 .await;
             match result {
                 Err(PipelineError::Append(AppendError::Failed | AppendError::Busy)) => {
@@ -294,10 +296,7 @@ impl Import {
                 result => return result.context("the readings cannot be stored"),
             }
         }
-        let result = self
-            .pipeline
-            .take(&caller, body.into(), Layout::Lines)
-            .await;
+        let result = self.pipeline.take(&caller, body.into(), &JsonLines).await;
         result.context("the readings cannot be stored")
     }
 

@@ -1,28 +1,22 @@
 //! [`RawReading`] → [`Reading`]: shape, units, plausible ranges, clock.
 //!
 //! The only way a [`Reading`] comes to be. The faults of a reading are reported at once, up to
-//! [`FAULTS_MAX`] of them, each with a JSON pointer to its field.
+//! [`FAULTS_MAX`](crate::fault::FAULTS_MAX) of them, each with a JSON pointer to its field.
 
 mod number;
-mod rejection;
 mod units;
-
-pub(crate) use rejection::pointer;
-pub use rejection::{FieldError, Rejection};
 
 use crate::domain::{
     Extras, ExtrasError, PlaceName, Quantity, Reading, SensorId, Timestamp, Values,
 };
-use crate::ingest::{Fault, KEYS_MAX, RawField, RawItem, RawReading};
+use crate::fault::{FieldError, Rejection, pointer, shortened};
+use crate::payload::{KEYS_MAX, RawField, RawItem, RawReading, ShapeFault};
 use std::borrow::Cow;
 use std::time::Duration;
 use units::Unit;
 
 /// How far a reading's time may be ahead of the server's: device clocks drift.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_mins(5);
-
-/// Most faults that are told of one reading, or of one body of another kind.
-pub const FAULTS_MAX: usize = 20;
 
 /// What validation needs to know besides the reading.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +25,7 @@ pub struct Rules {
     pub now: Timestamp,
     /// Unit of a TVOC value that comes without one.
     pub tvoc_unit: TvocUnit,
-    /// Most faults that are looked for in one reading, at least 1: [`FAULTS_MAX`] where they are told.
+    /// Most faults that are looked for in one reading, at least 1: [`FAULTS_MAX`](crate::fault::FAULTS_MAX) where they are told.
     pub faults_max: usize,
 }
 
@@ -78,7 +72,7 @@ pub fn item(item: &RawItem<'_>, rules: &Rules) -> Result<Reading, Rejection> {
 pub fn reading(raw: &RawReading<'_>, rules: &Rules) -> Result<Reading, Rejection> {
     let mut faults = Faults::up_to(rules.faults_max);
     for fault in &raw.faults {
-        faults.push(FieldError::of_fault(*fault));
+        faults.push(misshapen(*fault));
     }
 
     let sensor = match &raw.sensor_id {
@@ -104,6 +98,19 @@ pub fn reading(raw: &RawReading<'_>, rules: &Rules) -> Result<Reading, Rejection
             sensor_id: sensor.map(|sensor| sensor.as_str().to_owned()),
             errors: faults.errors,
         }),
+    }
+}
+
+fn misshapen(fault: ShapeFault) -> FieldError {
+    match fault {
+        ShapeFault::Duplicate(field) => FieldError::new(
+            pointer("/", field),
+            "duplicate_key",
+            "the field is given twice",
+        ),
+        ShapeFault::NotAnObject(field) => {
+            FieldError::new(pointer("/", field), "not_an_object", "must be an object")
+        }
     }
 }
 
@@ -176,7 +183,7 @@ fn measured(raw: &RawReading<'_>, rules: &Rules, faults: &mut Faults) -> Measure
         }
     }
     if entries.iter().all(|(_, field)| *field == RawField::Absent)
-        && !raw.faults.contains(&Fault::NotAnObject("values"))
+        && !raw.faults.contains(&ShapeFault::NotAnObject("values"))
     {
         faults.push(FieldError::new(
             "/values",
@@ -196,7 +203,7 @@ fn measured(raw: &RawReading<'_>, rules: &Rules, faults: &mut Faults) -> Measure
             faults.push(FieldError::new(
                 pointer("/values/", key),
                 "duplicate_key",
-                format!("{} is given twice", rejection::shortened(&name)),
+                format!("{} is given twice", shortened(&name)),
             ));
             continue;
         }

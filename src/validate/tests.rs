@@ -1,7 +1,8 @@
 //! Tables of good and bad readings.
 
 use super::*;
-use crate::ingest::parse_one;
+use crate::fault::FAULTS_MAX;
+use crate::payload::parse_one;
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use rstest::rstest;

@@ -42,9 +42,10 @@ fn note(text: &str) {
 }
 
 /// Sites named on the command line; none for all.
-fn sites(names: &[String]) -> anyhow::Result<super::Sites> {
+fn sites(names: &[String]) -> anyhow::Result<crate::domain::Sites> {
     if names.is_empty() {
-        return Ok(super::Sites::ALL);
+        return Ok(crate::domain::Sites::ALL);
     }
-    super::Sites::only(names.iter().cloned()).map_err(|detail| anyhow::anyhow!("--site: {detail}"))
+    crate::domain::Sites::only(names.iter().cloned())
+        .map_err(|detail| anyhow::anyhow!("--site: {detail}"))
 }

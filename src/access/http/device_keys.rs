@@ -6,7 +6,9 @@ use crate::access::book::{Change, KeyEntry};
 use crate::access::device_key::{
     self, DeviceKey, NewDeviceKey, TooManyKeys, place_fault, sensors_fault,
 };
-use crate::access::{Caller, SensorPattern, Sites};
+use crate::access::sites_json;
+use crate::access::{Caller, SensorPattern};
+use crate::domain::Sites;
 use crate::http::{Problem, Services};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -163,7 +165,7 @@ fn body(id: &str, key: &DeviceKey, used_ms: Option<i64>) -> Value {
         "id": id,
         "label": key.label,
         "sensors": key.sensors,
-        "sites": key.sites,
+        "sites": sites_json::names(&key.sites),
         "enseigne": site,
         "salle": room,
         "created_at": shown(key.created_ms),

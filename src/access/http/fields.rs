@@ -1,10 +1,10 @@
 //! The JSON object of a request, field by field.
 
+use crate::access::Role;
 use crate::access::device_key::label_fault;
-use crate::access::{Role, Sites};
-use crate::domain::PlaceName;
+use crate::domain::{PlaceName, Sites};
+use crate::fault::{FAULTS_MAX, FieldError, pointer};
 use crate::http::{Problem, Services, media_type};
-use crate::validate::{FAULTS_MAX, FieldError, pointer};
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use serde_json::{Map, Value};

@@ -6,8 +6,10 @@ use crate::access::book::{Book, Change};
 use crate::access::gate::{Access, counted_address};
 use crate::access::password::{PasswordsBusy, length_fault};
 use crate::access::session::{RefreshToken, Refreshed, Session};
+use crate::access::sites_json;
 use crate::access::token::Verified;
-use crate::access::{Account, AuthMode, Caller, Role, Sites, Who};
+use crate::access::{Account, AuthMode, Caller, Role, Who};
+use crate::domain::Sites;
 use crate::http::{Problem, Services};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
@@ -182,7 +184,7 @@ pub async fn me(caller: Caller, services: Data<Services>) -> HttpResponse {
             "kind": kind,
             "name": caller.name(),
             "role": caller.role().map(Role::as_str),
-            "sites": caller.sites(),
+            "sites": sites_json::names(caller.sites()),
             "expires_at": caller.expires_at().map(|end| end.to_string()),
         }))
 }
@@ -223,7 +225,7 @@ pub async fn change_password(
     let passwords = access.passwords();
     let hash = Some(account.password_hash.clone());
     if !passwords.verify(current.into(), hash).await.map_err(busy)? {
-        let error = crate::validate::FieldError::new(
+        let error = crate::fault::FieldError::new(
             "/current_password",
             "wrong_password",
             "is not the password of this account",
@@ -366,7 +368,7 @@ impl Handout<'_> {
             "expires_at": expires_at,
             "name": name,
             "role": role.as_str(),
-            "sites": sites,
+            "sites": sites_json::names(&sites),
         });
         let mut response = HttpResponse::Ok();
         response.insert_header((header::CACHE_CONTROL, "no-store"));

@@ -5,9 +5,10 @@ use super::sessions::{busy, new_password};
 use super::{not_changed, shown};
 use crate::access::account::{name_fault, role_fault};
 use crate::access::accounts::{self, AccountEdit, AccountRefusal};
+use crate::access::sites_json;
 use crate::access::{Account, Caller};
+use crate::fault::FieldError;
 use crate::http::{Problem, Services};
-use crate::validate::FieldError;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
@@ -152,7 +153,7 @@ fn body(account: &Account) -> Value {
     json!({
         "name": account.name,
         "role": account.role.as_str(),
-        "sites": account.sites,
+        "sites": sites_json::names(&account.sites),
         "created_at": shown(account.created_ms),
         "last_login_at": account.last_login_ms.map(shown),
     })

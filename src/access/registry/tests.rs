@@ -3,7 +3,8 @@
 use super::*;
 use crate::access::device_key::{DeviceKey, NewDeviceKey};
 use crate::access::test_support::MemoryDocuments;
-use crate::access::{Account, Role, SensorPattern, Sites};
+use crate::access::{Account, Role, SensorPattern};
+use crate::domain::Sites;
 use pretty_assertions::assert_eq;
 use std::convert::Infallible;
 

@@ -1,10 +1,9 @@
 //! Who a reading is from and where it was taken: known places, and new ones within the limits.
 
 use super::{Planner, SensorState};
-use crate::access::{FORBIDDEN, Sites};
 use crate::database::{RoomKey, RoomRow, SensorKey};
-use crate::domain::{Place, Reading, SensorId};
-use crate::validate::FieldError;
+use crate::domain::{Place, Reading, SensorId, Sites};
+use crate::fault::{FORBIDDEN, FieldError};
 use std::sync::Arc;
 
 impl Planner<'_> {

@@ -6,11 +6,10 @@
 
 use super::listing::{self, Listed};
 use super::{READINGS_AT_ONCE, Selection};
-use crate::access::Sites;
 use crate::clock::SystemClock;
 use crate::config::StoreConfig;
 use crate::database::SensorKey;
-use crate::domain::{Reading, Timestamp};
+use crate::domain::{Reading, Sites, Timestamp};
 use crate::score::Profile;
 use crate::store::{
     AppendError, HistoryRow, Keeper, Outcome, ScoredReading, Store, WriteQueue, Writer,

@@ -1,8 +1,13 @@
-//! Why a reading was refused.
+//! What is wrong with what was sent: a fault of one field, or all faults of one reading.
 
-use crate::ingest::Fault;
 use serde::Serialize;
 use std::borrow::Cow;
+
+/// Most faults that are told of one reading, or of one body of another kind.
+pub const FAULTS_MAX: usize = 20;
+
+/// Code of a reading that may not be written by whoever sent it.
+pub const FORBIDDEN: &str = "forbidden";
 
 /// Everything wrong with one reading.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,25 +61,12 @@ impl FieldError {
             detail: detail.into(),
         }
     }
-
-    pub(super) fn of_fault(fault: Fault) -> Self {
-        match fault {
-            Fault::Duplicate(field) => Self::new(
-                pointer("/", field),
-                "duplicate_key",
-                "the field is given twice",
-            ),
-            Fault::NotAnObject(field) => {
-                Self::new(pointer("/", field), "not_an_object", "must be an object")
-            }
-        }
-    }
 }
 
 /// Longest key repeated in an answer: a sender's mistake must not be echoed at any size.
 const KEY_CHARACTERS_SHOWN: usize = 64;
 
-pub(super) fn shortened(key: &str) -> Cow<'_, str> {
+pub(crate) fn shortened(key: &str) -> Cow<'_, str> {
     match key.char_indices().nth(KEY_CHARACTERS_SHOWN) {
         Some((end, _)) => Cow::Owned(format!("{}…", key.get(..end).unwrap_or_default())),
         None => Cow::Borrowed(key),

@@ -43,18 +43,18 @@ pub struct RawReading<'a> {
     /// Entries of `units`.
     pub units: Entries<'a>,
     /// Known fields that were given more than once, or are not the object they should be; each once.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ShapeFault>,
 }
 
 /// What is wrong with the shape of a known field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum ShapeFault {
     Duplicate(&'static str),
     NotAnObject(&'static str),
 }
 
 impl RawReading<'_> {
-    fn note(&mut self, fault: Fault) {
+    fn note(&mut self, fault: ShapeFault) {
         if !self.faults.contains(&fault) {
             self.faults.push(fault);
         }
@@ -157,7 +157,7 @@ impl<'de> Visitor<'de> for ReadingVisitor {
                 continue;
             };
             if seen.contains(&field) {
-                raw.note(Fault::Duplicate(field));
+                raw.note(ShapeFault::Duplicate(field));
             } else {
                 seen.push(field);
             }
@@ -169,7 +169,7 @@ impl<'de> Visitor<'de> for ReadingVisitor {
                 _ => match entries(map.next_value()?) {
                     Ok(entries) if field == VALUES => raw.values = entries,
                     Ok(entries) => raw.units = entries.unwrap_or_default(),
-                    Err(NotAnObject) => raw.note(Fault::NotAnObject(field)),
+                    Err(NotAnObject) => raw.note(ShapeFault::NotAnObject(field)),
                 },
             }
         }
@@ -235,10 +235,10 @@ mod tests {
             parse(r#"{"salle":"a","salle":"b","salle":"c","values":[1],"units":3,"units":4}"#)
                 .faults,
             [
-                Fault::Duplicate("salle"),
-                Fault::NotAnObject("values"),
-                Fault::NotAnObject("units"),
-                Fault::Duplicate("units")
+                ShapeFault::Duplicate("salle"),
+                ShapeFault::NotAnObject("values"),
+                ShapeFault::NotAnObject("units"),
+                ShapeFault::Duplicate("units")
             ]
         );
     }

@@ -1,34 +1,54 @@
 //! JSON bodies: one reading, an array of readings, or one reading a line.
 
-use super::{RawField, RawReading};
+use super::{BatchError, Format, RawItem};
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// One element of a batch: a reading, or why it is none.
-#[derive(Debug)]
-pub enum RawItem<'a> {
-    Reading(RawReading<'a>),
-    /// Valid JSON of another kind than an object.
-    NotAnObject,
-    /// A line that is not JSON.
-    NotJson(String),
-}
+/// One JSON object.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonObject;
 
-impl RawItem<'_> {
-    /// Whether it is a reading that says nothing of when it was taken.
-    pub fn has_no_time(&self) -> bool {
-        matches!(self, Self::Reading(reading) if reading.timestamp == RawField::Absent)
+/// A JSON array of objects.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonArray;
+
+/// One JSON object a line.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonLines;
+
+impl Format for JsonObject {
+    fn read<'a>(
+        &self,
+        bytes: &'a [u8],
+        _: usize,
+        take: &mut dyn FnMut(RawItem<'a>),
+    ) -> Result<(), BatchError> {
+        take(parse_one(bytes)?);
+        Ok(())
     }
 }
 
-/// Why a body as a whole cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum BatchError {
-    #[error("{0}")]
-    NotJson(#[from] serde_json::Error),
-    #[error("the batch has more than {readings_max} readings")]
-    TooMany { readings_max: usize },
+impl Format for JsonArray {
+    fn read<'a>(
+        &self,
+        bytes: &'a [u8],
+        readings_max: usize,
+        take: &mut dyn FnMut(RawItem<'a>),
+    ) -> Result<(), BatchError> {
+        parse_array(bytes, readings_max, take)
+    }
+}
+
+impl Format for JsonLines {
+    fn read<'a>(
+        &self,
+        bytes: &'a [u8],
+        readings_max: usize,
+        take: &mut dyn FnMut(RawItem<'a>),
+    ) -> Result<(), BatchError> {
+        parse_lines(bytes, readings_max, take)
+    }
 }
 
 /// Reads a single reading object.
@@ -118,7 +138,7 @@ impl<'de, F: FnMut(RawItem<'de>)> Visitor<'de> for ArrayVisitor<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::RawField;
+    use crate::payload::RawField;
 
     fn array(bytes: &[u8], readings_max: usize) -> Result<Vec<RawItem<'_>>, BatchError> {
         let mut batch = Vec::new();

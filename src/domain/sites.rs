@@ -1,13 +1,11 @@
 //! Which sites somebody has to do with.
 
-use crate::domain::PlaceName;
-use serde::{Deserialize, Serialize};
+use super::PlaceName;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// All sites, or those named. Cheap to clone. In JSON `null`, or a list of names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(from = "Option<BTreeSet<String>>", into = "Option<BTreeSet<String>>")]
+/// All sites, or those named. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sites(Option<Arc<BTreeSet<String>>>);
 
 impl Sites {
@@ -56,12 +54,6 @@ impl Sites {
 impl From<Option<BTreeSet<String>>> for Sites {
     fn from(names: Option<BTreeSet<String>>) -> Self {
         Self(names.map(Arc::new))
-    }
-}
-
-impl From<Sites> for Option<BTreeSet<String>> {
-    fn from(sites: Sites) -> Self {
-        sites.0.map(|names| (*names).clone())
     }
 }
 

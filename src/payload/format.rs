@@ -1,0 +1,42 @@
+//! What a format of readings has to do.
+
+use super::{RawField, RawReading};
+use std::fmt::Debug;
+
+/// A layout of readings in a body.
+pub trait Format: Debug + Send + Sync {
+    /// Hands over one reading after the other, in the order sent, so that only one of them is in
+    /// memory. What is wrong with one reading spoils only that one; an error spoils the body.
+    fn read<'a>(
+        &self,
+        bytes: &'a [u8],
+        readings_max: usize,
+        take: &mut dyn FnMut(RawItem<'a>),
+    ) -> Result<(), BatchError>;
+}
+
+/// One element of a body: a reading, or why it is none.
+#[derive(Debug)]
+pub enum RawItem<'a> {
+    Reading(RawReading<'a>),
+    /// Valid JSON of another kind than an object.
+    NotAnObject,
+    /// A line that is not JSON.
+    NotJson(String),
+}
+
+impl RawItem<'_> {
+    /// Whether it is a reading that says nothing of when it was taken.
+    pub fn has_no_time(&self) -> bool {
+        matches!(self, Self::Reading(reading) if reading.timestamp == RawField::Absent)
+    }
+}
+
+/// Why a body as a whole cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    #[error("{0}")]
+    NotJson(#[from] serde_json::Error),
+    #[error("the batch has more than {readings_max} readings")]
+    TooMany { readings_max: usize },
+}
