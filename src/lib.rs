@@ -27,17 +27,14 @@ pub mod query;
 
 pub mod models;
 
-pub mod system;
-
+pub mod host;
 pub mod http;
+pub mod server;
 
-pub mod app;
 pub mod clock;
 pub mod config;
-pub mod metrics;
 pub mod read_budget;
 pub mod shutdown;
-pub mod telemetry;
 
 pub mod healthcheck;
 pub mod simulate;

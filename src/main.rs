@@ -1,9 +1,10 @@
 //! Reads the command line, starts logging, runs, and maps the result to an exit code.
 
 use iaqverse::access::command::{device_key, token, user};
-use iaqverse::app::Application;
 use iaqverse::config::{Command, ServeConfig};
-use iaqverse::{healthcheck, simulate, telemetry, transfer, watch};
+use iaqverse::server::Application;
+use iaqverse::server::telemetry;
+use iaqverse::{healthcheck, simulate, transfer, watch};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

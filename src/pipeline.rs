@@ -8,7 +8,7 @@ use crate::access::{Caller, may_write};
 use crate::clock::Clock;
 use crate::domain::Reading;
 use crate::fault::{FAULTS_MAX, Rejection};
-use crate::ingest::body::{Body, BodyMemory};
+use crate::http::{Body, BodyMemory};
 use crate::payload::{BatchError, Format, RawItem};
 use crate::score::Profile;
 use crate::store::{AppendError, Outcome, ScoredReading, Telling, WriteQueue};

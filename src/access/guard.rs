@@ -1,14 +1,39 @@
 //! The middleware that lets requests through.
 
 use super::caller::Caller;
-use super::gate::{counted_address, credential, forbidden, token_in_query};
+use super::gate::{Access, counted_address, credential, forbidden, token_in_query};
+use super::rate::Counted;
 use super::rule::{self, Need};
-use crate::http::{Problem, Services};
+use crate::http::{AllowedOrigins, Problem, TrustedProxies};
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
+use std::future::{Ready, ready};
+
+/// What decides who gets in over HTTP. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub access: Access,
+    pub origins: AllowedOrigins,
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// As whom a request is counted, in limits and in budgets; `None` for one that nothing is counted of.
+/// The guard has put it there for every request that has a [`Caller`].
+#[derive(Debug, Clone, Copy)]
+pub struct CountedAs(pub Option<Counted>);
+
+impl FromRequest for CountedAs {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let counted = request.extensions().get::<Self>().copied();
+        ready(counted.ok_or_else(Problem::internal))
+    }
+}
 
 /// The one call that browsers cannot send a header with.
 const EVENTS: &str = "/api/events";
@@ -22,13 +47,14 @@ pub(crate) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some(services) = request.app_data::<web::Data<Services>>().cloned() else {
+    let Some(door) = request.app_data::<web::Data<Door>>().cloned() else {
         return Ok(request.error_response(Problem::internal()));
     };
-    match admit(&services, path, &request) {
-        Ok(caller) => {
-            if let Some(caller) = caller {
+    match admit(&door, path, &request) {
+        Ok(admitted) => {
+            if let Some((caller, counted_as)) = admitted {
                 request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(counted_as);
             }
             Ok(next.call(request).await?.map_into_boxed_body())
         }
@@ -43,23 +69,21 @@ pub(crate) async fn guard(
 
 /// Who may make this request; `None` where it needs nobody.
 fn admit(
-    services: &Services,
+    door: &Door,
     path: Option<&'static str>,
     request: &ServiceRequest,
-) -> Result<Option<Caller>, Problem> {
+) -> Result<Option<(Caller, CountedAs)>, Problem> {
     // A page of another site must not be able to do anything through its visitor's browser.
-    if !request.method().is_safe() && !services.origins.allow(request.headers()) {
+    if !request.method().is_safe() && !door.origins.allow(request.headers()) {
         return Err(Problem::forbidden_origin());
     }
-    services
-        .access
-        .require_host(request.headers(), &services.origins)?;
+    let access = &door.access;
+    access.require_host(request.headers(), &door.origins)?;
     let need = path.and_then(|path| rule::need(request.method(), path));
     if need == Some(Need::Nothing) {
         return Ok(None);
     }
-    let access = &services.access;
-    let address = services
+    let address = door
         .trusted_proxies
         .client(request.peer_addr(), request.headers());
     let limits = access.limits();
@@ -75,7 +99,8 @@ fn admit(
         let limited = access.count_refused(address).err();
         limited.map_or(refusal.into(), Problem::from)
     })?;
-    if let Some(counted) = access.counted(&caller, address) {
+    let counted = access.counted(&caller, address);
+    if let Some(counted) = counted {
         let limit = match need {
             Some(Need::Writing) => &limits.ingest,
             _ => &limits.api,
@@ -88,7 +113,7 @@ fn admit(
         // There is nothing there, which may be told.
         (None, None) => {}
     }
-    Ok(Some(caller))
+    Ok(Some((caller, CountedAs(counted))))
 }
 
 /// A method that no rule has for this path.

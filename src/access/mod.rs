@@ -42,5 +42,6 @@ pub use role::Role;
 pub use token::{OutsideIssuer, SECRET_BYTES_MIN, Tokens, Verified};
 pub use writing::may_write;
 
+pub use guard::{CountedAs, Door};
 pub(crate) use guard::{guard, not_for_anybody};
 pub(crate) use secret::{hex, random_id, random_secret};

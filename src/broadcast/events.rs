@@ -6,7 +6,7 @@
 use super::client::Client;
 use super::encoding::{Encoding, event};
 use super::filter::{self, Filter};
-use super::hub::Seat;
+use super::hub::{Hub, Seat};
 use super::interest::Interest;
 use super::pass::Pass;
 use super::protocol::{self, Subscription};
@@ -17,8 +17,9 @@ use super::sink::{self, BodySender, Part, Sink};
 use super::subscribe::subscribe;
 use crate::access::Caller;
 use crate::domain::{Topic, TopicSet};
-use crate::http::{ConnectionGuard, EndlessAnswer, Problem, Services};
-use crate::query::Parameters;
+use crate::http::{
+    ConnectionGuard, EndlessAnswer, Parameters, Problem, RequestIds, TrustedProxies,
+};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -54,19 +55,18 @@ const LAST_EVENT_ID: &str = "last-event-id";
 pub async fn events(
     caller: Caller,
     request: HttpRequest,
-    services: web::Data<Services>,
+    hub: web::Data<Hub>,
+    proxies: web::Data<TrustedProxies>,
+    request_ids: web::Data<RequestIds>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = subscription(&request)?;
     let filters = narrowed(&caller, &wanted.topics, &wanted.filter).map_err(|error| {
         Problem::new(StatusCode::FORBIDDEN, error.code, "Forbidden", error.detail)
     })?;
-    let hub = &services.hub;
     if hub.shutdown().has_begun() {
         return Err(Problem::unavailable("stopping", "the server is stopping"));
     }
-    let address = services
-        .trusted_proxies
-        .client(request.peer_addr(), request.headers());
+    let address = proxies.client(request.peer_addr(), request.headers());
     let seat = hub
         .admit(address)
         .ok_or_else(|| Problem::unavailable("server_full", "too many clients are connected"))?;
@@ -78,7 +78,7 @@ pub async fn events(
         filters,
         caller,
         address,
-        request_id: services.request_ids.of(request.headers()).into(),
+        request_id: request_ids.of(request.headers()).into(),
     };
     hub.serve_events(Box::new(stream)).await;
     let body = Body {

@@ -9,9 +9,9 @@ use super::encoding::Encoding;
 use super::frame::{self, Negotiated, close};
 use super::hub::Hub;
 use super::protocol;
-use crate::access::{Access, credential, not_for_anybody, token_in_query};
+use crate::access::{Door, credential, not_for_anybody, token_in_query};
 use crate::domain::{Topic, TopicSet};
-use crate::http::{AllowedOrigins, GuardedStream, Problem, RequestIds, TrustedProxies};
+use crate::http::{GuardedStream, Problem, RequestIds};
 use actix_codec::Framed;
 use actix_http::{Request, h1};
 use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
@@ -31,9 +31,7 @@ use tokio::time::timeout;
 #[derive(Debug, Clone)]
 pub struct Upgrade {
     pub hub: Hub,
-    pub access: Access,
-    pub origins: AllowedOrigins,
-    pub trusted_proxies: TrustedProxies,
+    pub door: Door,
     pub request_ids: RequestIds,
 }
 
@@ -88,6 +86,7 @@ impl Upgrade {
         let mut answer = parts.write_buf.to_vec();
         let request_id = self.request_ids.of(request.headers());
         let address = self
+            .door
             .trusted_proxies
             .client(request.peer_addr(), request.headers());
         match self.accept(&request, &request_id, address) {
@@ -165,10 +164,10 @@ impl Upgrade {
             .ok_or_else(|| {
                 Problem::bad_request("bad_key", "Sec-WebSocket-Key must be 16 bytes in base64")
             })?;
-        if !self.origins.allow(headers) {
+        if !self.door.origins.allow(headers) {
             return Err(Problem::forbidden_origin());
         }
-        self.access.require_host(headers, &self.origins)?;
+        self.door.access.require_host(headers, &self.door.origins)?;
         let (topics, error) = topics(request.uri().query());
         let digest = Sha1::new()
             .chain_update(key.as_bytes())
@@ -209,9 +208,9 @@ impl Upgrade {
         let shown = credential(request.headers())
             .or_else(in_protocol)
             .or_else(in_query);
-        let visitor = Visitor::of(self.access.caller(shown.as_deref()));
+        let visitor = Visitor::of(self.door.access.caller(shown.as_deref()));
         if matches!(visitor, Visitor::Refused(_)) {
-            self.access.count_refused(address)?;
+            self.door.access.count_refused(address)?;
         }
         Ok(visitor)
     }

@@ -11,10 +11,10 @@ use super::snapshot::{Packer, Snapshot, SnapshotError, Snapshots};
 use crate::access::{Access, customer};
 use crate::clock::Clock;
 use crate::domain::{StreamId, Topic, TopicSet};
+use crate::host::Host;
 use crate::read_budget::{Lease, ReadBudget};
 use crate::shutdown::Shutdown;
 use crate::store::{Publish, Published, Store};
-use crate::system::Host;
 use actix_rt::Arbiter;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -165,7 +165,7 @@ impl Hub {
         &self.0.access
     }
 
-    pub(super) fn shutdown(&self) -> &Shutdown {
+    pub(crate) fn shutdown(&self) -> &Shutdown {
         &self.0.shutdown
     }
 

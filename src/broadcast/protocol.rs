@@ -4,7 +4,7 @@ use super::filter::{self, Filter};
 use super::hub::Stats;
 use crate::access::Refusal;
 use crate::domain::{Timestamp, Topic, TopicSet};
-use crate::system::Metrics;
+use crate::host::Metrics;
 use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;

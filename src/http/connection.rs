@@ -6,9 +6,9 @@
 
 use super::request_id::RequestIds;
 use super::unreadable::complete_answer;
-use crate::store::{Poster, WriteQueue};
 use actix_web::http::StatusCode;
 use bytes::{Buf, Bytes};
+use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::future::Future;
 use std::io;
@@ -39,7 +39,7 @@ pub struct ConnectionGuard {
     /// The peer sends nothing any more.
     hung_up: CancellationToken,
     /// There since readings came over it.
-    poster: OnceCell<Poster>,
+    kept: OnceCell<Box<dyn Any>>,
 }
 
 /// An answer whose end nobody knows: as long as this lives, the connection is not idle.
@@ -104,9 +104,9 @@ impl ConnectionGuard {
         self.answered.set(Instant::now());
     }
 
-    /// Readings come over this connection.
-    pub(crate) fn posts_to(&self, queue: &WriteQueue) {
-        self.poster.get_or_init(|| queue.poster());
+    /// Keeps what `make` gives, the first time it is called, for as long as the connection is open.
+    pub(crate) fn keep<T: 'static>(&self, make: impl FnOnce() -> T) {
+        self.kept.get_or_init(|| Box::new(make()));
     }
 
     /// What was answered is the last: a body that was refused is not read to its end.
@@ -154,7 +154,7 @@ impl GuardedStream {
             answered: Cell::new(Instant::now()),
             end: Cell::new(None),
             hung_up: CancellationToken::new(),
-            poster: OnceCell::new(),
+            kept: OnceCell::new(),
         };
         Self {
             stream,

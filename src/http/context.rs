@@ -2,8 +2,7 @@
 
 use super::connection::ConnectionGuard;
 use super::problem::{PROBLEM_JSON, Problem};
-use super::request_id::X_REQUEST_ID;
-use super::routes::Services;
+use super::request_id::{RequestIds, X_REQUEST_ID};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -57,8 +56,8 @@ pub(crate) async fn request_context(
     }
     let begun = Instant::now();
     let id = request
-        .app_data::<web::Data<Services>>()
-        .map(|services| services.request_ids.of(request.headers()))
+        .app_data::<web::Data<RequestIds>>()
+        .map(|ids| ids.of(request.headers()))
         .unwrap_or_default();
 
     let result = next.call(request).await;

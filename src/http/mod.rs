@@ -1,28 +1,31 @@
-//! What belongs to no single stage of the road: routes, errors, headers, health, pages.
+//! What every call over HTTP needs, whatever it is about: errors, the context of a request, its
+//! connection, origin, host and address, bodies and parameters. It knows no call: those stand with what
+//! they are about, and `server` puts them together.
 
+mod body;
 mod client_address;
 mod connection;
 mod context;
 mod etag;
-mod health;
+mod fields;
 mod host;
 mod media_type;
-mod openapi;
 mod origin;
-mod pages;
+mod parameters;
 mod problem;
 mod request_id;
-mod routes;
 mod unreadable;
 
+pub use body::{Body, BodyMemory, BodyReader};
 pub use client_address::TrustedProxies;
-pub(crate) use connection::EndlessAnswer;
 pub use connection::{ConnectionGuard, GuardedStream, KEEP_ALIVE, LINGER};
 pub use origin::AllowedOrigins;
 pub use problem::Problem;
 pub use request_id::RequestIds;
-pub use routes::{Services, routes};
 
+pub(crate) use connection::EndlessAnswer;
 pub(crate) use context::request_context;
 pub(crate) use etag::is_known;
+pub(crate) use fields::Fields;
 pub(crate) use media_type::media_type;
+pub(crate) use parameters::Parameters;

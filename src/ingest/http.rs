@@ -3,9 +3,10 @@
 use super::answer::Counts;
 use crate::access::Caller;
 use crate::fault::FORBIDDEN;
-use crate::http::{ConnectionGuard, Problem, Services, media_type};
+use crate::http::{BodyReader, ConnectionGuard, Problem, media_type};
 use crate::payload::{BatchError, Format, JsonArray, JsonLines, JsonObject};
-use crate::pipeline::PipelineError;
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::shutdown::Shutdown;
 use crate::store::{AppendError, Outcome, ScoredReading};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ContentType, HeaderMap};
@@ -21,24 +22,25 @@ pub async fn ingest(
     caller: Caller,
     request: HttpRequest,
     payload: web::Payload,
-    services: web::Data<Services>,
+    pipeline: web::Data<Pipeline>,
+    bodies: web::Data<BodyReader>,
+    shutdown: web::Data<Shutdown>,
 ) -> Result<HttpResponse, Problem> {
     if let Some(connection) = request.conn_data::<Rc<ConnectionGuard>>() {
-        connection.posts_to(&services.pipeline.queue);
+        connection.keep(|| pipeline.queue.sender());
     }
     let lines = is_lines(request.headers())?;
-    if services.shutdown.has_begun() {
+    if shutdown.has_begun() {
         return Err(refusal(AppendError::Closed).closing());
     }
-    let body = services.bodies.read(request.headers(), payload).await?;
+    let body = bodies.read(request.headers(), payload).await?;
     let is_one = !lines && !begins_array(body.bytes());
     let format: &dyn Format = match (lines, is_one) {
         (true, _) => &JsonLines,
         (false, true) => &JsonObject,
         (false, false) => &JsonArray,
     };
-    let outcomes = services
-        .pipeline
+    let outcomes = pipeline
         .take(&caller, body, format)
         .await
         .map_err(|error| match error {

@@ -2,5 +2,4 @@
 //! format of what they send, and hands the bytes to the road that is the same for all (`pipeline`).
 
 mod answer;
-pub mod body;
 pub mod http;

@@ -8,10 +8,11 @@ use super::incoming::{Part, Received, UploadError};
 use super::model::Model;
 use super::space::QuotaExceeded;
 use crate::access::Caller;
+use crate::clock::Clock;
 use crate::domain::{Place, PlaceName, Timestamp};
 use crate::fault::{FORBIDDEN, FieldError};
-use crate::http::{Problem, Services, is_known, media_type};
-use crate::query::Parameters;
+use crate::http::{Parameters, Problem, is_known, media_type};
+use crate::shutdown::Shutdown;
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
@@ -33,15 +34,15 @@ const PARTS_MAX: usize = 4;
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// `GET /api/models`: those of one's sites, by site and room.
-pub async fn models(caller: Caller, services: Data<Services>) -> HttpResponse {
-    let mut models: Vec<Model> = services.models.book(|book| {
+pub async fn models(caller: Caller, models: Data<Models>) -> HttpResponse {
+    let mut all: Vec<Model> = models.book(|book| {
         let own = |model: &&Model| caller.sites().allow(model.place.site.as_str());
         book.iter().filter(own).cloned().collect()
     });
-    models.sort_by(|one, other| one.place.cmp(&other.place));
+    all.sort_by(|one, other| one.place.cmp(&other.place));
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .json(models.iter().map(body).collect::<Vec<_>>())
+        .json(all.iter().map(body).collect::<Vec<_>>())
 }
 
 /// `GET /api/models/{id}`: the file, which never changes.
@@ -49,11 +50,11 @@ pub async fn model(
     caller: Caller,
     id: Path<String>,
     request: HttpRequest,
-    services: Data<Services>,
+    models: Data<Models>,
 ) -> Result<HttpResponse, Problem> {
-    let model = find(&services.models, &caller, &id)?;
+    let model = find(&models, &caller, &id)?;
     let (id, bytes) = (model.id, model.bytes);
-    let file = ModelFile::open(services.models.path_of(id), model).await;
+    let file = ModelFile::open(models.path_of(id), model).await;
     let file = file.map_err(|fault| {
         tracing::error!(%id, error = %fault, "a model cannot be sent");
         not_sent(&fault)
@@ -87,9 +88,12 @@ pub async fn put_model(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    models: Data<Models>,
+    clock: Data<dyn Clock>,
+    shutdown: Data<Shutdown>,
 ) -> Result<HttpResponse, Problem> {
-    let put = put(&caller, &request, payload, &services).await;
+    let now = clock.now();
+    let put = put(&caller, &request, payload, &models, &shutdown, now).await;
     let (model, replaced) = put.inspect_err(|_refused| {
         counter!("iaqverse_model_uploads_refused_total").increment(1);
     })?;
@@ -106,10 +110,10 @@ pub async fn put_model(
 pub async fn remove_model(
     caller: Caller,
     id: Path<String>,
-    services: Data<Services>,
+    models: Data<Models>,
 ) -> Result<HttpResponse, Problem> {
-    let model = find(&services.models, &caller, &id)?;
-    let removed = services.models.remove(model.id).await;
+    let model = find(&models, &caller, &id)?;
+    let removed = models.remove(model.id).await;
     removed.map_err(|error| not_changed(&error))?;
     tracing::info!(id = %model.id, by = caller.name(), "a model was removed");
     Ok(HttpResponse::NoContent().finish())
@@ -128,41 +132,43 @@ async fn put(
     caller: &Caller,
     request: &HttpRequest,
     payload: Payload,
-    services: &Services,
+    models: &Models,
+    shutdown: &Shutdown,
+    now: Timestamp,
 ) -> Result<(Model, bool), Problem> {
     let place = place(request).map_err(Problem::closing)?;
     if !caller.sites().allow(place.site.as_str()) {
         return Err(forbidden().closing());
     }
     require_glb(request.headers()).map_err(Problem::closing)?;
-    let declared = declared(request.headers(), services.models.limits().bytes_max);
+    let declared = declared(request.headers(), models.limits().bytes_max);
     let declared = declared.map_err(Problem::closing)?;
-    let received = receive(services, payload, declared, &place).await?;
-    let (name, now) = (caller.name(), services.clock.now());
-    let added = services.models.add(received, place, name, now).await;
+    let received = receive(models, shutdown, payload, declared, &place).await?;
+    let added = models.add(received, place, caller.name(), now).await;
     added.map_err(|error| not_changed(&error))
 }
 
 /// Reads the body to the disk.
 async fn receive(
-    services: &Services,
+    models: &Models,
+    shutdown: &Shutdown,
     payload: Payload,
     declared: u64,
     place: &Place,
 ) -> Result<Received, Problem> {
-    let permit = services.models.may_upload();
+    let permit = models.may_upload();
     let permit = permit.ok_or_else(|| {
         Problem::unavailable("too_many_uploads", "other models are being uploaded").closing()
     })?;
     let (parts, mut taken) = mpsc::channel(PARTS_MAX);
-    let (models, place) = (services.models.clone(), place.clone());
+    let (writer, place) = (models.clone(), place.clone());
     let writing = tokio::task::spawn_blocking(move || {
-        models.begin(declared, permit)?.receive(&mut taken, &place)
+        writer.begin(declared, permit)?.receive(&mut taken, &place)
     });
-    let time_max = services.models.limits().timeout;
+    let time_max = models.limits().timeout;
     let sent = tokio::select! {
         sent = timeout(time_max, send(payload, parts)) => sent.unwrap_or_else(|_late| Err(late())),
-        () = services.shutdown.begun() => {
+        () = shutdown.begun() => {
             Err(Problem::unavailable("stopping", "the server is stopping"))
         }
     };

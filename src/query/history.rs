@@ -1,17 +1,17 @@
 //! `GET /api/iaq/data`: readings of the past, as they were, as means or as points to draw.
 
+use super::Source;
 use super::accept::accepted;
 use super::body::{BODY_BYTES_MAX, Body, BodyError, TEXT_BYTES_MAX, Writing};
-use super::parameters::Parameters;
 use super::rows::Order;
 use super::sampling::{POINTS_MAX, POINTS_MIN, POINTS_TOTAL_MAX, Points, Sampling, SamplingError};
 use super::scope::{Filter, Scope};
 use super::slices::Slices;
 use super::step::{Step, step};
 use super::write::Format;
-use crate::access::Caller;
+use crate::access::{Access, Caller, CountedAs};
 use crate::domain::Timestamp;
-use crate::http::{Problem, Services};
+use crate::http::{Parameters, Problem};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Owner, ReadBudget};
 use crate::score::Profile;
 use crate::store::Bucket;
@@ -53,17 +53,19 @@ struct Wanted {
 pub async fn history(
     caller: Caller,
     request: HttpRequest,
-    services: web::Data<Services>,
+    counted_as: CountedAs,
+    access: web::Data<Access>,
+    source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
-    let wanted = wanted(&request, services.profile)?;
-    let scope = services
+    let wanted = wanted(&request, source.profile)?;
+    let scope = source
         .store
         .directory(|directory| Scope::find(directory, &wanted.filter, caller.sites()));
     let reading = Reading {
-        services: &services,
+        source: &source,
         scope: &scope,
-        time: wanted.time(services.clock.now()),
-        owner: services.owner(&caller, &request),
+        time: wanted.time(source.clock.now()),
+        owner: counted_as.0,
     };
     // Begun before the answer begins, so that a store that fails is told by the status.
     let body = match wanted.points {
@@ -80,7 +82,6 @@ pub async fn history(
         let name = "attachment; filename=\"iaqverse.csv\"";
         response.insert_header((header::CONTENT_DISPOSITION, name));
     }
-    let access = services.access.clone();
     let pieces = body.stream().map(move |piece| {
         // It may be read for hours; that its token ends meanwhile is no reason to break it off.
         if access.is_revoked(&caller) {
@@ -125,7 +126,7 @@ impl From<SamplingError> for Problem {
 
 /// What is read, and for whom.
 struct Reading<'a> {
-    services: &'a Services,
+    source: &'a Source,
     scope: &'a Scope,
     time: (Timestamp, Timestamp),
     owner: Owner,
@@ -133,7 +134,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn budget(&self) -> &ReadBudget {
-        &self.services.read_budget
+        &self.source.budget
     }
 
     /// The part of the time in which there can be rows.
@@ -146,7 +147,7 @@ impl Reading<'_> {
     fn slices(&self, source: Option<Bucket>, from: Timestamp, to: Timestamp, limit: u64) -> Slices {
         let step_ms = source.map_or(1, |bucket| bucket.width_ms);
         Slices::new(
-            self.services.store.clone(),
+            self.source.store.clone(),
             self.scope.query.clone(),
             source,
             (from, to),
@@ -196,7 +197,7 @@ impl Wanted {
         let mut kept = kept.await?;
         let (from, to) = reading.within();
         let sampling = Sampling {
-            store: &reading.services.store,
+            store: &reading.source.store,
             query,
             from,
             to,
@@ -225,7 +226,7 @@ impl Wanted {
     /// All there is.
     async fn whole(&self, reading: &Reading<'_>) -> Result<Body, Problem> {
         let (budget, owner) = (reading.budget(), reading.owner);
-        let kept = budget.keep(owner, reading.kept_bytes(0), ANSWER_TURN_WAIT_MAX);
+        let kept = budget.keep(reading.owner, reading.kept_bytes(0), ANSWER_TURN_WAIT_MAX);
         let kept = kept.await?;
         // Readings may still come behind the newest there is, but none is older than the oldest.
         let ((from, _), (_, to)) = (reading.within(), reading.time);
@@ -277,11 +278,11 @@ fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
         },
         points: parameters.number("points"),
         minmax: parameters.flag("minmax"),
-        format: parameters.format().unwrap_or_else(|| {
+        format: super::parameters::format(&mut parameters).unwrap_or_else(|| {
             let accept = request.headers().get_all(header::ACCEPT);
             accepted(accept.filter_map(|value| value.to_str().ok()))
         }),
-        profile: parameters.profile(profile),
+        profile: super::parameters::profile(&mut parameters, profile),
     };
     parameters.finish(wanted)
 }

@@ -1,9 +1,10 @@
 //! `GET /api/latest`: the latest reading of each sensor, cheap to poll.
 
-use super::parameters::Parameters;
+use super::Source;
+use super::parameters::profile;
 use super::record::LatestRecord;
-use crate::access::Caller;
-use crate::http::{Problem, Services, is_known};
+use crate::access::{Caller, CountedAs};
+use crate::http::{Parameters, Problem, is_known};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Lease};
 use crate::score::Profile;
 use crate::store::{LatestReading, ScoredReading, SensorEntry};
@@ -26,16 +27,17 @@ struct Wanted {
 pub async fn latest(
     caller: Caller,
     request: HttpRequest,
-    services: web::Data<Services>,
+    counted_as: CountedAs,
+    source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request);
     let site = parameters.text("enseigne").map(str::to_owned);
     let room = parameters.text("salle").map(str::to_owned);
-    let profile = parameters.profile(services.profile);
+    let profile = profile(&mut parameters, source.profile);
     let since = parameters.timestamp("since");
     let wanted = parameters.finish(Wanted { since })?;
 
-    let version = services.store.directory(|directory| {
+    let version = source.store.directory(|directory| {
         let (epoch, version) = (directory.position().epoch, directory.latest_version());
         format!("{epoch}-{version}")
     });
@@ -56,15 +58,14 @@ pub async fn latest(
                 .since
                 .is_none_or(|since| latest.scored.reading.observed_at > since)
     };
-    let bytes: usize = services.store.directory(|directory| {
+    let bytes: usize = source.store.directory(|directory| {
         let wanted = directory.sensors().filter_map(SensorEntry::come);
         wanted.filter(|latest| is_wanted(latest)).map(bytes).sum()
     });
-    let owner = services.owner(&caller, &request);
-    let budget = &services.read_budget;
-    let kept = budget.keep(owner, ANSWER_BYTES + bytes, ANSWER_TURN_WAIT_MAX);
+    let budget = &source.budget;
+    let kept = budget.keep(counted_as.0, ANSWER_BYTES + bytes, ANSWER_TURN_WAIT_MAX);
     let kept = kept.await?;
-    let latest: Vec<LatestReading> = services.store.directory(|directory| {
+    let latest: Vec<LatestReading> = source.store.directory(|directory| {
         let wanted = directory.sensors().filter_map(SensorEntry::come);
         wanted.filter(|latest| is_wanted(latest)).cloned().collect()
     });

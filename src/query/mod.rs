@@ -22,9 +22,24 @@ pub use body::BodyError;
 pub use export::Export;
 pub use history::history;
 pub use latest::latest;
-pub(crate) use parameters::Parameters;
 pub use rooms::rooms;
 pub use scope::Filter;
 pub use sensors::{sensor, sensors};
 pub(crate) use write::GUARDED_BEGINS;
 pub use write::{Format, Line, Names, RowWriter};
+
+use crate::clock::Clock;
+use crate::read_budget::ReadBudget;
+use crate::score::Profile;
+use crate::store::Store;
+use std::sync::Arc;
+
+/// What the calls of this folder read, and how they show it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub store: Store,
+    pub budget: ReadBudget,
+    pub clock: Arc<dyn Clock>,
+    /// The score that is shown to whoever asks for none.
+    pub profile: Profile,
+}

@@ -1,152 +1,22 @@
-//! Query parameters, each fault with a pointer to its name.
+//! Parameters of the calls of this folder.
 
 use super::write::Format;
-use crate::domain::Timestamp;
-use crate::fault::{FAULTS_MAX, FieldError};
-use crate::http::Problem;
+use crate::http::Parameters;
 use crate::score::Profile;
-use actix_web::HttpRequest;
-use std::borrow::Cow;
-use std::str::FromStr;
-use validator::Validate;
 
-/// The parameters of one request and what is wrong with them.
-pub(crate) struct Parameters {
-    pairs: Vec<(String, String)>,
-    errors: Vec<FieldError>,
-}
-
-impl Parameters {
-    pub(crate) fn of(request: &HttpRequest) -> Self {
-        let query = request.query_string().as_bytes();
-        let pairs = url::form_urlencoded::parse(query).into_owned().collect();
-        Self {
-            pairs,
-            errors: Vec::new(),
-        }
-    }
-
-    /// The text of a parameter; an empty one counts as absent.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.given(name).filter(|value| !value.is_empty())
-    }
-
-    /// The text of a parameter, even an empty one.
-    pub(crate) fn given(&self, name: &str) -> Option<&str> {
-        self.every(name).next()
-    }
-
-    /// The texts of a parameter that may be repeated.
-    pub(crate) fn every(&self, name: &str) -> impl Iterator<Item = &str> {
-        let named = self.pairs.iter().filter(move |(key, _)| key == name);
-        named.map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn number<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
-        let text = self.text(name)?;
-        // A float parser would take words like `nan` and `inf`.
-        let numeric = text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-        let number = numeric.then(|| text.parse().ok()).flatten();
-        self.keep(name, number, "not_a_number", "must be a number")
-    }
-
-    pub(super) fn timestamp(&mut self, name: &'static str) -> Option<Timestamp> {
-        // A plus sign that was not escaped arrives as a space.
-        let text = self.text(name)?.replace(' ', "+");
-        let detail = "must be RFC 3339 with an offset, for example 2025-11-19T10:05:00Z";
-        self.keep(name, Timestamp::parse(&text), "bad_timestamp", detail)
-    }
-
-    pub(super) fn profile(&mut self, default: Profile) -> Profile {
-        let Some(name) = self.text("profile").map(str::to_owned) else {
-            return default;
-        };
-        let detail = "must be iaqverse or classic";
-        self.keep(
-            "profile",
-            Profile::from_name(&name),
-            "unknown_profile",
-            detail,
-        )
+pub(super) fn profile(parameters: &mut Parameters, default: Profile) -> Profile {
+    let Some(name) = parameters.text("profile").map(str::to_owned) else {
+        return default;
+    };
+    let profile = Profile::from_name(&name);
+    let detail = "must be iaqverse or classic";
+    parameters
+        .keep("profile", profile, "unknown_profile", detail)
         .unwrap_or(default)
-    }
-
-    /// Whether something is switched on; absent means no.
-    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
-        let switched = match self.text(name) {
-            None | Some("false" | "0") => Some(false),
-            Some("true" | "1") => Some(true),
-            Some(_) => None,
-        };
-        self.keep(name, switched, "not_a_flag", "must be true or false")
-            .unwrap_or(false)
-    }
-
-    pub(super) fn format(&mut self) -> Option<Format> {
-        let format = Format::from_name(self.text("format")?);
-        let detail = "must be json, csv or ndjson";
-        self.keep("format", format, "unknown_format", detail)
-    }
-
-    pub(crate) fn fault(
-        &mut self,
-        name: &str,
-        code: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) {
-        if self.errors.len() < FAULTS_MAX {
-            self.errors
-                .push(FieldError::new(format!("/{name}"), code, detail));
-        }
-    }
-
-    /// Checks the ranges that `values` declares and reports the faults found.
-    pub(super) fn finish<T: Validate>(mut self, values: T) -> Result<T, Problem> {
-        if let Err(errors) = values.validate() {
-            for (name, errors) in errors.field_errors() {
-                for error in errors {
-                    let detail = error.message.clone().unwrap_or("is out of range".into());
-                    self.fault(&name, "out_of_range", detail);
-                }
-            }
-        }
-        self.done().map(|()| values)
-    }
-
-    /// Reports the faults found.
-    pub(crate) fn done(mut self) -> Result<(), Problem> {
-        if self.errors.is_empty() {
-            return Ok(());
-        }
-        self.errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
-        Err(bad(self.errors))
-    }
-
-    /// The problem of one parameter that is wrong only in view of what there is.
-    pub(super) fn problem(
-        name: &str,
-        code: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Problem {
-        bad(vec![FieldError::new(format!("/{name}"), code, detail)])
-    }
-
-    fn keep<T>(
-        &mut self,
-        name: &'static str,
-        value: Option<T>,
-        code: &'static str,
-        detail: &'static str,
-    ) -> Option<T> {
-        if value.is_none() {
-            self.fault(name, code, detail);
-        }
-        value
-    }
 }
 
-fn bad(errors: Vec<FieldError>) -> Problem {
-    Problem::invalid("bad_parameter", "Bad parameter", errors)
+pub(super) fn format(parameters: &mut Parameters) -> Option<Format> {
+    let format = Format::from_name(parameters.text("format")?);
+    let detail = "must be json, csv or ndjson";
+    parameters.keep("format", format, "unknown_format", detail)
 }

@@ -1,12 +1,13 @@
 //! `GET /api/rooms`: which room is bad, and why.
 
+use super::Source;
 use super::leased_body::json;
-use super::parameters::Parameters;
+use super::parameters::profile;
 use super::record::{Averaging, explanation, verdict};
 use super::sensors::{State, state};
-use crate::access::Caller;
+use crate::access::{Caller, CountedAs};
 use crate::domain::{Place, Sites, Timestamp, Values};
-use crate::http::{Problem, Services};
+use crate::http::{Parameters, Problem};
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
 use crate::score::{Assessment, Profile};
 use crate::store::{Directory, RoomMeans};
@@ -21,26 +22,26 @@ use std::sync::Arc;
 pub async fn rooms(
     caller: Caller,
     request: HttpRequest,
-    services: web::Data<Services>,
+    counted_as: CountedAs,
+    source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request);
-    let profile = parameters.profile(services.profile);
+    let profile = profile(&mut parameters, source.profile);
     parameters.done()?;
-    let now = services.clock.now();
-    let means = services
+    let now = source.clock.now();
+    let means = source
         .store
         .room_means(now)
         .await
         .map_err(|error| Problem::store_unavailable(&error))?;
-    let rooms = services
+    let rooms = source
         .store
         .directory(|directory| rooms_of(directory, caller.sites(), &means, profile, now));
     let sensors: usize = rooms.iter().map(|room| room.sensors.len()).sum();
     let bytes = rooms.len() * ROOM_BYTES + sensors * SENSOR_BYTES;
-    let owner = services.owner(&caller, &request);
-    let lease = services
-        .read_budget
-        .keep(owner, bytes, ANSWER_TURN_WAIT_MAX);
+    let lease = source
+        .budget
+        .keep(counted_as.0, bytes, ANSWER_TURN_WAIT_MAX);
     let lease = lease.await?;
     Ok(json(&mut HttpResponse::Ok(), &sites(rooms), lease))
 }

@@ -1,13 +1,14 @@
 //! `GET /api/sensors` and `/api/sensors/{id}`: who measures, and whether it still does.
 
+use super::Source;
 use super::leased_body::json;
-use crate::access::Caller;
+use crate::access::{Caller, CountedAs};
 use crate::broadcast::Number;
 use crate::domain::Timestamp;
-use crate::http::{Problem, Services};
+use crate::http::Problem;
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
 use crate::store::SensorEntry;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -28,19 +29,18 @@ struct Known {
 /// All sensors by id.
 pub async fn sensors(
     caller: Caller,
-    request: HttpRequest,
-    services: web::Data<Services>,
+    counted_as: CountedAs,
+    source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
-    let now = services.clock.now();
-    let count = services.store.directory(|directory| {
+    let now = source.clock.now();
+    let count = source.store.directory(|directory| {
         let own = directory.sensors().filter(|entry| is_own(&caller, entry));
         own.count()
     });
-    let owner = services.owner(&caller, &request);
-    let budget = &services.read_budget;
-    let lease = budget.keep(owner, count * SENSOR_BYTES, ANSWER_TURN_WAIT_MAX);
+    let budget = &source.budget;
+    let lease = budget.keep(counted_as.0, count * SENSOR_BYTES, ANSWER_TURN_WAIT_MAX);
     let lease = lease.await?;
-    let mut sensors: Vec<Known> = services.store.directory(|directory| {
+    let mut sensors: Vec<Known> = source.store.directory(|directory| {
         let own = directory.sensors().filter(|entry| is_own(&caller, entry));
         own.map(|entry| shown(entry, now)).collect()
     });
@@ -55,10 +55,10 @@ const SENSOR_BYTES: usize = 512;
 pub async fn sensor(
     caller: Caller,
     id: web::Path<String>,
-    services: web::Data<Services>,
+    source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
-    let now = services.clock.now();
-    let sensor = services.store.directory(|directory| {
+    let now = source.clock.now();
+    let sensor = source.store.directory(|directory| {
         let key = directory.sensor_key(&id)?;
         let own = directory
             .sensor(key)

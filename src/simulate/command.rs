@@ -3,8 +3,8 @@
 use super::{Now, SimulationConfig, Target, run};
 use crate::clock::{Clock, SystemClock};
 use crate::config::LogConfig;
+use crate::server::telemetry;
 use crate::shutdown::{Shutdown, Signals};
-use crate::telemetry;
 use chrono::{DateTime, FixedOffset, Utc};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};

@@ -39,7 +39,7 @@ pub use history::{Bucket, CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSO
 pub use keeper::Keeper;
 pub use log_extent::ReplayLimits;
 pub use notice::{Notice, Published};
-pub use pace::Poster;
+pub use pace::Sender;
 pub use page::Page;
 pub use plan::RegistryLimits;
 pub use queue::{AppendError, WriteQueue};

@@ -3,8 +3,7 @@
 //! A commit costs the same for one reading and for a hundred, so under load it is worth waiting a
 //! moment for others. An idle server must not wait: the commit begins at once when the last one began
 //! longer than [`INTERVAL`] ago, or when so many requests wait that no more can come before some are
-//! answered. How many those are is known from the connections that have posted readings: each can have
-//! one request at a time.
+//! answered. How many those are is known from the senders, each of which has one request at a time.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -16,10 +15,10 @@ use tokio::time::Instant;
 /// Least time between the beginnings of two commits, unless enough requests wait before.
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// Shared by those who post and the one who commits.
+/// Shared by those who send and the one who commits.
 #[derive(Debug)]
 pub(super) struct Pace {
-    posters: AtomicUsize,
+    senders: AtomicUsize,
     waiting: AtomicUsize,
     /// Number of waiting requests at which the writer wants to be woken; `usize::MAX` for never.
     wanted: AtomicUsize,
@@ -27,27 +26,28 @@ pub(super) struct Pace {
     last_begun: Mutex<Option<Instant>>,
 }
 
-/// A connection that has posted readings and may do so again.
+/// Somebody who has sent readings and may do so again, one request at a time: a connection, or a session
+/// of another protocol. A door keeps it for as long as that lasts.
 #[derive(Debug)]
-pub struct Poster(Arc<Pace>);
+pub struct Sender(Arc<Pace>);
 
-impl Poster {
+impl Sender {
     pub(super) fn new(pace: Arc<Pace>) -> Self {
-        pace.posters.fetch_add(1, Ordering::Relaxed);
+        pace.senders.fetch_add(1, Ordering::Relaxed);
         Self(pace)
     }
 }
 
-impl Drop for Poster {
+impl Drop for Sender {
     fn drop(&mut self) {
-        self.0.posters.fetch_sub(1, Ordering::Relaxed);
+        self.0.senders.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
         Self {
-            posters: AtomicUsize::new(0),
+            senders: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             wanted: AtomicUsize::new(usize::MAX),
             enough: Notify::new(),
@@ -70,7 +70,7 @@ impl Pace {
 
     /// Waits until the next commit is to begin. Something waits already.
     pub(super) async fn begin(&self) {
-        let enough = self.posters.load(Ordering::Relaxed);
+        let enough = self.senders.load(Ordering::Relaxed);
         let now = Instant::now();
         let due = (*self.last_begun.lock()).map_or(now, |begun| begun + INTERVAL);
         if now < due && self.waiting.load(Ordering::SeqCst) < enough {
@@ -91,14 +91,14 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    fn posters(pace: &Arc<Pace>, count: usize) -> Vec<Poster> {
-        (0..count).map(|_| Poster::new(Arc::clone(pace))).collect()
+    fn senders(pace: &Arc<Pace>, count: usize) -> Vec<Sender> {
+        (0..count).map(|_| Sender::new(Arc::clone(pace))).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_first_commit_and_one_after_a_pause_begin_at_once() {
         let pace = Arc::new(Pace::new());
-        let _posters = posters(&pace, 10);
+        let _senders = senders(&pace, 10);
         pace.came();
         assert!(pace.begin().now_or_never().is_some());
         tokio::time::advance(INTERVAL).await;
@@ -108,7 +108,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn under_load_a_commit_waits_for_all_who_post() {
         let pace = Arc::new(Pace::new());
-        let _posters = posters(&pace, 5);
+        let _senders = senders(&pace, 5);
         pace.begin().await;
         for _ in 0..4 {
             pace.came();
@@ -123,7 +123,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_is_waited_for_longer_than_the_interval() {
         let pace = Arc::new(Pace::new());
-        let _posters = posters(&pace, 10);
+        let _senders = senders(&pace, 10);
         pace.begin().await;
         pace.came();
         let begun = Instant::now();
@@ -134,12 +134,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_is_alone_or_gone_is_not_waited_for() {
         let pace = Arc::new(Pace::new());
-        let mut all = posters(&pace, 1);
+        let mut all = senders(&pace, 1);
         pace.begin().await;
         pace.came();
         assert!(pace.begin().now_or_never().is_some());
         pace.taken(1);
-        all.extend(posters(&pace, 8));
+        all.extend(senders(&pace, 8));
         drop(all);
         pace.came();
         assert!(pace.begin().now_or_never().is_some());

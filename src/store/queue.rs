@@ -1,6 +1,6 @@
 //! The bounded way into the writer.
 
-use super::pace::{Pace, Poster};
+use super::pace::{Pace, Sender};
 use super::{Notice, Outcome, ScoredReading};
 use crate::domain::Sites;
 use std::sync::Arc;
@@ -72,8 +72,8 @@ impl WriteQueue {
 
     /// Makes it known that a connection posts readings, for as long as it lives: commits begin when
     /// enough of those wait.
-    pub fn poster(&self) -> Poster {
-        Poster::new(Arc::clone(&self.pace))
+    pub fn sender(&self) -> Sender {
+        Sender::new(Arc::clone(&self.pace))
     }
 
     /// Waits until the readings are durable and says what became of each, in order. What is at none

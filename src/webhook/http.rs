@@ -3,20 +3,19 @@
 use super::courier::Attempt;
 use super::entry::{Condition, Entry};
 use super::selection::Selection;
-use super::webhooks::ChangeError;
+use super::webhooks::{ChangeError, Webhooks};
 use crate::access::Caller;
-use crate::access::http::Fields;
 use crate::domain::{SensorId, StreamId, Timestamp};
-use crate::http::{Problem, Services};
+use crate::http::{BodyReader, Fields, Problem};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 /// `GET /api/webhooks`: the newest first.
-pub async fn webhooks(services: Data<Services>) -> HttpResponse {
-    let present = services.webhooks.present();
-    let all = services.webhooks.all();
+pub async fn webhooks(webhooks: Data<Webhooks>) -> HttpResponse {
+    let present = webhooks.present();
+    let all = webhooks.all();
     let bodies: Vec<_> = all.iter().map(|entry| body(entry, present)).collect();
     HttpResponse::Ok().json(bodies)
 }
@@ -26,13 +25,14 @@ pub async fn add_webhook(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    webhooks: Data<Webhooks>,
+    bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
-    let mut fields = Fields::read(&services, &request, payload).await?;
+    let mut fields = Fields::read(&bodies, &request, payload).await?;
     let selection = selection(&mut fields);
     let mut target = None;
     if let Some(url) = fields.text("url") {
-        match services.webhooks.target(&url).await {
+        match webhooks.target(&url).await {
             Ok(found) => target = Some(found),
             Err(error) => fields.fault("url", error.code(), error.to_string()),
         }
@@ -41,11 +41,11 @@ pub async fn add_webhook(
     // Without one there was a fault.
     let target = target.ok_or_else(Problem::internal)?;
 
-    let added = services.webhooks.add(&target, selection, caller.name());
+    let added = webhooks.add(&target, selection, caller.name());
     let (entry, secret) = added.await.map_err(not_changed)?;
     let id = &entry.webhook.id;
     tracing::info!(id, by = caller.name(), "a webhook was added");
-    let mut answer = body(&entry, services.webhooks.present());
+    let mut answer = body(&entry, webhooks.present());
     answer["secret"] = secret.expose_secret().into();
     Ok(HttpResponse::Created().json(answer))
 }
@@ -54,9 +54,9 @@ pub async fn add_webhook(
 pub async fn remove_webhook(
     caller: Caller,
     id: Path<String>,
-    services: Data<Services>,
+    webhooks: Data<Webhooks>,
 ) -> Result<HttpResponse, Problem> {
-    let removed = services.webhooks.remove(&id);
+    let removed = webhooks.remove(&id);
     removed.await.map_err(not_changed)?;
     tracing::info!(id = *id, by = caller.name(), "a webhook was removed");
     Ok(HttpResponse::NoContent().finish())
@@ -65,9 +65,9 @@ pub async fn remove_webhook(
 /// `POST /api/webhooks/{id}/test`: delivers a message without content and says what came of it.
 pub async fn test_webhook(
     id: Path<String>,
-    services: Data<Services>,
+    webhooks: Data<Webhooks>,
 ) -> Result<HttpResponse, Problem> {
-    let attempt = services.webhooks.test(&id).await;
+    let attempt = webhooks.test(&id).await;
     let Attempt { result, duration } = attempt.ok_or_else(Problem::not_found)?;
     let status = match result {
         Ok(status) | Err(super::Failure::Status(status)) => Some(status.as_u16()),

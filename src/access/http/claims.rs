@@ -1,24 +1,25 @@
 //! Adopting a new sensor: an operator makes a code, the sensor uses it up for a key of its own.
 
 use super::device_keys::{place_of, too_many_keys};
-use super::fields::Fields;
 use super::sessions::{address_of, limit_attempts, unauthorized};
-use super::{not_changed, shown};
+use super::{label, not_changed, shown};
+use crate::access::Access;
 use crate::access::book::{Book, Change};
 use crate::access::claim::{CLAIMS_MAX, Claim, NewClaim};
 use crate::access::device_key::{self, DeviceKey, NewDeviceKey};
 use crate::access::{Caller, SensorPattern};
 use crate::domain::SensorId;
-use crate::http::{Problem, Services};
+use crate::http::{BodyReader, Fields, Problem, TrustedProxies};
+use crate::store::Store;
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 /// `GET /api/claims`: those that are not over, the newest first.
-pub async fn claims(caller: Caller, services: Data<Services>) -> HttpResponse {
-    let now = services.access.now();
-    let mut claims: Vec<(String, Claim)> = services.access.registry().book(|book| {
+pub async fn claims(caller: Caller, access: Data<Access>) -> HttpResponse {
+    let now = access.now();
+    let mut claims: Vec<(String, Claim)> = access.registry().book(|book| {
         let own = book
             .claims
             .iter()
@@ -35,10 +36,11 @@ pub async fn claim(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    access: Data<Access>,
+    bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
-    let mut fields = Fields::read(&services, &request, payload).await?;
-    let label = fields.label("label");
+    let mut fields = Fields::read(&bodies, &request, payload).await?;
+    let label = label(&mut fields, "label");
     let (site, room) = (fields.text("enseigne"), fields.text("salle"));
     let place = site
         .zip(room)
@@ -52,7 +54,6 @@ pub async fn claim(
     fields.finish()?;
 
     let (site, room) = place.unwrap_or_default();
-    let access = &services.access;
     let now = access.now();
     let new = NewClaim {
         label,
@@ -93,9 +94,9 @@ pub async fn claim(
 pub async fn drop_claim(
     caller: Caller,
     id: Path<String>,
-    services: Data<Services>,
+    access: Data<Access>,
 ) -> Result<HttpResponse, Problem> {
-    let dropped = services.access.registry().change(|book| {
+    let dropped = access.registry().change(|book| {
         let claim = book.claims.get(&*id);
         if !claim.is_some_and(|claim| caller.sites().allow(&claim.site)) {
             return Err(Problem::not_found());
@@ -112,9 +113,12 @@ pub async fn drop_claim(
 pub async fn redeem(
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    access: Data<Access>,
+    proxies: Data<TrustedProxies>,
+    bodies: Data<BodyReader>,
+    store: Data<Store>,
 ) -> Result<HttpResponse, Problem> {
-    let mut fields = Fields::read(&services, &request, payload).await?;
+    let mut fields = Fields::read(&bodies, &request, payload).await?;
     let (code, sensor) = (fields.text("code"), fields.text("sensor_id"));
     let sensor = sensor.and_then(|sensor| {
         let parsed = SensorId::parse(&sensor);
@@ -126,13 +130,10 @@ pub async fn redeem(
     let (Some(code), Some(sensor)) = (code, sensor) else {
         return Err(Problem::internal());
     };
-    let access = &services.access;
-    limit_attempts(access, address_of(&services, &request), None)?;
+    limit_attempts(&access, address_of(&proxies, &request), None)?;
 
     let now = access.now();
-    let is_known = services
-        .store
-        .directory(|directory| directory.sensor_key(sensor.as_str()).is_some());
+    let is_known = store.directory(|directory| directory.sensor_key(sensor.as_str()).is_some());
     let redeemed = access.registry().change(|book| {
         let mut waiting = book.claims.iter();
         let (id, claim) = waiting

@@ -1,22 +1,21 @@
 //! Keys of devices, for operators.
 
-use super::fields::Fields;
-use super::{not_changed, shown};
+use super::{label, not_changed, shown};
+use crate::access::Access;
 use crate::access::book::{Change, KeyEntry};
 use crate::access::device_key::{
     self, DeviceKey, NewDeviceKey, TooManyKeys, place_fault, sensors_fault,
 };
-use crate::access::sites_json;
-use crate::access::{Caller, SensorPattern};
+use crate::access::{Caller, SensorPattern, sites_json};
 use crate::domain::Sites;
-use crate::http::{Problem, Services};
+use crate::http::{BodyReader, Fields, Problem};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 /// `GET /api/device-keys`: the newest first.
-pub async fn device_keys(caller: Caller, services: Data<Services>) -> HttpResponse {
-    let mut keys: Vec<(String, KeyEntry)> = services.access.registry().book(|book| {
+pub async fn device_keys(caller: Caller, access: Data<Access>) -> HttpResponse {
+    let mut keys: Vec<(String, KeyEntry)> = access.registry().book(|book| {
         let own = book
             .keys
             .iter()
@@ -36,10 +35,11 @@ pub async fn add_device_key(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    access: Data<Access>,
+    bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
-    let mut fields = Fields::read(&services, &request, payload).await?;
-    let label = fields.label("label").unwrap_or_default();
+    let mut fields = Fields::read(&bodies, &request, payload).await?;
+    let label = label(&mut fields, "label").unwrap_or_default();
     let sensors = patterns(&mut fields);
     let place = place(&mut fields, &caller);
     let sites = sites(&mut fields, &caller);
@@ -51,7 +51,6 @@ pub async fn add_device_key(
     }
     fields.finish()?;
 
-    let access = &services.access;
     let (id, key, text) = DeviceKey::create(NewDeviceKey {
         label,
         sensors,
@@ -76,9 +75,9 @@ pub async fn add_device_key(
 pub async fn revoke_device_key(
     caller: Caller,
     id: Path<String>,
-    services: Data<Services>,
+    access: Data<Access>,
 ) -> Result<HttpResponse, Problem> {
-    let revoked = services.access.registry().change(|book| {
+    let revoked = access.registry().change(|book| {
         let entry = book.keys.get(&*id);
         if !entry.is_some_and(|entry| entry.key.sites.are_within(caller.sites())) {
             return Err(Problem::not_found());

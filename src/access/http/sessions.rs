@@ -1,16 +1,14 @@
 //! Logging in and out.
 
-use super::fields::Fields;
 use super::{cookie, not_changed, shown};
 use crate::access::book::{Book, Change};
 use crate::access::gate::{Access, counted_address};
 use crate::access::password::{PasswordsBusy, length_fault};
 use crate::access::session::{RefreshToken, Refreshed, Session};
-use crate::access::sites_json;
 use crate::access::token::Verified;
-use crate::access::{Account, AuthMode, Caller, Role, Who};
+use crate::access::{Account, AuthMode, Caller, Role, Who, sites_json};
 use crate::domain::Sites;
-use crate::http::{Problem, Services};
+use crate::http::{BodyReader, Fields, Problem, TrustedProxies};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -24,16 +22,17 @@ const SESSIONS_MAX: usize = 20;
 pub async fn log_in(
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    access: Data<Access>,
+    proxies: Data<TrustedProxies>,
+    bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
-    let mut fields = Fields::read(&services, &request, payload).await?;
+    let mut fields = Fields::read(&bodies, &request, payload).await?;
     let (name, password) = (fields.text("name"), fields.text("password"));
     let in_cookie = fields.flag("cookie");
     fields.finish()?;
     let (name, password) = (name.unwrap_or_default(), password.unwrap_or_default());
 
-    let access = &services.access;
-    limit_attempts(access, address_of(&services, &request), Some(&name))?;
+    limit_attempts(&access, address_of(&proxies, &request), Some(&name))?;
     let account = access
         .registry()
         .book(|book| book.accounts.get(&name).cloned());
@@ -74,20 +73,21 @@ pub async fn log_in(
         refresh_token: Some(refresh_token),
         in_cookie,
     };
-    token.answer(&services, &request)
+    token.answer(&access, &proxies, &request)
 }
 
 /// `POST /api/auth/refresh`: the next token, for a refresh token that is used up.
 pub async fn refresh(
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    access: Data<Access>,
+    proxies: Data<TrustedProxies>,
+    bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
-    let presented = presented(&services, &request, payload).await?;
-    let access = &services.access;
+    let presented = presented(&bodies, &request, payload).await?;
     let refused = || {
-        let address = address_of(&services, &request);
-        let limited = limit_attempts(access, address, None).err();
+        let address = address_of(&proxies, &request);
+        let limited = limit_attempts(&access, address, None).err();
         limited
             .unwrap_or_else(|| unauthorized("bad_refresh_token", "the refresh token is not valid"))
     };
@@ -138,19 +138,21 @@ pub async fn refresh(
         refresh_token,
         in_cookie: presented.in_cookie,
     };
-    token.answer(&services, &request)
+    token.answer(&access, &proxies, &request)
 }
 
 /// `POST /api/auth/logout`: ends a session and the tokens that came from it.
 pub async fn log_out(
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    access: Data<Access>,
+    proxies: Data<TrustedProxies>,
+    bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
-    let presented = presented(&services, &request, payload).await?;
+    let presented = presented(&bodies, &request, payload).await?;
     if let Some(token) = presented.token {
         let id = token.session_id();
-        let ended = services.access.registry().change(|book| {
+        let ended = access.registry().change(|book| {
             let mut change = Change::default();
             if book.sessions.contains_key(&id) {
                 change.remove_session(&id);
@@ -160,20 +162,20 @@ pub async fn log_out(
         ended.await.map_err(not_changed)?;
     }
     let mut response = HttpResponse::NoContent();
-    if let Some(cookie) = cookie::forget(is_secure(&services, &request)) {
+    if let Some(cookie) = cookie::forget(is_secure(&proxies, &request)) {
         response.insert_header((header::SET_COOKIE, cookie));
     }
     Ok(response.finish())
 }
 
 /// `GET /api/auth/me`: who is asking.
-pub async fn me(caller: Caller, services: Data<Services>) -> HttpResponse {
+pub async fn me(caller: Caller, access: Data<Access>) -> HttpResponse {
     let kind = match caller.who() {
         Who::Anyone => "anyone",
         Who::Person { .. } => "person",
         Who::Device { .. } => "device",
     };
-    let auth = match services.access.mode() {
+    let auth = match access.mode() {
         AuthMode::Off => "off",
         AuthMode::Required => "required",
     };
@@ -194,14 +196,15 @@ pub async fn change_password(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    access: Data<Access>,
+    proxies: Data<TrustedProxies>,
+    bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
-    let mut fields = Fields::read(&services, &request, payload).await?;
+    let mut fields = Fields::read(&bodies, &request, payload).await?;
     let current = fields.text("current_password");
     let new = new_password(&mut fields, "new_password");
     fields.finish()?;
     let current = current.unwrap_or_default();
-    let access = &services.access;
     let account = match caller.who() {
         Who::Person {
             name,
@@ -220,8 +223,8 @@ pub async fn change_password(
             "only somebody who has logged in has a password here",
         )
     })?;
-    let address = address_of(&services, &request);
-    limit_attempts(access, address, Some(&account.name))?;
+    let address = address_of(&proxies, &request);
+    limit_attempts(&access, address, Some(&account.name))?;
     let passwords = access.passwords();
     let hash = Some(account.password_hash.clone());
     if !passwords.verify(current.into(), hash).await.map_err(busy)? {
@@ -279,10 +282,8 @@ pub(super) fn unauthorized(code: &'static str, detail: &'static str) -> Problem 
     Problem::new(StatusCode::UNAUTHORIZED, code, "Unauthorized", detail)
 }
 
-pub(super) fn address_of(services: &Services, request: &HttpRequest) -> Option<IpAddr> {
-    services
-        .trusted_proxies
-        .client(request.peer_addr(), request.headers())
+pub(super) fn address_of(proxies: &TrustedProxies, request: &HttpRequest) -> Option<IpAddr> {
+    proxies.client(request.peer_addr(), request.headers())
 }
 
 /// Counts an attempt to get in, for its address and for the account it is about.
@@ -301,10 +302,8 @@ pub(super) fn limit_attempts(
     Ok(())
 }
 
-fn is_secure(services: &Services, request: &HttpRequest) -> bool {
-    services
-        .trusted_proxies
-        .is_secure(request.peer_addr(), request.headers())
+fn is_secure(proxies: &TrustedProxies, request: &HttpRequest) -> bool {
+    proxies.is_secure(request.peer_addr(), request.headers())
 }
 
 /// A refresh token of a request, if it has one.
@@ -316,11 +315,11 @@ struct Presented {
 }
 
 async fn presented(
-    services: &Services,
+    bodies: &BodyReader,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<Presented, Problem> {
-    let mut fields = Fields::read(services, request, payload).await?;
+    let mut fields = Fields::read(bodies, request, payload).await?;
     let in_body = fields.optional_text("refresh_token");
     fields.finish()?;
     let in_cookie = in_body.is_none();
@@ -342,8 +341,12 @@ struct Handout<'a> {
 }
 
 impl Handout<'_> {
-    fn answer(self, services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
-        let access = &services.access;
+    fn answer(
+        self,
+        access: &Access,
+        proxies: &TrustedProxies,
+        request: &HttpRequest,
+    ) -> Result<HttpResponse, Problem> {
         let lifetimes = access.lifetimes();
         let Account {
             name, role, sites, ..
@@ -374,7 +377,7 @@ impl Handout<'_> {
         response.insert_header((header::CACHE_CONTROL, "no-store"));
         match self.refresh_token {
             Some(token) if self.in_cookie => {
-                let is_secure = is_secure(services, request);
+                let is_secure = is_secure(proxies, request);
                 if let Some(cookie) = cookie::keep(&token, lifetimes.refresh, is_secure) {
                     response.insert_header((header::SET_COOKIE, cookie));
                 }

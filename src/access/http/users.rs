@@ -1,22 +1,20 @@
 //! Accounts, for admins.
 
-use super::fields::Fields;
 use super::sessions::{busy, new_password};
-use super::{not_changed, shown};
+use super::{not_changed, role, shown};
+use crate::access::Access;
 use crate::access::account::{name_fault, role_fault};
 use crate::access::accounts::{self, AccountEdit, AccountRefusal};
-use crate::access::sites_json;
-use crate::access::{Account, Caller};
+use crate::access::{Account, Caller, sites_json};
 use crate::fault::FieldError;
-use crate::http::{Problem, Services};
+use crate::http::{BodyReader, Fields, Problem};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 /// `GET /api/users`: all accounts by name.
-pub async fn users(services: Data<Services>) -> HttpResponse {
-    let mut accounts: Vec<Account> = services
-        .access
+pub async fn users(access: Data<Access>) -> HttpResponse {
+    let mut accounts: Vec<Account> = access
         .registry()
         .book(|book| book.accounts.values().cloned().collect());
     accounts.sort_by(|a, b| a.name.cmp(&b.name));
@@ -28,21 +26,21 @@ pub async fn add_user(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    access: Data<Access>,
+    bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
-    let mut fields = Fields::read(&services, &request, payload).await?;
+    let mut fields = Fields::read(&bodies, &request, payload).await?;
     let name = fields.text("name");
     if let Some(fault) = name.as_deref().and_then(name_fault) {
         fields.fault("name", "bad_name", fault);
     }
     let password = new_password(&mut fields, "password");
-    let (role, sites) = (fields.role("role"), fields.sites("sites"));
+    let (role, sites) = (role(&mut fields, "role"), fields.sites("sites"));
     if let Some(fault) = role_fault(role, &sites) {
         fields.fault("sites", "bad_sites", fault);
     }
     fields.finish()?;
 
-    let access = &services.access;
     let hash = access.passwords().hash(password.into()).await;
     let account = Account {
         name: name.unwrap_or_default(),
@@ -73,10 +71,11 @@ pub async fn change_user(
     name: Path<String>,
     request: HttpRequest,
     payload: Payload,
-    services: Data<Services>,
+    access: Data<Access>,
+    bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
-    let mut fields = Fields::read(&services, &request, payload).await?;
-    let role = fields.has("role").then(|| fields.role("role"));
+    let mut fields = Fields::read(&bodies, &request, payload).await?;
+    let role = fields.has("role").then(|| role(&mut fields, "role"));
     let sites = fields.has("sites").then(|| fields.sites("sites"));
     let password = fields
         .has("password")
@@ -90,7 +89,6 @@ pub async fn change_user(
     }
     fields.finish()?;
 
-    let access = &services.access;
     let password_hash = match password {
         Some(password) => Some(
             access
@@ -123,9 +121,9 @@ pub async fn change_user(
 pub async fn remove_user(
     caller: Caller,
     name: Path<String>,
-    services: Data<Services>,
+    access: Data<Access>,
 ) -> Result<HttpResponse, Problem> {
-    let removed = services.access.registry().change(|book| {
+    let removed = access.registry().change(|book| {
         let change = accounts::remove(book, &name).map_err(refused)?;
         Ok((change, ()))
     });

@@ -1,63 +1,79 @@
 //! The whole route table.
 
-use super::client_address::TrustedProxies;
-use super::origin::AllowedOrigins;
-use super::problem::Problem;
-use super::request_id::RequestIds;
 use super::{health, openapi, pages};
-use crate::access::{self, Access, Caller, http as accounts};
+use crate::access::{self, Door, http as accounts};
 use crate::broadcast::{self, Hub};
 use crate::clock::Clock;
-use crate::ingest::{self, body::BodyReader};
+use crate::http::{BodyReader, Problem, RequestIds};
+use crate::ingest;
 use crate::models::{self, Models};
 use crate::pipeline::Pipeline;
 use crate::query;
-use crate::read_budget::{Owner, ReadBudget};
-use crate::score::Profile;
+use crate::query::Source;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::webhook::{self, Webhooks};
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What handlers work with. Cheap to clone: one for each worker.
+/// What handlers are given, each by itself. Cheap to clone: one for each worker.
 #[derive(Debug, Clone)]
-pub struct Services {
-    pub clock: Arc<dyn Clock>,
-    pub profile: Profile,
-    pub pipeline: Pipeline,
-    pub bodies: BodyReader,
-    pub store: Store,
-    pub read_budget: ReadBudget,
-    pub hub: Hub,
-    pub access: Access,
-    pub models: Models,
-    pub webhooks: Webhooks,
-    pub origins: AllowedOrigins,
-    pub trusted_proxies: TrustedProxies,
-    pub metrics: PrometheusHandle,
-    pub request_ids: RequestIds,
-    pub shutdown: Shutdown,
-    pub pages_dir: PathBuf,
+pub(super) struct Parts {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) pipeline: Pipeline,
+    pub(super) bodies: BodyReader,
+    pub(super) source: Source,
+    pub(super) hub: Hub,
+    pub(super) door: Door,
+    pub(super) models: Models,
+    pub(super) webhooks: Webhooks,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) request_ids: RequestIds,
+    pub(super) shutdown: Shutdown,
+    pub(super) pages_dir: PathBuf,
 }
 
-impl Services {
-    /// Whose memory the answer to a request takes.
-    pub(crate) fn owner(&self, caller: &Caller, request: &HttpRequest) -> Owner {
-        let proxies = &self.trusted_proxies;
-        let address = proxies.client(request.peer_addr(), request.headers());
-        self.access.counted(caller, address)
+impl Parts {
+    fn give_to(&self, app: &mut ServiceConfig) {
+        let Self {
+            clock,
+            pipeline,
+            bodies,
+            source,
+            hub,
+            door,
+            models,
+            webhooks,
+            metrics,
+            request_ids,
+            shutdown,
+            pages_dir: _,
+        } = self.clone();
+        app.app_data(Data::from(clock))
+            .app_data(Data::new(pipeline))
+            .app_data(Data::new(bodies))
+            .app_data(Data::new(source.store.clone()))
+            .app_data(Data::new(source))
+            .app_data(Data::new(hub))
+            .app_data(Data::new(door.access.clone()))
+            .app_data(Data::new(door.trusted_proxies.clone()))
+            .app_data(Data::new(door))
+            .app_data(Data::new(models))
+            .app_data(Data::new(webhooks))
+            .app_data(Data::new(metrics))
+            .app_data(Data::new(request_ids))
+            .app_data(Data::new(shutdown));
     }
 }
 
 /// Registers every path.
-pub fn routes(services: &Services, app: &mut ServiceConfig) {
-    let pages_dir = services.pages_dir.clone();
-    app.app_data(web::Data::new(services.clone()));
+pub(super) fn routes(parts: &Parts, app: &mut ServiceConfig) {
+    let pages_dir = parts.pages_dir.clone();
+    parts.give_to(app);
     calls(&mut Calls(app));
     app.service(
         web::scope("/api")
@@ -194,14 +210,19 @@ async fn upgrade_required() -> Result<HttpResponse, Problem> {
     Err(broadcast::upgrade_required())
 }
 
-async fn ws_stats(services: web::Data<Services>) -> impl Responder {
-    web::Json(services.hub.stats())
+async fn ws_stats(hub: Data<Hub>) -> impl Responder {
+    web::Json(hub.stats())
 }
 
 /// What operators watch, as Prometheus reads it.
-async fn metrics(services: web::Data<Services>) -> impl Responder {
-    crate::metrics::update(&services.hub, &services.store, &services.models);
+async fn metrics(
+    hub: Data<Hub>,
+    store: Data<Store>,
+    models: Data<Models>,
+    page: Data<PrometheusHandle>,
+) -> impl Responder {
+    super::metrics::update(&hub, &store, &models);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(services.metrics.render())
+        .body(page.render())
 }

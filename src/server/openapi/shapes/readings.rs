@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 #[derive(ToSchema)]
 #[schema(example = json!({"sensor_id": "bureau1", "enseigne": "Home", "salle": "Office",
     "values": {"CO2": 645, "PM25": 12, "TVOC": 40, "Temperature": 22.3, "Humidity": 45}}))]
-pub(in crate::http::openapi) struct Reading {
+pub(in crate::server::openapi) struct Reading {
     #[schema(pattern = "^[A-Za-z0-9._:-]{1,64}$")]
     sensor_id: String,
     /// Site. May be left out for a sensor the server knows.
@@ -30,7 +30,7 @@ pub(in crate::http::openapi) struct Reading {
 /// A number, which may come as text.
 #[derive(ToSchema)]
 #[serde(untagged)]
-pub(in crate::http::openapi) enum Value {
+pub(in crate::server::openapi) enum Value {
     Number(f64),
     Text(String),
 }
@@ -38,14 +38,14 @@ pub(in crate::http::openapi) enum Value {
 /// One reading, or several.
 #[derive(ToSchema)]
 #[serde(untagged)]
-pub(in crate::http::openapi) enum ReadingOrReadings {
+pub(in crate::server::openapi) enum ReadingOrReadings {
     One(Reading),
     Several(Vec<Reading>),
 }
 
 /// What became of one reading.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Taken {
+pub(in crate::server::openapi) struct Taken {
     status: Success,
     message: String,
     sensor_id: String,
@@ -63,13 +63,13 @@ pub(in crate::http::openapi) struct Taken {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum Success {
+pub(in crate::server::openapi) enum Success {
     Success,
 }
 
 /// What became of several readings: the counts, with `rejected_total`, add up to those sent.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct BatchTaken {
+pub(in crate::server::openapi) struct BatchTaken {
     status: BatchStatus,
     accepted: u64,
     duplicates: u64,
@@ -85,14 +85,14 @@ pub(in crate::http::openapi) struct BatchTaken {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum BatchStatus {
+pub(in crate::server::openapi) enum BatchStatus {
     Success,
     Partial,
 }
 
 /// A reading that was not taken.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Rejected {
+pub(in crate::server::openapi) struct Rejected {
     /// Its place among those sent.
     index: u64,
     #[schema(required = true)]
@@ -103,14 +103,14 @@ pub(in crate::http::openapi) struct Rejected {
 
 #[derive(ToSchema)]
 #[serde(untagged)]
-pub(in crate::http::openapi) enum OneOrBatch {
+pub(in crate::server::openapi) enum OneOrBatch {
     One(Taken),
     Batch(BatchTaken),
 }
 
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub(in crate::http::openapi) enum Level {
+pub(in crate::server::openapi) enum Level {
     Excellent,
     Good,
     Moderate,
@@ -120,7 +120,7 @@ pub(in crate::http::openapi) enum Level {
 
 /// A reading, or the mean of several. Further quantities have a member of their own.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Record {
+pub(in crate::server::openapi) struct Record {
     #[schema(format = DateTime)]
     timestamp: String,
     sensor_id: String,
@@ -153,7 +153,7 @@ pub(in crate::http::openapi) struct Record {
 
 /// A sensor's latest reading, and why its score is what it is.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Latest {
+pub(in crate::server::openapi) struct Latest {
     #[schema(inline)]
     #[serde(flatten)]
     record: Record,
@@ -166,7 +166,7 @@ pub(in crate::http::openapi) struct Latest {
 
 /// Why a score is what it is.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Explanation {
+pub(in crate::server::openapi) struct Explanation {
     profile: Profile,
     /// The pollutant that costs the most.
     #[schema(required = true)]
@@ -181,7 +181,7 @@ pub(in crate::http::openapi) struct Explanation {
 }
 
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct SubScore {
+pub(in crate::server::openapi) struct SubScore {
     #[schema(minimum = 0, maximum = 100)]
     score: f64,
     value: f64,
@@ -192,14 +192,14 @@ pub(in crate::http::openapi) struct SubScore {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum Profile {
+pub(in crate::server::openapi) enum Profile {
     Iaqverse,
     Classic,
 }
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum Confidence {
+pub(in crate::server::openapi) enum Confidence {
     High,
     Medium,
     Low,
@@ -207,7 +207,7 @@ pub(in crate::http::openapi) enum Confidence {
 
 /// What is known of a sensor.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Sensor {
+pub(in crate::server::openapi) struct Sensor {
     sensor_id: String,
     enseigne: String,
     salle: String,
@@ -224,7 +224,7 @@ pub(in crate::http::openapi) struct Sensor {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum SensorState {
+pub(in crate::server::openapi) enum SensorState {
     Online,
     Late,
     Offline,
@@ -232,14 +232,14 @@ pub(in crate::http::openapi) enum SensorState {
 
 /// A site and its rooms.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Site {
+pub(in crate::server::openapi) struct Site {
     enseigne: String,
     salles: Vec<Room>,
 }
 
 /// A room as it is now: averages over the window of each pollutant.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Room {
+pub(in crate::server::openapi) struct Room {
     salle: String,
     #[schema(minimum = 0, maximum = 100, required = true)]
     global_score: Option<f64>,

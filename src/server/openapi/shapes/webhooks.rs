@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 
 /// A URL that measurements are posted to.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Webhook {
+pub(in crate::server::openapi) struct Webhook {
     id: String,
     url: String,
     /// Only measurements of this site.
@@ -37,13 +37,13 @@ pub(in crate::http::openapi) struct Webhook {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum WebhookState {
+pub(in crate::server::openapi) enum WebhookState {
     Active,
     Failing,
 }
 
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct NewWebhook {
+pub(in crate::server::openapi) struct NewWebhook {
     #[schema(
         format = "uri",
         max_length = 2048,
@@ -60,7 +60,7 @@ pub(in crate::http::openapi) struct NewWebhook {
 
 /// What came of a delivery.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct WebhookTest {
+pub(in crate::server::openapi) struct WebhookTest {
     delivered: bool,
     #[schema(minimum = 100, maximum = 599, required = true)]
     status: Option<u16>,

@@ -18,8 +18,8 @@ mod readings;
 mod shapes;
 mod webhooks;
 
-use super::is_known;
 use crate::access::hex;
+use crate::http::is_known;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use common::Common;

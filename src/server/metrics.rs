@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 
 /// Starts counting. Whoever starts a second time in one process gets a page of its own that stays
 /// empty: what counts is the first.
-pub fn start() -> Result<PrometheusHandle, BuildError> {
+pub(super) fn start() -> Result<PrometheusHandle, BuildError> {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_ok() {
@@ -62,7 +62,7 @@ fn describe() {
 }
 
 /// Brings what is not counted as it happens up to date.
-pub fn update(hub: &Hub, store: &Store, models: &Models) {
+pub(super) fn update(hub: &Hub, store: &Store, models: &Models) {
     gauge!("iaqverse_broadcast_clients").set(as_f64(hub.stats().active_connections));
     let sensors = store.directory(crate::store::Directory::sensor_count);
     gauge!("iaqverse_sensors").set(as_f64(sensors));

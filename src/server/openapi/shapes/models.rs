@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 
 /// A 3D model of a room.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Model {
+pub(in crate::server::openapi) struct Model {
     #[schema(pattern = "^[0-9a-f]{32}$")]
     id: String,
     /// Site.

@@ -1,10 +1,8 @@
 //! The JSON object of a request, field by field.
 
-use crate::access::Role;
-use crate::access::device_key::label_fault;
+use super::{BodyReader, Problem, media_type};
 use crate::domain::{PlaceName, Sites};
 use crate::fault::{FAULTS_MAX, FieldError, pointer};
-use crate::http::{Problem, Services, media_type};
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use serde_json::{Map, Value};
@@ -25,15 +23,14 @@ pub(crate) struct Fields {
 impl Fields {
     /// The object in a body; without a body, an empty one.
     pub(crate) async fn read(
-        services: &Services,
+        bodies: &BodyReader,
         request: &HttpRequest,
         payload: Payload,
     ) -> Result<Self, Problem> {
         if media_type(request.headers()).is_some_and(|sent| sent != "application/json") {
             return Err(Problem::unsupported_media_type("send application/json").closing());
         }
-        let body = services
-            .bodies
+        let body = bodies
             .up_to(BODY_BYTES_MAX)
             .read(request.headers(), payload)
             .await?;
@@ -63,7 +60,7 @@ impl Fields {
         }
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
 
@@ -114,7 +111,7 @@ impl Fields {
     }
 
     /// A switch that is off when it is left out.
-    pub(super) fn flag(&mut self, name: &str) -> bool {
+    pub(crate) fn flag(&mut self, name: &str) -> bool {
         match self.take(name) {
             None => false,
             Some(Value::Bool(on)) => on,
@@ -126,7 +123,7 @@ impl Fields {
     }
 
     /// Texts that may be left out.
-    pub(super) fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
+    pub(crate) fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
         let texts = match self.take(name)? {
             Value::Array(items) => items
                 .into_iter()
@@ -144,7 +141,7 @@ impl Fields {
     }
 
     /// `null`, or left out, for all sites.
-    pub(super) fn sites(&mut self, name: &str) -> Sites {
+    pub(crate) fn sites(&mut self, name: &str) -> Sites {
         let Some(names) = self.optional_texts(name) else {
             return Sites::ALL;
         };
@@ -154,31 +151,12 @@ impl Fields {
         })
     }
 
-    pub(super) fn role(&mut self, name: &str) -> Role {
-        let Some(text) = self.text(name) else {
-            return Role::Viewer;
-        };
-        Role::from_name(&text).unwrap_or_else(|| {
-            self.fault(name, "unknown_role", "must be viewer, operator or admin");
-            Role::Viewer
-        })
-    }
-
     /// Name of a site or room.
     pub(crate) fn place_name(&mut self, name: &str, text: String) -> String {
         if let Err(error) = PlaceName::parse(&text) {
             self.fault(name, "bad_name", error.to_string());
         }
         text
-    }
-
-    /// A name for people, which may be left out.
-    pub(super) fn label(&mut self, name: &str) -> Option<String> {
-        let label = self.optional_text(name).filter(|label| !label.is_empty())?;
-        if let Some(fault) = label_fault(&label) {
-            self.fault(name, "bad_name", fault);
-        }
-        Some(label)
     }
 
     /// All is well, and nothing is left.
@@ -219,16 +197,14 @@ mod tests {
 
     #[test]
     fn every_fault_is_named_with_its_field() {
-        let mut body = fields(json!({"name": 1, "sites": ["a", 2], "role": "boss", "a/b": 1}));
+        let mut body = fields(json!({"name": 1, "sites": ["a", 2], "a/b": 1}));
         assert_eq!(body.text("name"), None);
         assert_eq!(body.text("password"), None);
         assert!(body.sites("sites").are_all());
-        assert_eq!(body.role("role"), Role::Viewer);
         let expected = [
             ("/name", "not_text"),
             ("/password", "required"),
             ("/sites", "not_a_list"),
-            ("/role", "unknown_role"),
             ("/a~1b", "unknown_field"),
         ];
         let expected = expected.map(|(pointer, code)| (pointer.to_owned(), code));
@@ -240,7 +216,7 @@ mod tests {
         let mut body = fields(json!({"name": "ada", "sites": null, "cookie": true, "label": ""}));
         assert_eq!(body.text("name").unwrap(), "ada");
         assert!(body.sites("sites").are_all() && body.flag("cookie"));
-        assert_eq!(body.label("label"), None);
+        assert_eq!(body.optional_text("label").unwrap(), "");
         body.finish().unwrap();
         assert_eq!(
             faults(fields(json!({"sites": []}))),

@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 
 /// A key with which a device writes.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct DeviceKey {
+pub(in crate::server::openapi) struct DeviceKey {
     id: String,
     label: String,
     /// Sensors it writes for, with `*` for any run of characters.
@@ -27,7 +27,7 @@ pub(in crate::http::openapi) struct DeviceKey {
 }
 
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct NewDeviceKey {
+pub(in crate::server::openapi) struct NewDeviceKey {
     #[schema(max_length = 128)]
     label: Option<String>,
     #[schema(min_items = 1, max_items = 32)]
@@ -39,7 +39,7 @@ pub(in crate::http::openapi) struct NewDeviceKey {
 
 /// A place that waits for its sensor.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Claim {
+pub(in crate::server::openapi) struct Claim {
     id: String,
     state: ClaimState,
     enseigne: String,
@@ -61,13 +61,13 @@ pub(in crate::http::openapi) struct Claim {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum ClaimState {
+pub(in crate::server::openapi) enum ClaimState {
     Waiting,
     Redeemed,
 }
 
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct NewClaim {
+pub(in crate::server::openapi) struct NewClaim {
     #[schema(min_length = 1, max_length = 128)]
     enseigne: String,
     #[schema(min_length = 1, max_length = 128)]
@@ -79,7 +79,7 @@ pub(in crate::http::openapi) struct NewClaim {
 }
 
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Redeem {
+pub(in crate::server::openapi) struct Redeem {
     /// As somebody types it.
     #[schema(example = "K7QM-3F9P")]
     code: String,
@@ -89,7 +89,7 @@ pub(in crate::http::openapi) struct Redeem {
 
 /// The key of a sensor that was adopted.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Adopted {
+pub(in crate::server::openapi) struct Adopted {
     key: String,
     key_id: String,
     sensor_id: String,

@@ -1,6 +1,6 @@
 //! The built pages, for running without nginx.
 
-use super::problem::Problem;
+use crate::http::Problem;
 use actix_files::NamedFile;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};

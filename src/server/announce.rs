@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Announces host metrics at each interval, as long as somebody listens; a zero interval is never.
-pub fn announce(
+pub(super) fn announce(
     hub: &Hub,
     queue: &WriteQueue,
     clock: Arc<dyn Clock>,

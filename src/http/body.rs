@@ -1,6 +1,6 @@
 //! Request bodies under limits that hold while reading and while expanding, never only after.
 
-use crate::http::Problem;
+use super::Problem;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::Payload;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// Larger bodies are expanded and parsed on threads of their own, so that they hold up nobody else of
 /// their worker, and take their memory from what all of those share.
-pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+const INLINE_BYTES_MAX: usize = 64 * 1024;
 /// Memory that large bodies share, in bodies of the largest size.
 const LARGEST_BODIES: u32 = 2;
 /// What a large body takes of it at least: its readings, up to 10 000, take memory as well. So few are

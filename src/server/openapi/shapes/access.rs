@@ -4,14 +4,14 @@ use utoipa::ToSchema;
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum Role {
+pub(in crate::server::openapi) enum Role {
     Viewer,
     Operator,
     Admin,
 }
 
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Login {
+pub(in crate::server::openapi) struct Login {
     name: String,
     #[schema(format = Password)]
     password: String,
@@ -21,7 +21,7 @@ pub(in crate::http::openapi) struct Login {
 
 /// What somebody who has logged in gets.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Tokens {
+pub(in crate::server::openapi) struct Tokens {
     /// For `Authorization: Bearer`.
     access_token: String,
     token_type: String,
@@ -40,13 +40,13 @@ pub(in crate::http::openapi) struct Tokens {
 
 /// A refresh token; without one that of the cookie is taken.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Refresh {
+pub(in crate::server::openapi) struct Refresh {
     refresh_token: Option<String>,
 }
 
 /// Who is asking.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Me {
+pub(in crate::server::openapi) struct Me {
     auth: Auth,
     kind: Kind,
     name: String,
@@ -61,21 +61,21 @@ pub(in crate::http::openapi) struct Me {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum Auth {
+pub(in crate::server::openapi) enum Auth {
     Off,
     Required,
 }
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum Kind {
+pub(in crate::server::openapi) enum Kind {
     Anyone,
     Person,
     Device,
 }
 
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct ChangePassword {
+pub(in crate::server::openapi) struct ChangePassword {
     #[schema(format = Password)]
     current_password: String,
     #[schema(format = Password, min_length = 10, max_length = 256)]
@@ -84,7 +84,7 @@ pub(in crate::http::openapi) struct ChangePassword {
 
 /// An account.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct User {
+pub(in crate::server::openapi) struct User {
     name: String,
     role: Role,
     #[schema(required = true)]
@@ -96,7 +96,7 @@ pub(in crate::http::openapi) struct User {
 }
 
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct NewUser {
+pub(in crate::server::openapi) struct NewUser {
     #[schema(pattern = "^[A-Za-z0-9._@+-]{1,64}$")]
     name: String,
     #[schema(format = Password, min_length = 10, max_length = 256)]
@@ -108,7 +108,7 @@ pub(in crate::http::openapi) struct NewUser {
 
 /// What is left out stays.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct ChangeUser {
+pub(in crate::server::openapi) struct ChangeUser {
     #[schema(value_type = Role, required = false)]
     role: Option<Role>,
     /// `null` for all.

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 /// Who is connected.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct StreamStats {
+pub(in crate::server::openapi) struct StreamStats {
     active_connections: u64,
     /// The same number under the name older clients read.
     total_connections: u64,
@@ -15,7 +15,7 @@ pub(in crate::http::openapi) struct StreamStats {
 
 /// How the server is.
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Health {
+pub(in crate::server::openapi) struct Health {
     status: HealthStatus,
     #[schema(format = DateTime)]
     timestamp: String,
@@ -28,19 +28,19 @@ pub(in crate::http::openapi) struct Health {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum HealthStatus {
+pub(in crate::server::openapi) enum HealthStatus {
     Ok,
     Degraded,
     Stopping,
 }
 
 #[derive(ToSchema)]
-pub(in crate::http::openapi) struct Alive {
+pub(in crate::server::openapi) struct Alive {
     status: Ok,
 }
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(in crate::http::openapi) enum Ok {
+pub(in crate::server::openapi) enum Ok {
     Ok,
 }

@@ -1,7 +1,10 @@
 //! The server as one thing that is built, runs and stops.
 
+use super::announce;
+use super::metrics;
+use super::routes::{Parts, routes};
 use crate::access::{
-    self, Access as Gate, AccessParts, AuthMode, Registry, Role, Tokens, Verified,
+    self, Access as Gate, AccessParts, AuthMode, Door, Registry, Role, Tokens, Verified,
 };
 use crate::broadcast::{Hub, HubThreads, Upgrade};
 use crate::clock::{Clock, SystemClock};
@@ -9,16 +12,16 @@ use crate::config::ServeConfig;
 use crate::database::{self, Access, DocumentDatabase};
 use crate::domain::{Sites, Timestamp};
 use crate::http::{
-    self, AllowedOrigins, GuardedStream, RequestIds, Services, TrustedProxies, request_context,
+    self, AllowedOrigins, BodyReader, GuardedStream, RequestIds, TrustedProxies, request_context,
 };
-use crate::ingest::body::BodyReader;
 use crate::models::Models;
 use crate::pipeline::Pipeline;
+use crate::query::Source;
 use crate::read_budget::ReadBudget;
 use crate::shutdown::{Shutdown, Signals};
+use crate::simulate;
 use crate::store::{Keeper, Store, WriteQueue, Writer};
 use crate::webhook::{self, Announced, News, WebhookParts, Webhooks};
-use crate::{metrics, simulate, system};
 use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerHandle};
 use actix_service::{ServiceFactoryExt, fn_service, map_config};
@@ -88,22 +91,26 @@ impl Application {
         let listener = listen(config.bind)
             .with_context(|| format!("IAQ_BIND: cannot listen on {}", config.bind))?;
         let address = listener.local_addr()?;
-        let origins = AllowedOrigins::new(&config.allowed_origins);
         let request_ids = RequestIds::default();
-        let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
-        let services = Services {
-            profile: config.score_profile,
-            pipeline: pipeline(&config, &clock, &queue),
-            clock: Arc::clone(&clock),
-            bodies: bodies(&config),
-            store: store.clone(),
-            read_budget: hub.read_budget().clone(),
-            hub: hub.clone(),
+        let door = Door {
             access: gate.clone(),
+            origins: AllowedOrigins::new(&config.allowed_origins),
+            trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+        };
+        let parts = Parts {
+            pipeline: pipeline(&config, &clock, &queue),
+            bodies: bodies(&config),
+            source: Source {
+                store: store.clone(),
+                budget: hub.read_budget().clone(),
+                clock: Arc::clone(&clock),
+                profile: config.score_profile,
+            },
+            clock: Arc::clone(&clock),
+            hub: hub.clone(),
+            door: door.clone(),
             models,
             webhooks: webhooks.clone(),
-            origins: origins.clone(),
-            trusted_proxies: trusted_proxies.clone(),
             metrics: metrics::start().context("the metrics")?,
             request_ids: request_ids.clone(),
             shutdown: shutdown.clone(),
@@ -111,12 +118,10 @@ impl Application {
         };
         let upgrade = Upgrade {
             hub: hub.clone(),
-            access: gate.clone(),
-            origins,
-            trusted_proxies,
+            door,
             request_ids,
         };
-        let server = server(&config, listener, services, upgrade)?;
+        let server = server(&config, listener, parts, upgrade)?;
         Ok(Self {
             config,
             address,
@@ -171,7 +176,7 @@ impl Application {
         let keeping = actix_rt::spawn(keeper.run(written.clone()));
         shutdown.spawn(access::keep(gate.clone(), store.clone(), shutdown.clone()));
         shutdown.spawn(webhook::dispatch(webhooks, shutdown.clone()));
-        system::announce(
+        announce::announce(
             &hub,
             &queue,
             Arc::clone(&clock),
@@ -363,7 +368,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 fn server(
     config: &ServeConfig,
     listener: TcpListener,
-    services: Services,
+    parts: Parts,
     upgrade: Upgrade,
 ) -> io::Result<Server> {
     let head_timeout = config.head_timeout;
@@ -373,12 +378,12 @@ fn server(
         .shutdown_timeout(config.shutdown_timeout.as_secs().max(1))
         .disable_signals()
         .listen("iaqverse", listener, move || {
-            let services = services.clone();
-            let request_ids = services.request_ids.clone();
-            let stopping = services.shutdown.token();
+            let parts = parts.clone();
+            let request_ids = parts.request_ids.clone();
+            let stopping = parts.shutdown.token();
             let app = App::new()
                 .wrap(from_fn(request_context))
-                .configure(|app| http::routes(&services, app));
+                .configure(|app| routes(&parts, app));
             let guard = fn_service(move |stream: TcpStream| {
                 let request_ids = request_ids.clone();
                 async move {

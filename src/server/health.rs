@@ -1,7 +1,10 @@
 //! Whether the server lives, and whether it can do its work.
 
-use super::Problem;
-use super::routes::Services;
+use crate::broadcast::Hub;
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::http::Problem;
+use crate::store::Store;
 use actix_web::{HttpResponse, Responder, web};
 use serde_json::json;
 
@@ -12,21 +15,29 @@ pub(super) async fn live() -> impl Responder {
 
 /// The server takes readings: the store answers and nobody asked it to stop. Else the problem that
 /// keeps it from it.
-pub(super) async fn ready(services: web::Data<Services>) -> Result<HttpResponse, Problem> {
-    let condition = Condition::of(&services).await;
+pub(super) async fn ready(
+    store: web::Data<Store>,
+    hub: web::Data<Hub>,
+    clock: web::Data<dyn Clock>,
+) -> Result<HttpResponse, Problem> {
+    let condition = Condition::of(&store, &hub).await;
     if condition.is_stopping {
         return Err(Problem::unavailable("stopping", "the server is stopping"));
     }
     if let Some(reason) = condition.fault {
         return Err(Problem::unavailable("store_unavailable", reason));
     }
-    Ok(HttpResponse::Ok().json(condition.body(&services)))
+    Ok(HttpResponse::Ok().json(condition.body(&hub, clock.now())))
 }
 
 /// The same in more words, always 200 so that a broken store does not hide the rest.
-pub(super) async fn health(services: web::Data<Services>) -> HttpResponse {
-    let condition = Condition::of(&services).await;
-    HttpResponse::Ok().json(condition.body(&services))
+pub(super) async fn health(
+    store: web::Data<Store>,
+    hub: web::Data<Hub>,
+    clock: web::Data<dyn Clock>,
+) -> HttpResponse {
+    let condition = Condition::of(&store, &hub).await;
+    HttpResponse::Ok().json(condition.body(&hub, clock.now()))
 }
 
 /// How the server is.
@@ -37,18 +48,18 @@ struct Condition {
 }
 
 impl Condition {
-    async fn of(services: &Services) -> Self {
-        let fault = services.store.check().await.err().map(|error| {
+    async fn of(store: &Store, hub: &Hub) -> Self {
+        let fault = store.check().await.err().map(|error| {
             tracing::debug!(%error, "the store does not work");
             error.reason()
         });
         Self {
             fault,
-            is_stopping: services.shutdown.has_begun(),
+            is_stopping: hub.shutdown().has_begun(),
         }
     }
 
-    fn body(&self, services: &Services) -> serde_json::Value {
+    fn body(&self, hub: &Hub, now: Timestamp) -> serde_json::Value {
         let status = match self {
             Self {
                 is_stopping: true, ..
@@ -63,9 +74,9 @@ impl Condition {
         };
         let mut body = json!({
             "status": status,
-            "timestamp": services.clock.now().to_string(),
+            "timestamp": now.to_string(),
             "services": {"api": "ok", "store": store, "websocket": "ok"},
-            "websocket_clients": services.hub.stats().active_connections,
+            "websocket_clients": hub.stats().active_connections,
             "version": env!("CARGO_PKG_VERSION"),
         });
         if let Some(reason) = self.fault {
