@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use iaqverse::broadcast::{Decoder, Inflater, measurement};
+use iaqverse::broadcast::{Decoder, Inflater};
 use iaqverse::database::{RoomKey, SensorKey};
 use iaqverse::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
 use iaqverse::fault::FAULTS_MAX;
@@ -11,6 +11,7 @@ use iaqverse::query::{Format, Line, Names};
 use iaqverse::score::Profile;
 use iaqverse::store::{BucketRow, HistoryRow, Measure, ScoredReading, Statistics, Stored};
 use iaqverse::validate::{self, Rules, TvocUnit};
+use iaqverse::wire::measurement;
 use std::hint::black_box;
 use std::sync::Arc;
 

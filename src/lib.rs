@@ -24,6 +24,7 @@ pub mod broadcast;
 pub mod webhook;
 
 pub mod query;
+pub mod wire;
 
 pub mod models;
 

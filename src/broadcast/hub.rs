@@ -53,14 +53,21 @@ pub struct HubLimits {
 #[derive(Debug, Clone)]
 pub struct Hub(Arc<Shared>);
 
+/// What a hub works with.
+#[derive(Debug)]
+pub struct HubParts {
+    pub store: Store,
+    pub read_budget: ReadBudget,
+    pub access: Access,
+    pub clock: Arc<dyn Clock>,
+    pub host: Arc<Host>,
+    pub shutdown: Shutdown,
+    pub limits: HubLimits,
+}
+
 #[derive(Debug)]
 struct Shared {
-    store: Store,
-    access: Access,
-    clock: Arc<dyn Clock>,
-    shutdown: Shutdown,
-    limits: HubLimits,
-    host: Host,
+    parts: HubParts,
     node: String,
     shards: Vec<mpsc::Sender<Order>>,
     next_shard: AtomicUsize,
@@ -70,7 +77,6 @@ struct Shared {
     left: Notify,
     snapshots: Snapshots,
     packer: Arc<tokio::sync::Mutex<Packer>>,
-    read_budget: ReadBudget,
 }
 
 /// The threads that serve clients. They end when this is dropped after [`Hub::close`].
@@ -110,26 +116,13 @@ impl Hub {
     ///
     /// Sending is work of the kernel, and threads that do it on every core at once get in each
     /// other's way and in that of whoever receives. So there are fewer of them than cores.
-    pub fn start(
-        store: Store,
-        read_budget: ReadBudget,
-        access: Access,
-        clock: Arc<dyn Clock>,
-        shutdown: Shutdown,
-        limits: HubLimits,
-        threads: usize,
-    ) -> (Self, HubThreads) {
+    pub fn start(parts: HubParts, threads: usize) -> (Self, HubThreads) {
         let (shards, orders): (Vec<_>, Vec<_>) = (0..threads.max(1))
             .map(|_| mpsc::channel(ORDERS_MAX))
             .unzip();
-        let position = store.position();
+        let position = parts.store.position();
         let hub = Self(Arc::new(Shared {
-            store,
-            access,
-            clock,
-            shutdown,
-            limits,
-            host: Host::default(),
+            parts,
             node: format!("{:08x}", rand::rng().random::<u32>()),
             shards,
             next_shard: AtomicUsize::new(0),
@@ -139,7 +132,6 @@ impl Hub {
             left: Notify::new(),
             snapshots: Snapshots::default(),
             packer: Arc::default(),
-            read_budget,
         }));
         let start = |orders| {
             let (arbiter, hub) = (Arbiter::new(), hub.clone());
@@ -154,36 +146,36 @@ impl Hub {
     }
 
     pub(super) fn limits(&self) -> &HubLimits {
-        &self.0.limits
+        &self.0.parts.limits
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.0.clock
+        &*self.0.parts.clock
     }
 
     pub(super) fn access(&self) -> &Access {
-        &self.0.access
+        &self.0.parts.access
     }
 
     pub(crate) fn shutdown(&self) -> &Shutdown {
-        &self.0.shutdown
+        &self.0.parts.shutdown
     }
 
-    pub(crate) fn host(&self) -> &Host {
-        &self.0.host
+    pub(super) fn host(&self) -> &Host {
+        &self.0.parts.host
     }
 
     pub(super) fn store(&self) -> &Store {
-        &self.0.store
+        &self.0.parts.store
     }
 
     pub(crate) fn read_budget(&self) -> &ReadBudget {
-        &self.0.read_budget
+        &self.0.parts.read_budget
     }
 
     /// Where the stream is; shards may be a little behind.
     pub(super) fn position(&self) -> StreamId {
-        self.0.store.position()
+        self.0.parts.store.position()
     }
 
     /// Name of this start of the server.
@@ -247,7 +239,7 @@ impl Hub {
     /// A seat for a client of `address`; `None` when there are too many.
     pub(super) fn admit(&self, address: Option<IpAddr>) -> Option<Seat> {
         let address = address.map(customer);
-        let limits = &self.0.limits;
+        let limits = &self.0.parts.limits;
         let room = |count: usize, max: usize| max == 0 || count < max;
         if let Some(address) = address {
             let mut by_address = self.0.by_address.lock();

@@ -39,7 +39,5 @@ mod subscribe;
 pub use events::events;
 pub use frame::{Decoder, Frame, FrameError, Inflater};
 pub use handshake::{Upgrade, upgrade_required};
-pub use hub::{Hub, HubLimits, HubThreads, Stats};
+pub use hub::{Hub, HubLimits, HubParts, HubThreads, Stats};
 pub use log::LogLimits;
-pub use message::measurement;
-pub(crate) use message::{FLAT_ALWAYS, Number, Shown, flat_values};

@@ -3,10 +3,10 @@
 use super::encoding::{Encoded, Encoding};
 use super::filter::{Filter, Subject};
 use super::frame::Deflater;
-use super::message::{Measurement, Shown};
 use crate::domain::{StreamId, Topic};
 use crate::read_budget::{Lease, TooMuchRead};
 use crate::store::{LatestReading, SensorEntry, Store, Stored};
+use crate::wire::{Measurement, Shown};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;

@@ -1,9 +1,9 @@
 //! Readings and scores as the API shows them.
 
-use crate::broadcast::{Number, Shown, flat_values};
 use crate::domain::{Extras, Level, Place, Quantity, SensorId, Timestamp, Values};
 use crate::score::{Assessment, Profile, standard};
 use crate::store::LatestReading;
+use crate::wire::{Number, Shown, flat_values};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 

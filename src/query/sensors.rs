@@ -3,11 +3,11 @@
 use super::Source;
 use super::leased_body::json;
 use crate::access::{Caller, CountedAs};
-use crate::broadcast::Number;
 use crate::domain::Timestamp;
 use crate::http::Problem;
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
 use crate::store::SensorEntry;
+use crate::wire::Number;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use crate::broadcast::Hub;
 use crate::clock::Clock;
 use crate::domain::Topic;
+use crate::host::Host;
 use crate::shutdown::Shutdown;
 use crate::store::{Notice, WriteQueue};
 use serde_json::Map;
@@ -14,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 pub(super) fn announce(
     hub: &Hub,
     queue: &WriteQueue,
+    host: Arc<Host>,
     clock: Arc<dyn Clock>,
     period: Duration,
     shutdown: &Shutdown,
@@ -33,7 +35,7 @@ pub(super) fn announce(
             if !hub.is_wanted(Topic::System) {
                 continue;
             }
-            let metrics = serde_json::to_value(hub.host().metrics()).unwrap_or_default();
+            let metrics = serde_json::to_value(host.metrics()).unwrap_or_default();
             let mut body = Map::new();
             body.insert("timestamp".to_owned(), clock.now().to_string().into());
             body.insert("data".to_owned(), metrics);

@@ -6,11 +6,12 @@ use super::routes::{Parts, routes};
 use crate::access::{
     self, Access as Gate, AccessParts, AuthMode, Door, Registry, Role, Tokens, Verified,
 };
-use crate::broadcast::{Hub, HubThreads, Upgrade};
+use crate::broadcast::{Hub, HubParts, HubThreads, Upgrade};
 use crate::clock::{Clock, SystemClock};
 use crate::config::ServeConfig;
 use crate::database::{self, Access, DocumentDatabase};
 use crate::domain::{Sites, Timestamp};
+use crate::host::Host;
 use crate::http::{
     self, AllowedOrigins, BodyReader, GuardedStream, RequestIds, TrustedProxies, request_context,
 };
@@ -57,6 +58,7 @@ pub struct Application {
     hub: Hub,
     hub_threads: HubThreads,
     clock: Arc<dyn Clock>,
+    host: Arc<Host>,
     store: Store,
     shutdown: Shutdown,
 }
@@ -72,12 +74,13 @@ impl Application {
         config.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shutdown = Shutdown::default();
+        let host = Arc::default();
         let store = open_store(&config, clock.as_ref()).await?;
         let keeper = Keeper::new(&store, config.store.retention(), Arc::clone(&clock));
         let documents = open_documents(&config).await?;
         let gate = open_access(&config, &clock, Arc::clone(&documents)).await?;
         let models = open_models(&config, Arc::clone(&documents)).await?;
-        let (hub, hub_threads) = start_hub(&config, &clock, &store, &gate, &shutdown);
+        let (hub, hub_threads) = start_hub(&config, &clock, &store, &gate, &host, &shutdown);
         let (announced, news) = Announced::before(Arc::new(hub.clone()));
         let webhooks = open_webhooks(&config, &clock, &store, Arc::clone(&documents), news).await?;
         let (writer, queue) = Writer::new(
@@ -135,6 +138,7 @@ impl Application {
             hub,
             hub_threads,
             clock,
+            host,
             store,
             shutdown,
         })
@@ -165,6 +169,7 @@ impl Application {
             hub,
             hub_threads,
             clock,
+            host,
             store,
             shutdown,
         } = self;
@@ -179,6 +184,7 @@ impl Application {
         announce::announce(
             &hub,
             &queue,
+            host,
             Arc::clone(&clock),
             config.system_interval,
             &shutdown,
@@ -308,17 +314,19 @@ fn start_hub(
     clock: &Arc<dyn Clock>,
     store: &Store,
     gate: &Gate,
+    host: &Arc<Host>,
     shutdown: &Shutdown,
 ) -> (Hub, HubThreads) {
-    Hub::start(
-        store.clone(),
-        ReadBudget::new(config.read_bytes_max),
-        gate.clone(),
-        Arc::clone(clock),
-        shutdown.clone(),
-        config.hub_limits(),
-        config.hub_thread_count(),
-    )
+    let parts = HubParts {
+        store: store.clone(),
+        read_budget: ReadBudget::new(config.read_bytes_max),
+        access: gate.clone(),
+        clock: Arc::clone(clock),
+        host: Arc::clone(host),
+        shutdown: shutdown.clone(),
+        limits: config.hub_limits(),
+    };
+    Hub::start(parts, config.hub_thread_count())
 }
 
 fn pipeline(config: &ServeConfig, clock: &Arc<dyn Clock>, queue: &WriteQueue) -> Pipeline {

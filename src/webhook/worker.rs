@@ -6,11 +6,11 @@
 use super::courier::{Courier, Delivery};
 use super::entry::Entry;
 use super::news::News;
-use crate::broadcast::measurement;
 use crate::clock::Clock;
 use crate::database::StoreError;
 use crate::shutdown::Shutdown;
 use crate::store::{Store, Stored};
+use crate::wire::measurement;
 use metrics::counter;
 use rand::Rng;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use crate::broadcast::LogLimits;
 use crate::broadcast::encoding::Encoding;
 use crate::broadcast::filter::Filter;
 use crate::broadcast::frame::Negotiated;
-use crate::broadcast::hub::HubLimits;
+use crate::broadcast::hub::{HubLimits, HubParts};
 use crate::broadcast::outgoing::test_support::{id, measurement, notice};
 use crate::broadcast::pass::Pass;
 use crate::broadcast::sink::Sink;
@@ -59,10 +59,16 @@ impl Stage {
             .await
             .unwrap();
         let access = access(AuthMode::Off, Arc::new(SystemClock)).await;
-        let clock = Arc::new(SystemClock);
-        let budget = ReadBudget::new(READ_BYTES_MIN);
-        let shutdown = Shutdown::default();
-        let (hub, threads) = Hub::start(store, budget, access, clock, shutdown, LIMITS, 1);
+        let parts = HubParts {
+            store,
+            read_budget: ReadBudget::new(READ_BYTES_MIN),
+            access,
+            clock: Arc::new(SystemClock),
+            host: Arc::default(),
+            shutdown: Shutdown::default(),
+            limits: LIMITS,
+        };
+        let (hub, threads) = Hub::start(parts, 1);
         let (orders, received) = mpsc::channel(4);
         Self {
             shard: Shard::new(hub, id(0), received),

@@ -5,8 +5,8 @@
 use super::names::WrittenNames;
 use super::text::{extras, json, number, timestamp};
 use super::{Line, Names, RowWriter};
-use crate::broadcast::FLAT_ALWAYS;
 use crate::domain::{Level, Place, Quantity, SensorId};
+use crate::wire::FLAT_ALWAYS;
 
 /// See [`super::Format::Json`].
 #[derive(Debug)]
@@ -120,7 +120,7 @@ fn place(place: &Place) -> Vec<u8> {
     out
 }
 
-/// The same as [`crate::broadcast::flat_values`], and `extra`.
+/// The same as [`crate::wire::flat_values`], and `extra`.
 fn values(line: &Line<'_>, occupants_always: bool, out: &mut Vec<u8>) {
     for quantity in FLAT_ALWAYS {
         key(quantity.flat_key(), "", out);

@@ -1,7 +1,7 @@
 //! Numbers and times as text, for writers of millions of them.
 
-use crate::broadcast::Number;
 use crate::domain::{Extras, Timestamp};
+use crate::wire::Number;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::io::Write;
 
