@@ -9,6 +9,7 @@
 
 mod access;
 mod models;
+pub(crate) mod names;
 mod store;
 mod webhook;
 
@@ -21,76 +22,11 @@ use crate::broadcast::{HubLimits, LogLimits};
 use crate::read_budget::READ_BYTES_MIN;
 use crate::score::Profile;
 use crate::validate::TvocUnit;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Indoor-air-quality server: sensors post readings, browsers see them at once.
-#[derive(Debug, Parser)]
-#[command(name = "iaqverse", version, args_conflicts_with_subcommands = true)]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Option<Command>,
-    #[command(flatten)]
-    pub serve: ServeConfig,
-}
-
-/// The command line with a command named on it, where the settings of the server stand behind it.
-#[derive(Debug, Parser)]
-#[command(name = "iaqverse", version)]
-struct NamedCommand {
-    #[command(subcommand)]
-    command: Command,
-}
-
-impl Command {
-    /// What the command line asks for; without a command, to serve. Ends the process with a message
-    /// when it makes no sense.
-    pub fn from_command_line() -> Self {
-        let named = std::env::args().nth(1).is_some_and(|first| {
-            NamedCommand::command()
-                .get_subcommands()
-                .any(|command| command.get_name() == first)
-        });
-        // Two ways to read it: a setting of the server that is wrong is nothing to other commands.
-        if named {
-            return NamedCommand::parse().command;
-        }
-        let cli = Cli::parse();
-        cli.command
-            .unwrap_or_else(|| Self::Serve(Box::new(cli.serve)))
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Run the server (also when no command is given)
-    Serve(Box<ServeConfig>),
-    /// Simulate the sensors of a building and post their readings like devices
-    Simulate(crate::simulate::SimulateArgs),
-    /// Add, list, change and remove the accounts of people
-    User(crate::access::command::user::UserArgs),
-    /// Add, list and revoke the keys of devices
-    DeviceKey(crate::access::command::device_key::DeviceKeyArgs),
-    /// Make a token for a program that reads
-    Token(crate::access::command::token::TokenArgs),
-    /// Show what a server sends over its WebSocket, one message a line
-    Watch(crate::watch::WatchArgs),
-    /// Write readings of the past to a file or standard output
-    Export(crate::transfer::export::ExportArgs),
-    /// Store the readings of files
-    Import(Box<crate::transfer::import::ImportArgs>),
-    /// List, move or remove readings that are stored under a time in the future, because the clock was
-    /// ahead
-    Future(Box<crate::transfer::future::FutureArgs>),
-    /// Copy the database, also while the server runs
-    Backup(crate::transfer::backup::BackupArgs),
-    /// Ask a server whether it is ready, or without the credentials for that whether it lives; the
-    /// exit code says so
-    Healthcheck(crate::healthcheck::HealthcheckArgs),
-}
 
 /// Settings of the server.
 #[derive(Debug, Clone, Args)]
@@ -140,6 +76,7 @@ pub struct ServeConfig {
         long,
         env = "IAQ_SCORE_PROFILE",
         value_name = "IAQ_SCORE_PROFILE",
+        value_parser = names::profile(),
         default_value = "iaqverse"
     )]
     pub score_profile: Profile,
@@ -149,6 +86,7 @@ pub struct ServeConfig {
         long,
         env = "IAQ_TVOC_UNIT",
         value_name = "IAQ_TVOC_UNIT",
+        value_parser = names::tvoc_unit(),
         default_value = "ppb"
     )]
     pub tvoc_unit: TvocUnit,

@@ -37,7 +37,5 @@ pub mod config;
 pub mod read_budget;
 pub mod shutdown;
 
-pub mod healthcheck;
+pub mod commands;
 pub mod simulate;
-pub mod transfer;
-pub mod watch;

@@ -31,14 +31,14 @@ impl std::fmt::Debug for Account {
 }
 
 /// What is wrong with a name of an account.
-pub(super) fn name_fault(text: &str) -> Option<&'static str> {
+pub(crate) fn name_fault(text: &str) -> Option<&'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
     let is_name = !text.is_empty() && text.len() <= NAME_LENGTH_MAX && text.bytes().all(allowed);
     (!is_name).then_some("must be 1 to 64 of A-Z a-z 0-9 . _ - @ +")
 }
 
 /// What is wrong with a role and sites that are given together.
-pub(super) fn role_fault(role: Role, sites: &Sites) -> Option<&'static str> {
+pub(crate) fn role_fault(role: Role, sites: &Sites) -> Option<&'static str> {
     // Whoever decides about all accounts could give himself every site.
     let restricted_admin = role == Role::Admin && !sites.are_all();
     restricted_admin.then_some("an admin cannot be restricted to sites")

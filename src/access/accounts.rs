@@ -6,11 +6,11 @@ use super::role::Role;
 use crate::domain::Sites;
 
 /// Most accounts there can be.
-pub(super) const ACCOUNTS_MAX: usize = 10_000;
+pub(crate) const ACCOUNTS_MAX: usize = 10_000;
 
 /// Why accounts stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AccountRefusal {
+pub(crate) enum AccountRefusal {
     #[error("there is an account of this name")]
     Exists,
     #[error("there are {ACCOUNTS_MAX} accounts, and that is the most")]
@@ -26,14 +26,14 @@ pub(super) enum AccountRefusal {
 
 /// What is to be another of an account; `None` stays.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AccountEdit {
+pub(crate) struct AccountEdit {
     pub role: Option<Role>,
     pub sites: Option<Sites>,
     pub password_hash: Option<String>,
 }
 
 /// Adds a new account.
-pub(super) fn add(book: &Book, account: &Account) -> Result<Change, AccountRefusal> {
+pub(crate) fn add(book: &Book, account: &Account) -> Result<Change, AccountRefusal> {
     require_role(account)?;
     if book.accounts.contains_key(&account.name) {
         return Err(AccountRefusal::Exists);
@@ -47,7 +47,7 @@ pub(super) fn add(book: &Book, account: &Account) -> Result<Change, AccountRefus
 }
 
 /// Changes an account, whose logins end; also says what it is then.
-pub(super) fn edit(
+pub(crate) fn edit(
     book: &Book,
     name: &str,
     edit: &AccountEdit,
@@ -72,7 +72,7 @@ pub(super) fn edit(
 }
 
 /// Removes an account; its logins end.
-pub(super) fn remove(book: &Book, name: &str) -> Result<Change, AccountRefusal> {
+pub(crate) fn remove(book: &Book, name: &str) -> Result<Change, AccountRefusal> {
     if !book.accounts.contains_key(name) {
         return Err(AccountRefusal::Unknown);
     }

@@ -13,16 +13,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// See the module. A mirror of the documents in the database.
 #[derive(Debug, Default)]
 pub struct Book {
-    pub(super) version: i64,
-    pub(super) accounts: FxHashMap<String, Account>,
-    pub(super) sessions: FxHashMap<String, Session>,
-    pub(super) keys: FxHashMap<String, KeyEntry>,
-    pub(super) claims: FxHashMap<String, Claim>,
+    pub(crate) version: i64,
+    pub(crate) accounts: FxHashMap<String, Account>,
+    pub(crate) sessions: FxHashMap<String, Session>,
+    pub(crate) keys: FxHashMap<String, KeyEntry>,
+    pub(crate) claims: FxHashMap<String, Claim>,
 }
 
 /// A key and when it was used.
 #[derive(Debug, Clone)]
-pub(super) struct KeyEntry {
+pub(crate) struct KeyEntry {
     pub key: Arc<DeviceKey>,
     /// When it was last used, 0 for never; counted here and written now and then.
     used_ms: Arc<AtomicI64>,
@@ -50,17 +50,17 @@ struct KeyUse {
 }
 
 impl KeyEntry {
-    pub(super) fn used_ms(&self) -> Option<i64> {
+    pub(crate) fn used_ms(&self) -> Option<i64> {
         Some(self.used_ms.load(Ordering::Relaxed)).filter(|used_ms| *used_ms > 0)
     }
 
-    pub(super) fn note_use(&self, now_ms: i64) {
+    pub(crate) fn note_use(&self, now_ms: i64) {
         self.used_ms.store(now_ms, Ordering::Relaxed);
     }
 }
 
 impl Book {
-    pub(super) fn read(loaded: &LoadedDocuments) -> Result<Self, StoreError> {
+    pub(crate) fn read(loaded: &LoadedDocuments) -> Result<Self, StoreError> {
         let mut book = Self {
             version: loaded.version,
             ..Self::default()
@@ -97,7 +97,7 @@ impl Book {
     }
 
     /// Takes over what `before` knows of uses that are not written yet.
-    pub(super) fn keep_uses(&mut self, before: &Self) {
+    pub(crate) fn keep_uses(&mut self, before: &Self) {
         for (id, entry) in &mut self.keys {
             if let Some(known) = before.keys.get(id) {
                 let used_ms = known.used_ms().max(entry.used_ms()).unwrap_or(0);
@@ -108,7 +108,7 @@ impl Book {
     }
 
     /// Uses of keys that are not written yet, as documents.
-    pub(super) fn unwritten_uses(&mut self) -> Vec<Document> {
+    pub(crate) fn unwritten_uses(&mut self) -> Vec<Document> {
         let entries = self.keys.iter_mut().filter_map(|(id, entry)| {
             let used_ms = entry.used_ms().filter(|used| *used > entry.written_ms)?;
             entry.written_ms = used_ms;
@@ -117,7 +117,7 @@ impl Book {
         entries.collect()
     }
 
-    pub(super) fn apply(&mut self, change: Change) {
+    pub(crate) fn apply(&mut self, change: Change) {
         self.version += 1;
         apply(&mut self.accounts, change.accounts);
         apply(&mut self.sessions, change.sessions);
@@ -132,7 +132,7 @@ impl Book {
     }
 
     /// The sessions of an account.
-    pub(super) fn sessions_of(&self, account: &str) -> impl Iterator<Item = (&String, &Session)> {
+    pub(crate) fn sessions_of(&self, account: &str) -> impl Iterator<Item = (&String, &Session)> {
         let of = move |(_, session): &(&String, &Session)| session.account == account;
         self.sessions.iter().filter(of)
     }
@@ -151,31 +151,31 @@ fn apply<T>(
 }
 
 impl Change {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.accounts.is_empty()
             && self.sessions.is_empty()
             && self.keys.is_empty()
             && self.claims.is_empty()
     }
 
-    pub(super) fn put_account(&mut self, account: Account) {
+    pub(crate) fn put_account(&mut self, account: Account) {
         self.accounts.push((account.name.clone(), Some(account)));
     }
 
-    pub(super) fn remove_account(&mut self, name: &str) {
+    pub(crate) fn remove_account(&mut self, name: &str) {
         self.accounts.push((name.to_owned(), None));
     }
 
-    pub(super) fn put_session(&mut self, id: String, session: Session) {
+    pub(crate) fn put_session(&mut self, id: String, session: Session) {
         self.sessions.push((id, Some(session)));
     }
 
-    pub(super) fn remove_session(&mut self, id: &str) {
+    pub(crate) fn remove_session(&mut self, id: &str) {
         self.sessions.push((id.to_owned(), None));
     }
 
     /// Ends every login of an account.
-    pub(super) fn remove_sessions_of(&mut self, book: &Book, account: &str) {
+    pub(crate) fn remove_sessions_of(&mut self, book: &Book, account: &str) {
         for (id, _) in book.sessions_of(account) {
             self.remove_session(id);
         }
@@ -183,7 +183,7 @@ impl Change {
 
     /// Ends the logins of an account, and the codes it has made that nobody has used yet: it may do
     /// something else from now on, or nothing.
-    pub(super) fn remove_sessions_and_claims_of(&mut self, book: &Book, account: &str) {
+    pub(crate) fn remove_sessions_and_claims_of(&mut self, book: &Book, account: &str) {
         self.remove_sessions_of(book, account);
         for (id, claim) in &book.claims {
             if claim.created_by == account && claim.key_id.is_none() {
@@ -192,24 +192,24 @@ impl Change {
         }
     }
 
-    pub(super) fn put_key(&mut self, id: String, key: DeviceKey) {
+    pub(crate) fn put_key(&mut self, id: String, key: DeviceKey) {
         self.keys.push((id, Some(key)));
     }
 
-    pub(super) fn remove_key(&mut self, id: &str) {
+    pub(crate) fn remove_key(&mut self, id: &str) {
         self.keys.push((id.to_owned(), None));
     }
 
-    pub(super) fn put_claim(&mut self, id: String, claim: Claim) {
+    pub(crate) fn put_claim(&mut self, id: String, claim: Claim) {
         self.claims.push((id, Some(claim)));
     }
 
-    pub(super) fn remove_claim(&mut self, id: &str) {
+    pub(crate) fn remove_claim(&mut self, id: &str) {
         self.claims.push((id.to_owned(), None));
     }
 
     /// The same for the database.
-    pub(super) fn documents(&self) -> DocumentChange {
+    pub(crate) fn documents(&self) -> DocumentChange {
         let mut documents = DocumentChange::default();
         write(&mut documents, ACCOUNT, &self.accounts);
         write(&mut documents, SESSION, &self.sessions);

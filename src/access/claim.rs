@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long a code can be used.
-pub(super) const CLAIM_LIFETIME: Duration = Duration::from_mins(10);
+pub(crate) const CLAIM_LIFETIME: Duration = Duration::from_mins(10);
 /// Claims at one time, so that nobody can fill memory with them.
-pub(super) const CLAIMS_MAX: usize = 200;
+pub(crate) const CLAIMS_MAX: usize = 200;
 /// Characters of a code: without those that look like others.
 const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 /// 40 bits. With ten minutes to live and the limit on attempts nobody finds one.
@@ -17,7 +17,7 @@ const CODE_LENGTH: usize = 8;
 
 /// A place that waits for its sensor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     pub label: Option<String>,
     pub site: String,
     pub room: String,
@@ -37,7 +37,7 @@ pub(super) struct Claim {
 
 /// What a new claim is for.
 #[derive(Debug, Clone)]
-pub(super) struct NewClaim {
+pub(crate) struct NewClaim {
     pub label: Option<String>,
     pub site: String,
     pub room: String,
@@ -48,7 +48,7 @@ pub(super) struct NewClaim {
 
 impl Claim {
     /// A new claim: its id, what is kept of it, and its code.
-    pub(super) fn create(new: NewClaim, now: Timestamp) -> (String, Self, String) {
+    pub(crate) fn create(new: NewClaim, now: Timestamp) -> (String, Self, String) {
         let code = random_code();
         let claim = Self {
             label: new.label,
@@ -67,12 +67,12 @@ impl Claim {
         (random_id::<6>(), claim, shown)
     }
 
-    pub(super) fn has_expired(&self, now: Timestamp) -> bool {
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_ms <= now.millis()
     }
 
     /// Whether this claim waits for `code`, as people type it.
-    pub(super) fn waits_for(&self, code: &str, now: Timestamp) -> bool {
+    pub(crate) fn waits_for(&self, code: &str, now: Timestamp) -> bool {
         let code: String = code
             .chars()
             .filter(char::is_ascii_alphanumeric)
@@ -83,7 +83,7 @@ impl Claim {
 
     /// The claim once `sensor` has got the key `key_id` for it.
     #[must_use]
-    pub(super) fn used(&self, sensor: &SensorId, key_id: String) -> Self {
+    pub(crate) fn used(&self, sensor: &SensorId, key_id: String) -> Self {
         Self {
             key_id: Some(key_id),
             sensor: Some(sensor.as_str().to_owned()),

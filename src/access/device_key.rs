@@ -47,10 +47,10 @@ const KEYS_MAX: usize = 100_000;
 /// There are as many keys as there can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there are {KEYS_MAX} keys, and that is the most")]
-pub(super) struct TooManyKeys;
+pub(crate) struct TooManyKeys;
 
 /// Adds a key to the book: the same for a call, a command and a sensor that redeems its code.
-pub(super) fn add(
+pub(crate) fn add(
     book: &Book,
     change: &mut Change,
     id: &str,
@@ -64,20 +64,20 @@ pub(super) fn add(
 }
 
 /// What is wrong with the number of sensors of a key.
-pub(super) fn sensors_fault(count: usize) -> Option<String> {
+pub(crate) fn sensors_fault(count: usize) -> Option<String> {
     let is_right = (1..=PATTERNS_MAX).contains(&count);
     (!is_right).then(|| format!("must name 1 to {PATTERNS_MAX} sensors"))
 }
 
 /// What is wrong with a label; none is as good as any.
-pub(super) fn label_fault(label: &str) -> Option<String> {
+pub(crate) fn label_fault(label: &str) -> Option<String> {
     let parsed = PlaceName::parse(label);
     let fault = parsed.err().map(|error| error.to_string());
     fault.filter(|_| !label.is_empty())
 }
 
 /// What is wrong with a place and sites that are given together.
-pub(super) fn place_fault(site: &str, sites: &Sites) -> Option<&'static str> {
+pub(crate) fn place_fault(site: &str, sites: &Sites) -> Option<&'static str> {
     // Nothing could ever be written with such a key.
     (!sites.allow(site)).then_some("must be one of the key's sites")
 }

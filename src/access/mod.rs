@@ -5,24 +5,23 @@
 //! or write then follows from his role and sites. Accounts, sessions, keys and claims are documents in
 //! the database and all in memory (`book`, `registry`).
 
-mod account;
-mod accounts;
-mod book;
+pub(crate) mod account;
+pub(crate) mod accounts;
+pub(crate) mod book;
 mod caller;
 mod claim;
-pub mod command;
-mod device_key;
+pub(crate) mod device_key;
 pub(crate) mod gate;
 mod guard;
 pub mod http;
 mod keeper;
-mod password;
+pub(crate) mod password;
 mod pattern;
 mod rate;
-mod registry;
+pub(crate) mod registry;
 mod role;
 pub mod rule;
-mod secret;
+pub(crate) mod secret;
 mod session;
 mod sites_json;
 mod token;

@@ -22,12 +22,12 @@ const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$pjPHA8SvV+vl4xVdHLjVTg$Bh+
 
 /// Hashes passwords on threads of their own, a few at a time. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Passwords(Arc<Semaphore>);
+pub(crate) struct Passwords(Arc<Semaphore>);
 
 /// Others are being hashed, and too many wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords are being checked")]
-pub(super) struct PasswordsBusy;
+pub(crate) struct PasswordsBusy;
 
 impl Default for Passwords {
     fn default() -> Self {
@@ -37,13 +37,13 @@ impl Default for Passwords {
 
 impl Passwords {
     /// What is kept of a password.
-    pub(super) async fn hash(&self, password: SecretString) -> Result<String, PasswordsBusy> {
+    pub(crate) async fn hash(&self, password: SecretString) -> Result<String, PasswordsBusy> {
         let hashed = self.work(move || hash(password.expose_secret()));
         hashed.await?.ok_or(PasswordsBusy)
     }
 
     /// Whether the password is the one that was hashed. Without a hash it is not, and takes as long.
-    pub(super) async fn verify(
+    pub(crate) async fn verify(
         &self,
         password: SecretString,
         hash: Option<String>,
@@ -78,7 +78,7 @@ impl Passwords {
 }
 
 /// What is wrong with the length of a password that somebody chooses.
-pub(super) fn length_fault(password: &str) -> Option<String> {
+pub(crate) fn length_fault(password: &str) -> Option<String> {
     let (least, most) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
     let is_right = PASSWORD_LENGTH.contains(&password.chars().count());
     (!is_right).then(|| format!("must have {least} to {most} characters"))

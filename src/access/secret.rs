@@ -13,10 +13,10 @@ use std::fmt::Write;
 use subtle::ConstantTimeEq;
 
 /// Characters of a secret as text.
-pub(super) const SECRET_LENGTH: usize = 43;
+pub(crate) const SECRET_LENGTH: usize = 43;
 
 /// 32 random bytes.
-pub(super) fn random_bytes() -> [u8; 32] {
+pub(crate) fn random_bytes() -> [u8; 32] {
     let mut bytes = [0; 32];
     OsRng.unwrap_err().fill_bytes(&mut bytes);
     bytes
@@ -34,12 +34,12 @@ pub(crate) fn random_id<const BYTES: usize>() -> String {
 }
 
 /// What is kept of a secret.
-pub(super) fn fingerprint(secret: &str) -> String {
+pub(crate) fn fingerprint(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
 /// Whether `secret` has this fingerprint, in a time that does not tell how much of it is right.
-pub(super) fn has_fingerprint(secret: &str, expected: &str) -> bool {
+pub(crate) fn has_fingerprint(secret: &str, expected: &str) -> bool {
     fingerprint(secret)
         .as_bytes()
         .ct_eq(expected.as_bytes())

@@ -19,7 +19,7 @@ const COOKIE_OVERLAP: Duration = Duration::from_secs(10);
 
 /// One login of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Session {
+pub(crate) struct Session {
     pub account: String,
     /// Fingerprint of the secret that refreshes it next.
     current: String,
@@ -32,14 +32,14 @@ pub(super) struct Session {
 
 /// What a refresh token asks for.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct RefreshToken {
+pub(crate) struct RefreshToken {
     family: String,
     secret: String,
 }
 
 /// What becomes of a session when somebody comes with a token of its family.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refreshed {
+pub(crate) enum Refreshed {
     /// The session goes on, with a new token.
     Rotated(Session, String),
     /// The other tab has the new token already.
@@ -50,7 +50,7 @@ pub(super) enum Refreshed {
 }
 
 impl RefreshToken {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (family, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
         (family.len() == FAMILY_LENGTH && secret.len() == SECRET_LENGTH).then(|| Self {
             family: family.to_owned(),
@@ -71,7 +71,7 @@ impl RefreshToken {
     }
 
     /// The id of its session, which tells nothing about the family.
-    pub(super) fn session_id(&self) -> String {
+    pub(crate) fn session_id(&self) -> String {
         let mut id = fingerprint(&self.family);
         id.truncate(ID_LENGTH);
         id
@@ -80,7 +80,7 @@ impl RefreshToken {
 
 impl Session {
     /// Begins a session; returns its id and its first refresh token.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         account: &str,
         in_cookie: bool,
         expires_at: Timestamp,
@@ -96,12 +96,12 @@ impl Session {
         (token.session_id(), session, token.text())
     }
 
-    pub(super) fn has_expired(&self, now: Timestamp) -> bool {
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_ms <= now.millis()
     }
 
     /// Uses a token of this session's family up.
-    pub(super) fn refresh(
+    pub(crate) fn refresh(
         &self,
         token: &RefreshToken,
         now: Timestamp,

@@ -1,10 +1,17 @@
 use super::*;
 use crate::access::AuthMode;
+use clap::{CommandFactory, Parser};
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    serve: ServeConfig,
+}
 
 fn parse(arguments: &[&str]) -> Result<ServeConfig, String> {
     let arguments = ["iaqverse"].iter().chain(arguments);
-    Cli::try_parse_from(arguments)
-        .map(|cli| cli.serve)
+    Line::try_parse_from(arguments)
+        .map(|line| line.serve)
         .map_err(|error| error.to_string())
 }
 
@@ -89,7 +96,7 @@ fn no_secret_is_shown() {
 #[test]
 fn every_setting_is_in_the_example_file() {
     let example = include_str!("../../.env.example");
-    for argument in Cli::command().get_arguments() {
+    for argument in Line::command().get_arguments() {
         if let Some(variable) = argument.get_env() {
             let variable = variable.to_str().unwrap();
             assert!(

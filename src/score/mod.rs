@@ -16,7 +16,7 @@ pub use table::{Standard, standard};
 use crate::domain::Values;
 
 /// Which of the two scores is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Profile {
     /// Continuous score after published limits; the worst pollutant leads.
     #[default]

@@ -7,9 +7,9 @@
 
 mod balance;
 mod building;
-mod command;
 mod config;
 mod courier;
+mod demo;
 mod emission;
 mod http;
 mod kind;
@@ -27,7 +27,8 @@ mod weather;
 mod window;
 
 pub use building::Building;
-pub use command::{SimulateArgs, command, start_demo};
 pub use config::{SimulateError, SimulationConfig, Target};
+pub use demo::start_demo;
+pub(crate) use demo::system_time;
 pub use reading::{SimulatedReading, SimulatedUnits, SimulatedValues};
 pub use run::{Now, run};

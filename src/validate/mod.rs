@@ -30,14 +30,11 @@ pub struct Rules {
 }
 
 /// Unit that TVOC values without a declared unit are taken to be in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TvocUnit {
     #[default]
-    #[value(name = "ppb")]
     Ppb,
-    #[value(name = "ug/m3")]
     MicrogramsPerCubicMeter,
-    #[value(name = "mg/m3")]
     MilligramsPerCubicMeter,
 }
 

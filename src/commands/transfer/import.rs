@@ -4,6 +4,7 @@ use super::record::{RecordError, of_cells, of_json};
 use crate::access::Caller;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StoreConfig;
+use crate::config::names;
 use crate::database::{self, Access};
 use crate::fault::Rejection;
 use crate::payload::JsonLines;
@@ -34,7 +35,7 @@ pub struct ImportArgs {
     pub format: Option<Format>,
 
     /// Unit of TVOC values that come as from a device, without one
-    #[arg(long, env = "IAQ_TVOC_UNIT", default_value = "ppb")]
+    #[arg(long, env = "IAQ_TVOC_UNIT", default_value = "ppb", value_parser = names::tvoc_unit())]
     pub tvoc_unit: TvocUnit,
 
     #[command(flatten)]
@@ -74,7 +75,7 @@ pub(super) const TRIES: u32 = 30;
 
 /// Stores the readings of all files. What is stored already stays as it is, so an import that was
 /// broken off can be done again from its beginning.
-pub async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
+pub(crate) async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
     arguments.store.check()?;
     let formats = arguments.files.iter().map(|file| match arguments.format {
         Some(format) => Ok(format),

@@ -49,7 +49,7 @@ pub enum DeviceKeyAction {
 }
 
 /// Does what the command line says.
-pub async fn command(arguments: DeviceKeyArgs) -> anyhow::Result<()> {
+pub(crate) async fn command(arguments: DeviceKeyArgs) -> anyhow::Result<()> {
     let registry = open(&arguments.database).await?;
     let result = run(&registry, arguments.action).await;
     registry.close().await;

@@ -16,7 +16,7 @@ pub struct BackupArgs {
 }
 
 /// Copies everything that is acknowledged when it begins, or leaves no file behind.
-pub async fn command(arguments: BackupArgs) -> anyhow::Result<()> {
+pub(crate) async fn command(arguments: BackupArgs) -> anyhow::Result<()> {
     arguments.database.check()?;
     let database = database::open(&arguments.database.database_url, Access::Reader)
         .await

@@ -1,10 +1,10 @@
 //! Accounts, keys and tokens from the command line, beside a running server or without one.
 
-pub mod device_key;
-pub mod token;
-pub mod user;
+pub(super) mod device_key;
+pub(super) mod token;
+pub(super) mod user;
 
-use super::registry::{ChangeError, Registry};
+use crate::access::registry::{ChangeError, Registry};
 use crate::config::DatabaseConfig;
 use crate::database::prepare_documents;
 use anyhow::Context;

@@ -44,7 +44,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(20);
 
 /// Prints messages to standard output until interrupted, reconnecting as often as needed.
-pub async fn command(arguments: WatchArgs) -> anyhow::Result<()> {
+pub(crate) async fn command(arguments: WatchArgs) -> anyhow::Result<()> {
     let mut url = url::Url::parse(&arguments.url).context("the address of the server")?;
     anyhow::ensure!(
         url.scheme() == "ws",

@@ -4,6 +4,7 @@ use super::{say, sites};
 use crate::access::account::role_fault;
 use crate::access::{Role, Tokens, Verified};
 use crate::clock::{Clock, SystemClock};
+use crate::config::names;
 use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::SecretString;
@@ -12,7 +13,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Args)]
 pub struct TokenArgs {
     /// What the token lets its owner do
-    #[arg(long, default_value = "viewer")]
+    #[arg(long, default_value = "viewer", value_parser = names::role())]
     pub role: Role,
 
     /// Restrict to this site; may be given several times
@@ -38,7 +39,7 @@ pub struct TokenArgs {
 }
 
 /// Prints a token.
-pub fn command(arguments: &TokenArgs) -> anyhow::Result<()> {
+pub(crate) fn command(arguments: &TokenArgs) -> anyhow::Result<()> {
     let secret = arguments.secret.as_ref().context(
         "IAQ_JWT_SECRET: must be the secret of the server; without one a server makes one up at \
          each start",

@@ -8,6 +8,7 @@ use crate::access::registry::Registry;
 use crate::access::{Account, Role, secret};
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
+use crate::config::names;
 use crate::domain::{Sites, Timestamp};
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
@@ -28,7 +29,7 @@ pub enum UserAction {
     /// Add an account; its password is asked for, or read from standard input
     Add {
         name: String,
-        #[arg(long, default_value = "viewer")]
+        #[arg(long, default_value = "viewer", value_parser = names::role())]
         role: Role,
         /// Restrict to this site; may be given several times
         #[arg(long = "site", value_name = "SITE")]
@@ -42,7 +43,7 @@ pub enum UserAction {
     /// Give an account another role or other sites; its logins end
     Set {
         name: String,
-        #[arg(long)]
+        #[arg(long, value_parser = names::role())]
         role: Option<Role>,
         /// Restrict to this site; may be given several times
         #[arg(long = "site", value_name = "SITE", conflicts_with = "all_sites")]
@@ -63,7 +64,7 @@ pub enum UserAction {
 }
 
 /// Does what the command line says.
-pub async fn command(arguments: UserArgs) -> anyhow::Result<()> {
+pub(crate) async fn command(arguments: UserArgs) -> anyhow::Result<()> {
     let registry = open(&arguments.database).await?;
     let result = run(&registry, arguments.action).await;
     registry.close().await;

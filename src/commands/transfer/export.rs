@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
+use crate::config::names;
 use crate::database::{self, Access};
 use crate::domain::Timestamp;
 use crate::query::{Export, Filter, Format};
@@ -45,7 +46,8 @@ pub struct ExportArgs {
     pub salle: Option<String>,
 
     /// Profile of the scores
-    #[arg(long, env = "IAQ_SCORE_PROFILE", default_value = "iaqverse")]
+    #[arg(long, env = "IAQ_SCORE_PROFILE", default_value = "iaqverse",
+        value_parser = names::profile())]
     pub score_profile: Profile,
 
     #[command(flatten)]
@@ -64,7 +66,7 @@ pub(super) fn timestamp(text: &str) -> Result<Timestamp, &'static str> {
 
 /// Writes all that was asked for, in memory that does not grow with it. What is stored after it began
 /// may be missing.
-pub async fn command(arguments: ExportArgs) -> anyhow::Result<()> {
+pub(crate) async fn command(arguments: ExportArgs) -> anyhow::Result<()> {
     arguments.database.check()?;
     let database = database::open(&arguments.database.database_url, Access::Reader)
         .await

@@ -7,6 +7,7 @@
 use super::listing::{self, Listed};
 use super::{READINGS_AT_ONCE, Selection};
 use crate::clock::SystemClock;
+use crate::commands::transfer::import::{Nobody, RETRY_WAIT, TRIES, note};
 use crate::config::StoreConfig;
 use crate::database::SensorKey;
 use crate::domain::{Reading, Sites, Timestamp};
@@ -14,7 +15,6 @@ use crate::score::Profile;
 use crate::store::{
     AppendError, HistoryRow, Keeper, Outcome, ScoredReading, Store, WriteQueue, Writer,
 };
-use crate::transfer::import::{Nobody, RETRY_WAIT, TRIES, note};
 use crate::validate::CLOCK_AHEAD_MAX;
 use anyhow::Context;
 use std::collections::BTreeMap;

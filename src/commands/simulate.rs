@@ -1,15 +1,12 @@
-//! `iaqverse simulate` and the demo building of `iaqverse serve --demo`.
+//! `iaqverse simulate`: a simulated building that posts to a server.
 
-use super::{Now, SimulationConfig, Target, run};
-use crate::clock::{Clock, SystemClock};
 use crate::config::LogConfig;
 use crate::server::telemetry;
-use crate::shutdown::{Shutdown, Signals};
-use chrono::{DateTime, FixedOffset, Utc};
+use crate::shutdown::Signals;
+use crate::simulate::{SimulationConfig, Target, run, system_time};
+use chrono::FixedOffset;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -61,11 +58,8 @@ pub struct SimulateArgs {
     pub log: LogConfig,
 }
 
-/// History of the demo building, so that its charts are not empty.
-const DEMO_BACKFILL: Duration = Duration::from_hours(24);
-
 /// Simulates until interrupted.
-pub async fn command(arguments: SimulateArgs) -> anyhow::Result<()> {
+pub(crate) async fn command(arguments: SimulateArgs) -> anyhow::Result<()> {
     telemetry::start(&arguments.log)?;
     let config = SimulationConfig {
         rooms: arguments.rooms,
@@ -92,29 +86,4 @@ pub async fn command(arguments: SimulateArgs) -> anyhow::Result<()> {
     }
     stop.cancel();
     Ok(simulation.await?)
-}
-
-/// Starts a simulated building that posts to the server at `address` with a token until it stops.
-pub fn start_demo(address: SocketAddr, token: String, shutdown: &Shutdown) {
-    let config = SimulationConfig {
-        backfill: DEMO_BACKFILL,
-        ..SimulationConfig::default()
-    };
-    let target = Target {
-        url: format!("http://{address}"),
-        bearer: Some(token),
-    };
-    let stop = shutdown.token();
-    shutdown.spawn(async move {
-        if let Err(error) = run(config, target, system_time(), stop).await {
-            tracing::error!(%error, "the demo building does not run");
-        }
-    });
-}
-
-fn system_time() -> Now {
-    Arc::new(|| {
-        let now = SystemClock.now().millis();
-        DateTime::<Utc>::from_timestamp_millis(now).unwrap_or_default()
-    })
 }

@@ -93,7 +93,7 @@ struct Selection {
 const READINGS_AT_ONCE: usize = 4096;
 
 /// Does what the command line says.
-pub async fn command(arguments: FutureArgs) -> anyhow::Result<()> {
+pub(crate) async fn command(arguments: FutureArgs) -> anyhow::Result<()> {
     arguments.store.check()?;
     let (access, which) = match &arguments.action {
         FutureAction::List { which, .. } => (Access::Reader, which),

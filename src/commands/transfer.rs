@@ -4,8 +4,8 @@
 //! beside one, [`import`] only while none runs, because one process alone writes a database. [`future`]
 //! lists beside one and changes while none runs.
 
-pub mod backup;
-pub mod export;
-pub mod future;
-pub mod import;
+pub(super) mod backup;
+pub(super) mod export;
+pub(super) mod future;
+pub(super) mod import;
 mod record;

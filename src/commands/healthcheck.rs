@@ -47,7 +47,7 @@ const TOKEN_TTL: Duration = Duration::from_mins(1);
 
 /// Fails unless `/health/ready` answers 200. Where that is told to nobody without a token, and there
 /// is none, `/health/live` must do.
-pub async fn command(arguments: HealthcheckArgs) -> anyhow::Result<()> {
+pub(crate) async fn command(arguments: HealthcheckArgs) -> anyhow::Result<()> {
     let token = arguments.token()?;
     match ask(&arguments, "/health/ready", token.as_ref()).await? {
         StatusCode::UNAUTHORIZED if token.is_none() => {

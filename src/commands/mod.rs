@@ -1,0 +1,95 @@
+//! The commands of the binary, one file each. They stand on everything else, and nothing knows them.
+//!
+//! To add one: a file here with its arguments and an async function, a variant of [`Command`], an arm
+//! of [`Command::run`], and a line in the README.
+
+mod access;
+mod healthcheck;
+mod serve;
+mod simulate;
+mod transfer;
+mod watch;
+
+use crate::config::ServeConfig;
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Indoor-air-quality server: sensors post readings, browsers see them at once.
+#[derive(Debug, Parser)]
+#[command(name = "iaqverse", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeConfig,
+}
+
+/// The command line with a command named on it, where the settings of the server stand behind it.
+#[derive(Debug, Parser)]
+#[command(name = "iaqverse", version)]
+struct NamedCommand {
+    #[command(subcommand)]
+    command: Command,
+}
+
+impl Command {
+    /// What the command line asks for; without a command, to serve. Ends the process with a message
+    /// when it makes no sense.
+    pub fn from_command_line() -> Self {
+        let named = std::env::args().nth(1).is_some_and(|first| {
+            NamedCommand::command()
+                .get_subcommands()
+                .any(|command| command.get_name() == first)
+        });
+        // Two ways to read it: a setting of the server that is wrong is nothing to other commands.
+        if named {
+            return NamedCommand::parse().command;
+        }
+        let cli = Cli::parse();
+        cli.command
+            .unwrap_or_else(|| Self::Serve(Box::new(cli.serve)))
+    }
+
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(config) => serve::command(*config).await,
+            Self::Simulate(arguments) => simulate::command(arguments).await,
+            Self::User(arguments) => access::user::command(arguments).await,
+            Self::DeviceKey(arguments) => access::device_key::command(arguments).await,
+            Self::Token(arguments) => access::token::command(&arguments),
+            Self::Watch(arguments) => watch::command(arguments).await,
+            Self::Export(arguments) => transfer::export::command(arguments).await,
+            Self::Import(arguments) => transfer::import::command(*arguments).await,
+            Self::Future(arguments) => transfer::future::command(*arguments).await,
+            Self::Backup(arguments) => transfer::backup::command(arguments).await,
+            Self::Healthcheck(arguments) => healthcheck::command(arguments).await,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server (also when no command is given)
+    Serve(Box<ServeConfig>),
+    /// Simulate the sensors of a building and post their readings like devices
+    Simulate(simulate::SimulateArgs),
+    /// Add, list, change and remove the accounts of people
+    User(access::user::UserArgs),
+    /// Add, list and revoke the keys of devices
+    DeviceKey(access::device_key::DeviceKeyArgs),
+    /// Make a token for a program that reads
+    Token(access::token::TokenArgs),
+    /// Show what a server sends over its WebSocket, one message a line
+    Watch(watch::WatchArgs),
+    /// Write readings of the past to a file or standard output
+    Export(transfer::export::ExportArgs),
+    /// Store the readings of files
+    Import(Box<transfer::import::ImportArgs>),
+    /// List, move or remove readings that are stored under a time in the future, because the clock was
+    /// ahead
+    Future(Box<transfer::future::FutureArgs>),
+    /// Copy the database, also while the server runs
+    Backup(transfer::backup::BackupArgs),
+    /// Ask a server whether it is ready, or without the credentials for that whether it lives; the
+    /// exit code says so
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
