@@ -18,6 +18,7 @@ mod durability;
 mod events;
 mod faulty;
 mod floods;
+mod floors;
 mod future;
 mod glb;
 mod guards;
