@@ -7,11 +7,11 @@
 use super::client::CLOSE_WAIT_MAX;
 use super::encoding::Encoding;
 use super::frame::{self, Decoder, Frame, close};
-use super::hub::Seat;
+use super::hang_up::{End, hang_up};
 use super::protocol::{self, Command, CommandError};
-use super::rate::RateBudget;
-use super::session::{End, TOO_MANY_OVERHEAD_FRAMES, hang_up};
+use super::rate::{RateBudget, TOO_MANY_OVERHEAD_FRAMES};
 use super::shard::Shard;
+use super::state::Seat;
 use crate::access::rule::{self, Need};
 use crate::access::{Caller, Refusal};
 use crate::domain::TopicSet;

@@ -6,14 +6,15 @@
 use super::client::Client;
 use super::encoding::{Encoding, event};
 use super::filter::{self, Filter};
-use super::hub::{Hub, Seat};
+use super::hub::Hub;
 use super::interest::Interest;
 use super::pass::Pass;
 use super::protocol::{self, Subscription};
 use super::scope::narrowed;
 use super::session::names;
-use super::shard::Shard;
+use super::shard::{Guest, Shard};
 use super::sink::{self, BodySender, Part, Sink};
+use super::state::Seat;
 use super::subscribe::subscribe;
 use crate::access::Caller;
 use crate::domain::{Topic, TopicSet};
@@ -23,6 +24,7 @@ use crate::http::{
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream;
 use rand::Rng;
 use std::net::IpAddr;
@@ -68,6 +70,7 @@ pub async fn events(
     }
     let address = proxies.client(request.peer_addr(), request.headers());
     let seat = hub
+        .state()
         .admit(address)
         .ok_or_else(|| Problem::unavailable("server_full", "too many clients are connected"))?;
     let (body, parts) = sink::body();
@@ -80,7 +83,7 @@ pub async fn events(
         address,
         request_id: request_ids.of(request.headers()).into(),
     };
-    hub.serve_events(Box::new(stream)).await;
+    hub.serve(Box::new(stream)).await;
     let body = Body {
         parts,
         part: None,
@@ -193,8 +196,14 @@ fn name(parameters: &mut Parameters, field: &'static str) -> Option<Box<str>> {
     Some(name)
 }
 
+impl Guest for EventStream {
+    fn serve(self: Box<Self>, shard: Rc<Shard>) -> LocalBoxFuture<'static, ()> {
+        Box::pin(run(shard, self))
+    }
+}
+
 /// Serves a stream until it ends.
-pub(super) async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
+async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
     let EventStream {
         body,
         seat,

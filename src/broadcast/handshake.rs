@@ -92,7 +92,7 @@ impl Upgrade {
         match self.accept(&request, &request_id, address) {
             Ok(accepted) => {
                 answer.extend_from_slice(accepted.head.as_bytes());
-                let seat = self.hub.admit(address);
+                let seat = self.hub.state().admit(address);
                 if seat.is_none() {
                     answer
                         .extend_from_slice(&frame::goodbye(close::TRY_AGAIN_LATER, "server full"));
@@ -104,7 +104,7 @@ impl Upgrade {
                     tracing::info!(?address, request_id, "client refused: too many connections");
                     return Ok(());
                 };
-                let limits = self.hub.limits();
+                let limits = self.hub.state().limits();
                 let socket = socket2::SockRef::from(&stream);
                 if let Err(error) = socket.set_tcp_user_timeout(Some(limits.silence_max)) {
                     tracing::debug!(%error, "TCP_USER_TIMEOUT not set");

@@ -5,10 +5,9 @@
 //! for equality only, a message finds them by asking for each combination of its own site, room and
 //! sensor: at most eight for its topic and eight for `all`, however many clients there are.
 
-use super::encoding::Encoding;
 use super::filter::{Filter, Subject};
-use super::interest::Interest;
-use crate::domain::{Topic, TopicSet};
+use super::interest::{Group, Interest};
+use crate::domain::Topic;
 use indexmap::{Equivalent, IndexMap, IndexSet};
 use rustc_hash::FxBuildHasher;
 use std::hash::{Hash, Hasher};
@@ -18,13 +17,6 @@ pub(super) type ClientKey = usize;
 
 type Clients = IndexSet<ClientKey, FxBuildHasher>;
 type Map<K> = IndexMap<K, Clients, FxBuildHasher>;
-
-/// What the clients of a group have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Group {
-    pub(super) topics: TopicSet,
-    pub(super) encoding: Encoding,
-}
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -2,7 +2,6 @@
 
 use super::encoding::Encoding;
 use super::filter::{Filter, Subject};
-use super::index::Group;
 use super::outgoing::Outgoing;
 use crate::domain::{StreamId, Topic, TopicSet};
 
@@ -18,6 +17,13 @@ pub(super) struct Interest {
     pub(super) encoding: Encoding,
     /// Measurements are thinned out for this client alone, so it shares no bytes with others.
     pub(super) paced: bool,
+}
+
+/// What the clients of a group have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Group {
+    pub(super) topics: TopicSet,
+    pub(super) encoding: Encoding,
 }
 
 static OPEN: Filter = Filter {

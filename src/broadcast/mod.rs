@@ -10,6 +10,10 @@
 //! One that comes back gets what it missed (`subscribe`) from a log of the last messages (`log`) or
 //! from the store. Networks that let no WebSocket through get the same stream as server-sent events
 //! (`events`).
+//!
+//! From the ground up: `state` is what all shards share, a `shard` serves clients, `subscribe` begins
+//! their subscriptions, `session` and `events` are the two kinds of [`shard::Guest`], and the `hub`
+//! stands above the shards. No file names one above it.
 
 mod admission;
 mod client;
@@ -18,6 +22,7 @@ mod events;
 mod filter;
 mod frame;
 mod handshake;
+mod hang_up;
 mod hub;
 mod index;
 mod interest;
@@ -34,10 +39,14 @@ mod session;
 mod shard;
 mod sink;
 mod snapshot;
+mod state;
+mod stats;
 mod subscribe;
 
 pub use events::events;
 pub use frame::{Decoder, Frame, FrameError, Inflater};
 pub use handshake::{Upgrade, upgrade_required};
-pub use hub::{Hub, HubLimits, HubParts, HubThreads, Stats};
+pub use hub::{Hub, HubThreads};
 pub use log::LogLimits;
+pub use state::{HubLimits, HubParts};
+pub use stats::Stats;

@@ -1,7 +1,7 @@
 //! What a client may say, and the answers.
 
 use super::filter::{self, Filter};
-use super::hub::Stats;
+use super::stats::Stats;
 use crate::access::Refusal;
 use crate::domain::{Timestamp, Topic, TopicSet};
 use crate::host::Metrics;

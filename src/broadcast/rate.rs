@@ -4,6 +4,9 @@ use super::protocol::CommandError;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Why a client is closed that sends frame after frame and no message.
+pub(super) const TOO_MANY_OVERHEAD_FRAMES: &str = "too many frames that end no message";
+
 /// Frames a second that end no message. A browser sends none but the answers to our pings.
 const OVERHEAD_FRAMES_PER_SECOND: u32 = 100;
 

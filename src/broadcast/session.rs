@@ -1,23 +1,25 @@
 //! The life of one WebSocket, from the welcome to the end.
 
 use super::admission::{Admitted, ECHO_BYTES_MAX, Newcomer, Visitor, admit};
-use super::client::{CLOSE_WAIT_MAX, Client};
+use super::client::Client;
 use super::encoding::Encoding;
 use super::filter::Filter;
 use super::frame::{self, Decoder, Frame, FrameError, close};
-use super::hub::Seat;
+use super::hang_up::{End, hang_up};
 use super::index::ClientKey;
 use super::interest::Interest;
 use super::pass::Pass;
 use super::protocol::{self, Command, CommandError, Subscription};
-use super::rate::RateBudget;
+use super::rate::{RateBudget, TOO_MANY_OVERHEAD_FRAMES};
 use super::scope::{self, narrowed};
-use super::shard::Shard;
+use super::shard::{Guest, Shard};
 use super::sink::Sink;
+use super::state::Seat;
 use super::subscribe::subscribe;
 use crate::access::{Caller, Refusal};
 use crate::domain::{StreamId, Topic, TopicSet};
 use bytes::BytesMut;
+use futures_util::future::LocalBoxFuture;
 use std::cell::Cell;
 use std::io;
 use std::ops::ControlFlow;
@@ -25,15 +27,12 @@ use std::rc::Rc;
 use tokio::io::Interest as Readiness;
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// Messages in a row that make no sense before the connection is closed with 1008.
 const ERRORS_MAX: u32 = 20;
 /// Frames followed before the other connections of the thread get their turn.
 const FRAMES_AT_ONCE: usize = 32;
-/// Why a client is closed that sends frame after frame and no message.
-pub(super) const TOO_MANY_OVERHEAD_FRAMES: &str = "too many frames that end no message";
-
 struct Session {
     shard: Rc<Shard>,
     key: ClientKey,
@@ -51,8 +50,14 @@ struct Session {
     echo: bool,
 }
 
+impl Guest for Newcomer {
+    fn serve(self: Box<Self>, shard: Rc<Shard>) -> LocalBoxFuture<'static, ()> {
+        Box::pin(run(shard, self))
+    }
+}
+
 /// Serves a connection until it ends.
-pub(super) async fn run(shard: Rc<Shard>, newcomer: Box<Newcomer>) {
+async fn run(shard: Rc<Shard>, newcomer: Box<Newcomer>) {
     let address = newcomer.address;
     let request_id = newcomer.request_id.clone();
     // Boxed pieces that are needed at the beginning only must not stay with an idle connection.
@@ -173,37 +178,6 @@ fn interest(
         }
     }
     (interest, forbidden)
-}
-
-/// How a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// Close frames went both ways.
-    Agreed,
-    /// The peer is gone, or gave no answer.
-    Broken,
-}
-
-/// Ends the connection so that a last close frame is not lost: a socket closed with unread bytes
-/// resets the connection, which throws away what the peer has not read yet.
-pub(super) async fn hang_up(stream: TcpStream, end: End) {
-    match end {
-        End::Agreed => {
-            let mut stream = stream;
-            let drained = async {
-                tokio::io::AsyncWriteExt::shutdown(&mut stream).await?;
-                let mut rest = [0; 512];
-                while tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await? > 0 {
-                    yield_now().await;
-                }
-                io::Result::Ok(())
-            };
-            // Whatever went wrong, the connection is over.
-            drop(timeout(CLOSE_WAIT_MAX, drained).await);
-        }
-        // A peer that reads nothing would keep our unsent bytes for ever: reset it.
-        End::Broken => drop(stream.set_zero_linger()),
-    }
 }
 
 impl Session {

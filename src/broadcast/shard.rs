@@ -8,18 +8,16 @@ mod pause;
 
 pub(super) use pause::Pause;
 
-use super::admission::Newcomer;
 use super::client::Client;
-use super::events::{self, EventStream};
 use super::frame::{Deflater, Inflater, close};
-use super::hub::Hub;
 use super::index::{ClientKey, Index};
 use super::interest::Interest;
 use super::log::ReplayLog;
 use super::outgoing::Outgoing;
 use super::pace::{Pace, Turns};
-use super::session;
+use super::state::HubState;
 use crate::domain::{StreamId, TopicSet};
+use futures_util::future::LocalBoxFuture;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -33,12 +31,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 #[derive(Debug)]
 pub(super) enum Order {
     Publish(Arc<[Arc<Outgoing>]>),
-    /// A WebSocket that has shaken hands.
-    Serve(Box<Newcomer>),
-    /// A stream of server-sent events.
-    Stream(Box<EventStream>),
+    Serve(Box<dyn Guest>),
     /// Close everybody with 1001.
     Close,
+}
+
+/// Somebody who is served by a shard from now on: a WebSocket that has shaken hands, or a stream of
+/// server-sent events.
+pub(super) trait Guest: std::fmt::Debug + Send {
+    fn serve(self: Box<Self>, shard: Rc<Shard>) -> LocalBoxFuture<'static, ()>;
 }
 
 /// Orders that may wait for a shard; the writer waits when there are more.
@@ -59,7 +60,7 @@ const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// See the module.
 pub(super) struct Shard {
-    pub(super) hub: Hub,
+    pub(super) hub: HubState,
     /// Itself, for the tasks it starts.
     itself: Weak<Self>,
     orders: RefCell<mpsc::Receiver<Order>>,
@@ -88,7 +89,11 @@ pub(super) struct Shard {
 type Action = Box<dyn FnOnce()>;
 
 impl Shard {
-    pub(super) fn new(hub: Hub, position: StreamId, orders: mpsc::Receiver<Order>) -> Rc<Self> {
+    pub(super) fn new(
+        hub: HubState,
+        position: StreamId,
+        orders: mpsc::Receiver<Order>,
+    ) -> Rc<Self> {
         let log = ReplayLog::new(hub.limits().replay, position);
         Rc::new_cyclic(|itself| Self {
             hub,
@@ -286,8 +291,7 @@ impl Shard {
                 let new = messages.iter().filter(|it| it.id > self.position());
                 self.gathered.borrow_mut().extend(new.map(Arc::clone));
             }
-            Order::Serve(newcomer) => shutdown.spawn(session::run(itself, newcomer)),
-            Order::Stream(stream) => shutdown.spawn(events::run(itself, stream)),
+            Order::Serve(guest) => shutdown.spawn(guest.serve(itself)),
             Order::Close => {
                 self.deliver_gathered();
                 shutdown.spawn(itself.close_all());

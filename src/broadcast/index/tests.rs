@@ -1,7 +1,9 @@
 //! The index against asking every client.
 
 use super::*;
+use crate::broadcast::encoding::Encoding;
 use crate::domain::StreamId;
+use crate::domain::TopicSet;
 use proptest::prelude::*;
 
 fn topic() -> impl Strategy<Value = Topic> {

@@ -7,10 +7,11 @@ use crate::broadcast::LogLimits;
 use crate::broadcast::encoding::Encoding;
 use crate::broadcast::filter::Filter;
 use crate::broadcast::frame::Negotiated;
-use crate::broadcast::hub::{HubLimits, HubParts};
+use crate::broadcast::hub::Hub;
 use crate::broadcast::outgoing::test_support::{id, measurement, notice};
 use crate::broadcast::pass::Pass;
 use crate::broadcast::sink::Sink;
+use crate::broadcast::state::{HubLimits, HubParts};
 use crate::clock::SystemClock;
 use crate::database::{self, Access};
 use crate::domain::{Timestamp, Topic};
@@ -71,7 +72,7 @@ impl Stage {
         let (hub, threads) = Hub::start(parts, 1);
         let (orders, received) = mpsc::channel(4);
         Self {
-            shard: Shard::new(hub, id(0), received),
+            shard: Shard::new(hub.state().clone(), id(0), received),
             orders,
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             peers: Vec::new(),

@@ -1,0 +1,24 @@
+//! Who is connected, as `/ws/stats` and the socket tell it.
+
+use serde::Serialize;
+
+/// Who is connected.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stats {
+    pub active_connections: usize,
+    /// The same number under the name older clients read.
+    pub total_connections: usize,
+    pub subscriptions: Subscriptions,
+}
+
+/// Clients of each topic; those of `all` are counted there only.
+#[derive(Debug, Clone, Serialize)]
+pub struct Subscriptions {
+    pub measurements: usize,
+    pub predictions: usize,
+    pub actions: usize,
+    pub alerts: usize,
+    pub modules: usize,
+    pub system: usize,
+    pub all: usize,
+}
