@@ -447,12 +447,7 @@ impl Directory {
     /// Whether any latest reading may be another one, now that everything up to `horizon` has come.
     pub(super) fn has_misplaced(&self, horizon: Timestamp) -> bool {
         let due = self.waiting.first();
-        self.is_ahead_of(horizon) || due.is_some_and(|(due, _)| *due <= horizon)
-    }
-
-    /// Whether a latest reading has not come after all, because the clock has gone back.
-    pub(super) fn is_ahead_of(&self, horizon: Timestamp) -> bool {
-        self.latest_max > horizon
+        self.latest_max > horizon || due.is_some_and(|(due, _)| *due <= horizon)
     }
 
     /// Has the next look find everything that is misplaced, after one that did not come to its end.
@@ -464,7 +459,8 @@ impl Directory {
     pub(super) fn misplaced(&mut self, horizon: Timestamp) -> Vec<SensorKey> {
         let due = self.waiting.iter().take_while(|(due, _)| *due <= horizon);
         let mut misplaced: Vec<_> = due.map(|(_, sensor)| *sensor).collect();
-        if self.is_ahead_of(horizon) {
+        if self.latest_max > horizon {
+            // The clock has gone back.
             self.latest_max = Timestamp::from_millis(i64::MIN);
             for entry in self.sensors.values().filter(|entry| entry.has_come) {
                 let latest_at = entry.latest.scored.reading.observed_at;

@@ -11,9 +11,8 @@ use super::queue::{Announcement, Append, AppendError, Message, WriteQueue};
 use super::{Outcome, Published, ScoredReading, Store, Stored, Telling};
 use crate::clock::{self, Clock};
 use crate::database::StoreError;
-use crate::domain::Sites;
+use crate::domain::{Sites, Timestamp};
 use crate::score::Profile;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,13 +129,14 @@ impl Writer {
         }
     }
 
-    /// Brings the latest readings in line with the clock.
-    async fn follow_clock(&self) {
+    /// Brings the latest readings in line with the clock; returns up to when readings have come.
+    async fn follow_clock(&self) -> Timestamp {
         let horizon = clock::horizon(self.clock.now());
         if let Err(error) = self.store.follow(horizon).await {
             // Tried again at once: the latest readings are those of before until then.
             tracing::debug!(%error, "latest readings cannot be looked up");
         }
+        horizon
     }
 
     /// Looks whether readings could be stored now, by writing something else.
@@ -229,13 +229,7 @@ impl Writer {
             self.recover().await?;
         }
         self.require_room().await?;
-        let horizon = clock::horizon(self.clock.now());
-        // What has come since is looked up once a second, however often is committed; a latest reading
-        // from the future must be gone before the plan.
-        let is_due = self.looks.tick().now_or_never().is_some();
-        if is_due || self.store.directory.read().is_ahead_of(horizon) {
-            self.follow_clock().await;
-        }
+        let horizon = self.follow_clock().await;
         let identities = plan::identities_to_find(&self.store.directory.read(), &readings);
         let found = if identities.is_empty() {
             Vec::new()

@@ -7,10 +7,16 @@ use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+/// When the times below begin: a set clock, and a boundary of every bucket.
+const BEGIN_S: i64 = 2870 * 7 * 86_400;
 /// Seconds in several minutes, quarters, hours and days, at their ends too.
 const TIMES: [i64; 12] = [
     0, 59, 60, 61, 899, 900, 3599, 3600, 7200, 86_399, 86_400, 200_000,
 ];
+
+fn after_begin(seconds: i64) -> Timestamp {
+    Timestamp::from_millis((BEGIN_S + seconds) * 1000)
+}
 
 #[derive(Debug, Clone)]
 struct Write {
@@ -46,7 +52,7 @@ impl Write {
             sensor: SensorId::parse(&format!("s{}", self.sensor)).unwrap(),
             site: self.room.map(|_| PlaceName::parse("site").unwrap()),
             room: self.room.map(room_name),
-            observed_at: Timestamp::from_millis(TIMES[usize::from(self.time)] * 1000),
+            observed_at: after_begin(TIMES[usize::from(self.time)]),
             values,
             extras,
             tvoc_unit_assumed: self.tvoc.is_some_and(|(_, assumed)| assumed),
@@ -270,7 +276,7 @@ impl<'a> Trial<'a> {
 
     fn set_clock(&mut self, time: u8) {
         let seconds = TIMES.get(usize::from(time));
-        let now = seconds.map_or(LATER, |seconds| Timestamp::from_millis(seconds * 1000));
+        let now = seconds.map_or(LATER, |seconds| after_begin(*seconds));
         self.running.clock.0.store(now.millis(), Ordering::Relaxed);
         self.model.horizon = now.plus(CLOCK_PRECISION);
     }
@@ -313,7 +319,7 @@ impl<'a> Trial<'a> {
             // Whoever erases has heard what became of everything that was written.
             return;
         }
-        let from = Timestamp::from_millis(TIMES[usize::from(from)] * 1000);
+        let from = after_begin(TIMES[usize::from(from)]);
         let sensor = sensor.map(|sensor| SensorId::parse(&format!("s{sensor}")).unwrap());
         let is_meant = |id: &SensorId| sensor.as_ref().is_none_or(|sensor| sensor == id);
         let identities = self.model.readings.keys();
@@ -499,8 +505,8 @@ impl<'a> Trial<'a> {
             };
             for (from_ms, to_ms) in [(0, 300_000_000), (59_500, 7_200_001), (60_000, 86_400_000)] {
                 let (from, to) = (
-                    Timestamp::from_millis(from_ms),
-                    Timestamp::from_millis(to_ms),
+                    Timestamp::from_millis(BEGIN_S * 1000 + from_ms),
+                    Timestamp::from_millis(BEGIN_S * 1000 + to_ms),
                 );
                 let buckets = store
                     .buckets(&query, bucket, from, to, usize::MAX)
