@@ -11,7 +11,7 @@
 
 use futures_util::future::BoxFuture;
 use iaqverse::clock::SystemClock;
-use iaqverse::database::{self, Access};
+use iaqverse::database::{self, OpenMode};
 use iaqverse::domain::{Extras, PlaceName, Quantity, Reading, SensorId, Sites, Timestamp, Values};
 use iaqverse::score::Profile;
 use iaqverse::store::{
@@ -111,7 +111,7 @@ async fn main() {
         return;
     };
     let (sensors, days): (usize, i64) = (sensors.parse().unwrap(), days.parse().unwrap());
-    let database = database::open(url, Access::Owner).await.unwrap();
+    let database = database::open(url, OpenMode::Owner).await.unwrap();
     let (profile, limits) = (Profile::Iaqverse, ReplayLimits::default());
     let now = Timestamp::from_millis(BEGIN_MS);
     let store = Store::open(database, profile, now, limits).await.unwrap();

@@ -33,9 +33,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who opens a database.
+/// How a database is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum OpenMode {
     /// The one process that writes. Opening fails while there is another.
     Owner,
     /// Anybody who only reads, also while an owner writes.
@@ -43,11 +43,11 @@ pub enum Access {
 }
 
 /// Opens the database of a `sqlite://` or `postgres://` URL; an owner creates and migrates it.
-pub async fn open(url: &str, access: Access) -> Result<Arc<dyn Database>, StoreError> {
+pub async fn open(url: &str, mode: OpenMode) -> Result<Arc<dyn Database>, StoreError> {
     if is_postgres(url) {
-        Ok(Arc::new(PostgresDatabase::open(url, access).await?))
+        Ok(Arc::new(PostgresDatabase::open(url, mode).await?))
     } else {
-        Ok(Arc::new(SqliteDatabase::open(url, access).await?))
+        Ok(Arc::new(SqliteDatabase::open(url, mode).await?))
     }
 }
 

@@ -1,41 +1,43 @@
 //! IAQverse: an indoor-air-quality server.
 //!
-//! A reading travels one road, and the modules below are in its order: bytes come in (`ingest`), are
-//! checked (`validate`), judged (`score`), made durable (`store`) and shown to everybody
-//! (`broadcast`, `webhook`). [`pipeline`] is that road in one function; ARCHITECTURE.md is the map.
+//! A reading travels one road: bytes come in by a door (`ingest`), are read in a format (`payload`),
+//! checked (`validate`), judged (`score`), made durable (`store`) and shown to everybody (`broadcast`,
+//! `webhook`). [`pipeline`] is that road in one function.
+//!
+//! The modules stand on floors, the lowest first; each names only what is below it. ARCHITECTURE.md is
+//! the map.
 
-pub mod database;
 pub mod domain;
 pub mod fault;
+pub mod host;
+pub mod shutdown;
+
+pub mod clock;
+pub mod database;
 pub mod payload;
-pub mod pipeline;
-
-pub mod ingest;
-pub mod validate;
-
 pub mod score;
+
+pub mod simulate;
+pub mod validate;
 
 pub mod store;
 
-pub mod access;
-
-pub mod broadcast;
-
-pub mod webhook;
-
-pub mod query;
+pub mod http;
 pub mod wire;
 
-pub mod models;
+pub mod access;
 
-pub mod host;
-pub mod http;
+pub mod read_budget;
+
+pub mod broadcast;
+pub mod models;
+pub mod pipeline;
+pub mod query;
+pub mod webhook;
+
+pub mod config;
+pub mod ingest;
+
 pub mod server;
 
-pub mod clock;
-pub mod config;
-pub mod read_budget;
-pub mod shutdown;
-
 pub mod commands;
-pub mod simulate;

@@ -39,7 +39,7 @@ pub(crate) fn name_fault(text: &str) -> Option<&'static str> {
 
 /// What is wrong with a role and sites that are given together.
 pub(crate) fn role_fault(role: Role, sites: &Sites) -> Option<&'static str> {
-    // Whoever decides about all accounts could give himself every site.
+    // An admin decides about all accounts, so a restriction to sites could be lifted at any time.
     let restricted_admin = role == Role::Admin && !sites.are_all();
     restricted_admin.then_some("an admin cannot be restricted to sites")
 }

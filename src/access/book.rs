@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// See the module. A mirror of the documents in the database.
+/// All accounts, sessions, device keys and claims of one version. A mirror of the documents in the database.
 #[derive(Debug, Default)]
 pub struct Book {
     pub(crate) version: i64,

@@ -230,7 +230,7 @@ pub(super) fn counted_address(address: Option<IpAddr>) -> Option<Counted> {
     address.map(|address| Counted::Address(customer(address)))
 }
 
-/// A token that is believed, as somebody who may do what his account, or the token, says.
+/// The caller of a verified token, with the rights of its account or, without one, of the token.
 fn person(book: &Book, token: Verified) -> Result<Caller, Refusal> {
     let Verified {
         subject,

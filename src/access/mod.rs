@@ -2,7 +2,7 @@
 //!
 //! Credentials become a [`Caller`] at one place ([`gate`]), which every way in asks: the middleware of
 //! all calls (`guard`, by the table in [`rule`]), the WebSocket and its commands. What somebody may see
-//! or write then follows from his role and sites. Accounts, sessions, keys and claims are documents in
+//! or write then follows from their role and sites. Accounts, sessions, keys and claims are documents in
 //! the database and all in memory (`book`, `registry`).
 
 pub(crate) mod account;

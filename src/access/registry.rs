@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 /// How often a change is decided again because somebody else was faster.
 const TRIES_MAX: usize = 10;
 
-/// See the module.
+/// The accounts, sessions, keys and claims, in memory and in the database.
 #[derive(Debug)]
 pub struct Registry {
     database: Arc<dyn DocumentDatabase>,

@@ -1,8 +1,8 @@
 //! Logins that go on: refresh tokens that change with every use.
 //!
-//! A refresh token names its session by a random family that nothing else tells, so whoever comes
-//! with another secret of a family has a token that was used before: it was stolen, from us or from
-//! him. Then the session ends for both.
+//! A refresh token names its session by a random family that nothing else tells, so a client
+//! that shows another secret of a family has a token that was used before: either that client or the
+//! one before it has stolen it. Then the session ends for both.
 
 use super::secret::{SECRET_LENGTH, fingerprint, has_fingerprint, random_id, random_secret};
 use crate::domain::Timestamp;

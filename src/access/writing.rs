@@ -4,9 +4,9 @@ use super::caller::{Caller, Who};
 use crate::domain::{PlaceName, Reading};
 use crate::fault::{FORBIDDEN, FieldError, Rejection};
 
-/// Whether `caller` may write for the sensor of a reading, which then stands where his key says.
+/// Whether `caller` may write for the sensor of a reading, which is then put where the caller's key says.
 ///
-/// Where it may be written follows from his sites, and is decided where it is stored: only there is it
+/// Where it may be written follows from the caller's sites, and is decided where it is stored: only there is it
 /// certain where the sensor is, and what would be changed (`store::plan`).
 pub fn may_write(caller: &Caller, reading: &mut Reading) -> Result<(), Rejection> {
     let Who::Device { key, .. } = caller.who() else {

@@ -1,6 +1,6 @@
 //! Who comes in of those whose handshake was answered.
 //!
-//! Somebody may not have said yet who he is: browsers cannot set headers, and a token in an address
+//! A client may not have said yet who it is: browsers cannot set headers, and a token in an address
 //! may end up in a log, so the first message may bring it. Until then nothing is sent and nothing else
 //! is heard.
 
@@ -8,7 +8,7 @@ use super::client::CLOSE_WAIT_MAX;
 use super::encoding::Encoding;
 use super::frame::{self, Decoder, Frame, close};
 use super::hang_up::{End, hang_up};
-use super::protocol::{self, Command, CommandError};
+use super::protocol::{self, ClientCommand, CommandError};
 use super::rate::{RateBudget, TOO_MANY_OVERHEAD_FRAMES};
 use super::shard::Shard;
 use super::state::Seat;
@@ -201,7 +201,7 @@ async fn first_token(
             }
             let answer: Bytes = match frame {
                 Frame::Text(text) => match protocol::parse(&text) {
-                    Ok(Command::Auth { token }) => return Ok(token),
+                    Ok(ClientCommand::Auth { token }) => return Ok(token),
                     _ => return Err(TurnedAway::Refused(TOKEN_NEEDED)),
                 },
                 Frame::Ping(payload) => frame::pong(&payload),

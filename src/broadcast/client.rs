@@ -6,7 +6,7 @@ use super::interest::Interest;
 use super::outbox::{Content, Kept, Outbox};
 use super::outgoing::Outgoing;
 use super::pace::Pace;
-use super::pass::{Notice, Pass};
+use super::pass::{Ending, Pass};
 use super::protocol;
 use super::sink::Sink;
 use crate::access::Access;
@@ -254,11 +254,11 @@ impl Client {
         let notice = self.pass.borrow_mut().check(access, now);
         match notice {
             None => {}
-            Some(Notice::Expiring(expires_at)) => {
+            Some(Ending::Expiring(expires_at)) => {
                 let text = protocol::token_expiring(expires_at, now);
                 self.send(self.encoding.encode_short(text.as_bytes()));
             }
-            Some(Notice::Over(refusal)) => {
+            Some(Ending::Over(refusal)) => {
                 let text = protocol::error(&refusal.into(), now);
                 self.send(self.encoding.encode_short(text.as_bytes()));
                 self.close(close::POLICY, refusal.detail());

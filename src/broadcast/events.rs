@@ -214,7 +214,7 @@ async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
         request_id,
     } = *stream;
     let hub = shard.hub.clone();
-    // What was acknowledged before somebody came is not news to him.
+    // What was acknowledged before a client came is not news to it.
     shard.deliver_published();
     let ended = body.clone();
     let client = Rc::new(Client::new(

@@ -18,7 +18,7 @@ pub(super) type ClientKey = usize;
 type Clients = IndexSet<ClientKey, FxBuildHasher>;
 type Map<K> = IndexMap<K, Clients, FxBuildHasher>;
 
-/// See the module.
+/// The inverted index from topics and filters to clients.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     groups: Map<Group>,

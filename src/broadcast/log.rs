@@ -16,7 +16,7 @@ pub struct LogLimits {
     pub age_max: Duration,
 }
 
-/// See the module.
+/// A bounded log of the last messages of each topic.
 #[derive(Debug)]
 pub(super) struct ReplayLog {
     topics: [TopicLog; Topic::COUNT - 1],

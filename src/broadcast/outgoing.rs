@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use tokio::time::Instant;
 
-/// See the module.
+/// A published message, and each form it was encoded in.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) id: StreamId,

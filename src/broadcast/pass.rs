@@ -1,4 +1,5 @@
-//! The credentials of a connection, which outlives most of them.
+//! The credentials of a live connection. A token ends sooner than most connections, so a shard compares
+//! them with the accounts and with the clock again and again.
 
 use crate::access::{Access, Caller, Refusal};
 use crate::domain::Timestamp;
@@ -8,7 +9,7 @@ use std::time::Duration;
 /// that is less.
 const NOTICE_BEFORE: Duration = Duration::from_secs(30);
 
-/// See the module.
+/// The credentials of one connection, and when they are looked at again.
 #[derive(Debug)]
 pub(super) struct Pass {
     caller: Caller,
@@ -20,7 +21,7 @@ pub(super) struct Pass {
 
 /// What a client is to be told about its credentials.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Notice {
+pub(super) enum Ending {
     Expiring(Timestamp),
     /// They count no more.
     Over(Refusal),
@@ -44,7 +45,7 @@ impl Pass {
     }
 
     /// Whether there is something to tell now.
-    pub(super) fn check(&mut self, access: &Access, now: Timestamp) -> Option<Notice> {
+    pub(super) fn check(&mut self, access: &Access, now: Timestamp) -> Option<Ending> {
         let generation = access.generation();
         let has_changed = self.checked != generation;
         self.checked = generation;
@@ -53,11 +54,11 @@ impl Pass {
         if (has_changed || has_expired)
             && let Err(refusal) = access.check(&self.caller)
         {
-            return Some(Notice::Over(refusal));
+            return Some(Ending::Over(refusal));
         }
         if self.notice_at.is_some_and(|at| at <= now) {
             self.notice_at = None;
-            return expires_at.map(Notice::Expiring);
+            return expires_at.map(Ending::Expiring);
         }
         None
     }

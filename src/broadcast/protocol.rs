@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A message of a client that makes sense.
 #[derive(PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum ClientCommand {
     Subscribe(Subscription),
     Unsubscribe {
         topics: Vec<Topic>,
@@ -30,7 +30,7 @@ pub(super) enum Command {
 }
 
 /// Without the token.
-impl std::fmt::Debug for Command {
+impl std::fmt::Debug for ClientCommand {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Subscribe(wanted) => out.debug_tuple("Subscribe").field(wanted).finish(),
@@ -95,29 +95,29 @@ struct Wire {
 /// Longest `id` of a ping that is sent back.
 const PING_ID_BYTES_MAX: usize = 128;
 
-pub(super) fn parse(text: &str) -> Result<Command, CommandError> {
+pub(super) fn parse(text: &str) -> Result<ClientCommand, CommandError> {
     let wire: Wire = serde_json::from_str(text).map_err(|error| bad_json(error.to_string()))?;
     match wire.r#type.as_str() {
-        "subscribe" => Ok(Command::Subscribe(Subscription {
+        "subscribe" => Ok(ClientCommand::Subscribe(Subscription {
             topics: topics(&wire.topics)?,
             filter: checked_filter(wire.filter)?,
             snapshot: wire.snapshot,
             since: wire.since,
             interval: wire.max_hz.map(interval).transpose()?,
         })),
-        "unsubscribe" => Ok(Command::Unsubscribe {
+        "unsubscribe" => Ok(ClientCommand::Unsubscribe {
             topics: topics(&wire.topics)?,
         }),
         "ping" => match wire.id {
             Some(id) if id.to_string().len() > PING_ID_BYTES_MAX => Err(bad_json(format!(
                 "an id may have {PING_ID_BYTES_MAX} bytes"
             ))),
-            id => Ok(Command::Ping { id }),
+            id => Ok(ClientCommand::Ping { id }),
         },
-        "request_metrics" => Ok(Command::RequestMetrics),
-        "get_stats" => Ok(Command::GetStats),
+        "request_metrics" => Ok(ClientCommand::RequestMetrics),
+        "get_stats" => Ok(ClientCommand::GetStats),
         "auth" => match wire.token {
-            Some(token) => Ok(Command::Auth { token }),
+            Some(token) => Ok(ClientCommand::Auth { token }),
             None => Err(bad_json("auth brings a token".to_owned())),
         },
         _ => Err(CommandError {
@@ -279,7 +279,7 @@ mod tests {
     fn commands_are_understood() {
         assert_eq!(
             parse(r#"{"type":"subscribe","topics":["alerts","all"],"snapshot":true}"#).unwrap(),
-            Command::Subscribe(Subscription {
+            ClientCommand::Subscribe(Subscription {
                 topics: vec![Topic::Alerts, Topic::All],
                 snapshot: true,
                 ..Subscription::default()
@@ -287,7 +287,7 @@ mod tests {
         );
         assert_eq!(
             parse(r#"{"type":"subscribe","topics":["all"],"max_hz":4,"since":"1-2"}"#).unwrap(),
-            Command::Subscribe(Subscription {
+            ClientCommand::Subscribe(Subscription {
                 topics: vec![Topic::All],
                 since: Some("1-2".to_owned()),
                 interval: Some(Duration::from_millis(250)),
@@ -296,13 +296,13 @@ mod tests {
         );
         assert_eq!(
             parse(r#"{"type":"unsubscribe","topics":["system"]}"#).unwrap(),
-            Command::Unsubscribe {
+            ClientCommand::Unsubscribe {
                 topics: vec![Topic::System]
             }
         );
         assert_eq!(
             parse(r#"{"type":"ping","id":7}"#).unwrap(),
-            Command::Ping { id: Some(json!(7)) }
+            ClientCommand::Ping { id: Some(json!(7)) }
         );
     }
 

@@ -6,7 +6,7 @@ use crate::access::Caller;
 use crate::domain::Topic;
 
 /// The filters a subscription is narrowed to. Whoever is restricted to sites and asks for everything
-/// gets a filter for each of them, so what is about no site never reaches him.
+/// gets a filter for each of them, so what is about no site never reaches it.
 pub(super) fn narrowed(
     caller: &Caller,
     topics: &[Topic],

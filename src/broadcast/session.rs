@@ -9,7 +9,7 @@ use super::hang_up::{End, hang_up};
 use super::index::ClientKey;
 use super::interest::Interest;
 use super::pass::Pass;
-use super::protocol::{self, Command, CommandError, Subscription};
+use super::protocol::{self, ClientCommand, CommandError, Subscription};
 use super::rate::{RateBudget, TOO_MANY_OVERHEAD_FRAMES};
 use super::scope::{self, narrowed};
 use super::shard::{Guest, Shard};
@@ -109,7 +109,7 @@ fn begin(shard: &Rc<Shard>, admitted: Admitted) -> (Session, Seat) {
     let (interest, forbidden) = interest(&asked, &caller, newcomer.encoding, shard.position());
     let expires_at = caller.expires_at();
     let now = hub.clock().now();
-    // What was acknowledged before somebody came is not news to him.
+    // What was acknowledged before a client came is not news to it.
     shard.deliver_published();
     let client = Rc::new(Client::new(
         Sink::Socket(stream),
@@ -331,26 +331,26 @@ impl Session {
         let hub = self.shard.hub.clone();
         let now = hub.clock().now();
         match protocol::parse(text) {
-            Ok(Command::Ping { id }) => self.say(&protocol::pong(id, now)),
-            Ok(Command::GetStats) => self.say(&protocol::stats_update(&hub.stats(), now)),
-            Ok(Command::Auth { token }) => {
+            Ok(ClientCommand::Ping { id }) => self.say(&protocol::pong(id, now)),
+            Ok(ClientCommand::GetStats) => self.say(&protocol::stats_update(&hub.stats(), now)),
+            Ok(ClientCommand::Auth { token }) => {
                 if let Err(error) = self.authenticate(&token) {
                     return self.refuse(&error);
                 }
             }
-            Ok(Command::RequestMetrics) => {
+            Ok(ClientCommand::RequestMetrics) => {
                 let allowed = scope::may_see_host(self.client.pass.borrow().caller());
                 if let Err(error) = allowed {
                     return self.refuse(&error);
                 }
                 self.say(&protocol::metrics_update(&hub.host().metrics(), now));
             }
-            Ok(Command::Subscribe(wanted)) => {
+            Ok(ClientCommand::Subscribe(wanted)) => {
                 if let Err(error) = self.subscribe(wanted) {
                     return self.refuse(&error);
                 }
             }
-            Ok(Command::Unsubscribe { topics }) => {
+            Ok(ClientCommand::Unsubscribe { topics }) => {
                 self.shard
                     .change_interest(self.key, &self.client, |interest| {
                         interest.remove(&topics);
@@ -363,7 +363,7 @@ impl Session {
         self.errors = 0;
     }
 
-    /// Takes another token. Whoever may do something else with it gets what he asked for as far as he
+    /// Takes another token. When it gives other rights, the client gets what it asked for as far as it
     /// may have it now.
     fn authenticate(&mut self, token: &str) -> Result<(), CommandError> {
         let hub = self.shard.hub.clone();

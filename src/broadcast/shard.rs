@@ -58,7 +58,7 @@ const CLOSE_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes read from a client at once.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// See the module.
+/// One delivery thread with its clients, their index and a replay log.
 pub(super) struct Shard {
     pub(super) hub: HubState,
     /// Itself, for the tasks it starts.

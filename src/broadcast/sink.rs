@@ -61,14 +61,14 @@ impl Sink {
 #[derive(Debug, Clone)]
 pub(super) struct BodySender {
     parts: mpsc::Sender<Part>,
-    room: Arc<Semaphore>,
+    capacity: Arc<Semaphore>,
 }
 
-/// Bytes on their way into a response; their room is free again when this is dropped.
+/// Bytes on their way into a response; their part of the capacity is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    _capacity: OwnedSemaphorePermit,
 }
 
 /// Bytes that may wait for a response besides those in the client's queue; a socket's buffer in the
@@ -80,18 +80,18 @@ const BODY_PARTS_MAX: usize = 1024;
 /// A body that takes what its sender is given.
 pub(super) fn body() -> (BodySender, mpsc::Receiver<Part>) {
     let (parts, received) = mpsc::channel(BODY_PARTS_MAX);
-    let room = Arc::new(Semaphore::new(BODY_BYTES_MAX as usize));
-    (BodySender { parts, room }, received)
+    let capacity = Arc::new(Semaphore::new(BODY_BYTES_MAX as usize));
+    (BodySender { parts, capacity }, received)
 }
 
 impl BodySender {
     fn try_send(&self, bytes: &Bytes) -> io::Result<usize> {
-        let room = Arc::clone(&self.room)
-            .try_acquire_many_owned(room_of(bytes.len()))
+        let capacity = Arc::clone(&self.capacity)
+            .try_acquire_many_owned(capacity_of(bytes.len()))
             .map_err(|_full| io::ErrorKind::WouldBlock)?;
         let part = Part {
             bytes: bytes.clone(),
-            _room: room,
+            _capacity: capacity,
         };
         match self.parts.try_send(part) {
             Ok(()) => Ok(bytes.len()),
@@ -100,10 +100,10 @@ impl BodySender {
         }
     }
 
-    /// Ends when there is room for so many bytes.
+    /// Ends when there is capacity for so many bytes.
     pub(super) async fn ready(&self, length: usize) {
-        // Nobody closes the room, and who closes the channel is noticed elsewhere.
-        drop(self.room.acquire_many(room_of(length)).await);
+        // Nobody closes the semaphore, and who closes the channel is noticed elsewhere.
+        drop(self.capacity.acquire_many(capacity_of(length)).await);
         drop(self.parts.reserve().await);
     }
 
@@ -114,7 +114,7 @@ impl BodySender {
 }
 
 /// What is larger than all there is goes alone.
-fn room_of(length: usize) -> u32 {
+fn capacity_of(length: usize) -> u32 {
     u32::try_from(length)
         .unwrap_or(u32::MAX)
         .min(BODY_BYTES_MAX)

@@ -54,7 +54,7 @@ pub struct HubParts {
     pub limits: HubLimits,
 }
 
-/// See the module. Cheap to clone.
+/// What all shards share: the limits, who is connected, and the snapshots that clients have. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct HubState(Arc<Shared>);
 
@@ -70,7 +70,7 @@ struct Shared {
     packer: Arc<tokio::sync::Mutex<Packer>>,
 }
 
-/// A connection that was admitted; dropping it makes room for another.
+/// A connection that was admitted; dropping it lets another in.
 #[derive(Debug)]
 pub(super) struct Seat {
     state: HubState,
@@ -168,11 +168,11 @@ impl HubState {
     pub(super) fn admit(&self, address: Option<IpAddr>) -> Option<Seat> {
         let address = address.map(customer);
         let limits = &self.0.parts.limits;
-        let room = |count: usize, max: usize| max == 0 || count < max;
+        let has_place = |count: usize, max: usize| max == 0 || count < max;
         if let Some(address) = address {
             let mut by_address = self.0.by_address.lock();
             let count = by_address.entry(address).or_default();
-            if !room(*count, limits.connections_per_address_max) {
+            if !has_place(*count, limits.connections_per_address_max) {
                 return None;
             }
             *count += 1;
@@ -182,7 +182,7 @@ impl HubState {
             state: self.clone(),
             address,
         };
-        room(before, limits.connections_max).then_some(seat)
+        has_place(before, limits.connections_max).then_some(seat)
     }
 
     /// A snapshot that another client has and that was taken at the message `since` or later.

@@ -265,8 +265,8 @@ impl Beginning {
                 .map(|message| message_bytes(message))
                 .sum::<usize>();
             let wanted = bytes + page_bytes;
-            let has_room = lease.bytes() >= wanted || lease.grow(wanted - lease.bytes());
-            if messages.len() > STORE_REPLAY_MESSAGES_MAX || !has_room {
+            let fits = lease.bytes() >= wanted || lease.grow(wanted - lease.bytes());
+            if messages.len() > STORE_REPLAY_MESSAGES_MAX || !fits {
                 return None;
             }
         }

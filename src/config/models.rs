@@ -30,7 +30,7 @@ pub struct ModelsConfig {
     pub model_timeout: Duration,
 }
 
-/// The format has no room for longer ones.
+/// The format cannot hold longer ones.
 const MODEL_BYTES_LIMIT: u64 = u32::MAX as u64;
 
 impl ModelsConfig {

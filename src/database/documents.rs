@@ -4,7 +4,7 @@
 //! any. So this is no way to keep what is many or changes often.
 
 use super::error::within;
-use super::{Access, PostgresDocuments, SqliteDocuments, StoreError, WORK_WAIT_MAX, open};
+use super::{OpenMode, PostgresDocuments, SqliteDocuments, StoreError, WORK_WAIT_MAX, open};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -140,7 +140,7 @@ pub async fn open_documents(url: &str) -> Result<Arc<dyn DocumentDatabase>, Stor
 /// Makes the tables if there is no server that has done so, and opens the documents: for commands that
 /// run before the first start or beside a server.
 pub async fn prepare_documents(url: &str) -> Result<Arc<dyn DocumentDatabase>, StoreError> {
-    match open(url, Access::Owner).await {
+    match open(url, OpenMode::Owner).await {
         Ok(database) => database.close().await,
         Err(StoreError::InUse(_)) => {}
         Err(error) => return Err(error),

@@ -1,6 +1,6 @@
 //! Whether the tables of a database are those of this version.
 
-use super::{Access, StoreError};
+use super::{OpenMode, StoreError};
 use sqlx::migrate::Migrator;
 
 /// A migration as the database remembers it.
@@ -39,7 +39,7 @@ pub(super) fn require_known(
     name: &str,
     applied: &[Applied],
     known: &Migrator,
-    access: Access,
+    mode: OpenMode,
 ) -> Result<(), StoreError> {
     let refuse = |why: String| Err(StoreError::Unusable(format!("{name} {why}")));
     let known_max = known.iter().map(|migration| migration.version).max();
@@ -65,7 +65,7 @@ pub(super) fn require_known(
             _ => return refuse(early()),
         }
     }
-    if access == Access::Reader && applied.len() < known.iter().count() {
+    if mode == OpenMode::Reader && applied.len() < known.iter().count() {
         return refuse("has not been brought up to date yet: start the server on it once".into());
     }
     Ok(())

@@ -8,7 +8,8 @@ pub(super) struct Lookup {
     pub(super) sensor: i64,
     pub(super) first_ms: i64,
     pub(super) last_ms: i64,
-    /// Chunks that start before this time overlap the span before as well, and came with it.
+    /// Chunks that start before this time overlap the previous span of the sensor too, and were read with
+    /// it. So this lookup reads only chunks that start at this time or later.
     pub(super) from_ms: i64,
 }
 

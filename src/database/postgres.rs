@@ -15,7 +15,7 @@ pub use documents::PostgresDocuments;
 
 use super::error::within;
 use super::{
-    ANSWER_WAIT_MAX, Access, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, Rewrite, Span,
+    ANSWER_WAIT_MAX, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, OpenMode, Rewrite, Span,
     StoreError, WORK_WAIT_MAX, decode,
 };
 use crate::database::{ClockRecord, Series};
@@ -41,7 +41,7 @@ const READERS: u32 = 8;
 /// moments after a process is gone, Postgres may still be busy with what it last asked for.
 const LOCK_WAIT_MAX: Duration = Duration::from_millis(700);
 
-/// See the module.
+/// A database on a Postgres server.
 pub struct PostgresDatabase {
     options: PgConnectOptions,
     /// `None` for a reader.
@@ -63,14 +63,14 @@ impl PostgresDatabase {
     /// Opens the database of a `postgres://` URL, which must be there; an owner creates and migrates
     /// the tables in the schema that its connections use. Tables of somebody else are refused and not
     /// touched.
-    pub async fn open(url: &str, access: Access) -> Result<Self, StoreError> {
+    pub async fn open(url: &str, mode: OpenMode) -> Result<Self, StoreError> {
         let options = options(url)?;
-        let owner = match access {
-            Access::Owner => {
+        let owner = match mode {
+            OpenMode::Owner => {
                 let owner = within(WORK_WAIT_MAX, Owner::open(&options)).await?;
                 Some(Mutex::new(owner))
             }
-            Access::Reader => {
+            OpenMode::Reader => {
                 within(WORK_WAIT_MAX, require_readable(&options)).await?;
                 None
             }
@@ -176,7 +176,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
 async fn require_readable(options: &PgConnectOptions) -> Result<(), StoreError> {
     let mut connection = options.connect().await?;
     require_version(&mut connection).await?;
-    look::require_ours(&mut connection, Access::Reader).await?;
+    look::require_ours(&mut connection, OpenMode::Reader).await?;
     connection.close().await?;
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(super) use write::{integer, require_all};
 
 use super::error::within;
 use super::{
-    ANSWER_WAIT_MAX, Access, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, Rewrite, Span,
+    ANSWER_WAIT_MAX, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, OpenMode, Rewrite, Span,
     StoreError, WORK_WAIT_MAX, decode,
 };
 use crate::database::{ClockRecord, Series};
@@ -55,11 +55,11 @@ const CHECKPOINT_PAGES: &str = "4096";
 /// The WAL file is cut back to this size after a checkpoint.
 const WAL_BYTES_KEPT: &str = "67108864";
 
-/// See the module.
+/// A database in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteDatabase {
     path: PathBuf,
-    access: Access,
+    mode: OpenMode,
     /// `None` for a reader, and after closing.
     writer: Mutex<Option<Writer>>,
     readers: SqlitePool,
@@ -78,18 +78,18 @@ struct Writer {
 impl SqliteDatabase {
     /// Opens the database of a `sqlite://` URL. An owner creates and migrates it as needed. A file
     /// that is not a database of this product is refused and not touched.
-    pub async fn open(url: &str, access: Access) -> Result<Self, StoreError> {
+    pub async fn open(url: &str, mode: OpenMode) -> Result<Self, StoreError> {
         require_version().await?;
         let path = path_of(url)?;
-        let lock = match access {
-            Access::Owner => Some(OwnerLock::take(&path)?),
-            Access::Reader => None,
+        let lock = match mode {
+            OpenMode::Owner => Some(OwnerLock::take(&path)?),
+            OpenMode::Reader => None,
         };
-        let found = look::look(&path, access).await?;
+        let found = look::look(&path, mode).await?;
         let options = options(&path);
-        let writer = match access {
-            Access::Owner => Some(open_writer(&path, &options, found).await?),
-            Access::Reader => None,
+        let writer = match mode {
+            OpenMode::Owner => Some(open_writer(&path, &options, found).await?),
+            OpenMode::Reader => None,
         };
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -102,7 +102,7 @@ impl SqliteDatabase {
             .await?;
         Ok(Self {
             path,
-            access,
+            mode,
             writer: Mutex::new(writer.map(|connection| Writer {
                 connection,
                 dirty: false,
@@ -114,7 +114,7 @@ impl SqliteDatabase {
 
     /// What writes, outside any transaction. Whoever takes it ends with [`Writer::end`].
     async fn writing(&self) -> Result<MappedMutexGuard<'_, Writer>, StoreError> {
-        if self.access == Access::Reader {
+        if self.mode == OpenMode::Reader {
             return Err(StoreError::Unusable(
                 "the database is open for reading only".into(),
             ));

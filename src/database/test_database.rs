@@ -1,6 +1,6 @@
 //! Databases for tests, each used by one and gone after it.
 
-use super::{Access, Database, StoreError};
+use super::{Database, OpenMode, StoreError};
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
@@ -92,11 +92,11 @@ impl TestDatabase {
     }
 
     pub(crate) async fn open(&self) -> Arc<dyn Database> {
-        self.try_open(Access::Owner).await.unwrap()
+        self.try_open(OpenMode::Owner).await.unwrap()
     }
 
-    pub(crate) async fn try_open(&self, access: Access) -> Result<Arc<dyn Database>, StoreError> {
-        super::open(&self.url, access).await
+    pub(crate) async fn try_open(&self, mode: OpenMode) -> Result<Arc<dyn Database>, StoreError> {
+        super::open(&self.url, mode).await
     }
 
     /// Runs statements on a connection that knows nothing of owners.

@@ -11,7 +11,7 @@ mod writing;
 
 use super::test_database::{Kind, TestDatabase};
 use super::{
-    Access, Batch, Chunk, ChunkHead, Commit, Database, Marks, Rewrite, SensorRow, SettledSensor,
+    Batch, Chunk, ChunkHead, Commit, Database, Marks, OpenMode, Rewrite, SensorRow, SettledSensor,
     Span, StoreError,
 };
 use crate::database::{RoomKey, RoomRow, SensorKey, Series};

@@ -131,7 +131,7 @@ impl ConnectionGuard {
     }
 }
 
-/// See the module.
+/// The stream of a connection, with deadlines for every request head and for idleness.
 #[derive(Debug)]
 pub struct GuardedStream {
     stream: TcpStream,

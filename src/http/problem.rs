@@ -1,4 +1,14 @@
-//! Errors as RFC 9457 problem details.
+//! Errors as RFC 9457 problem details, and which error to use where.
+//!
+//! - A handler answers with [`Problem`]: a status, a stable `code`, a text for people. It is the only
+//!   error that a client sees.
+//! - A fault of what was sent is a [`FieldError`] with a JSON pointer; of one body or reading they are
+//!   collected, up to a bound, and become one problem with [`Problem::invalid`].
+//! - Inside, a module has an error type of its own (`thiserror`) that says what failed and never a
+//!   status. Its `From` or a function beside the handler decides what the client is told.
+//! - What only operators should see, such as the message of a database, goes to the log under the
+//!   request id; the client gets [`Problem::internal`] or [`Problem::store_unavailable`].
+//! - Commands and the start of the server use `anyhow` with a context that names the setting.
 
 use crate::database::StoreError;
 use crate::fault::FieldError;

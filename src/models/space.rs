@@ -10,7 +10,7 @@ pub(super) struct Space {
     bytes_max: u64,
 }
 
-/// There is no room for so much.
+/// There is not enough space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("all models together would have too many bytes")]
 pub(super) struct QuotaExceeded;

@@ -204,7 +204,7 @@ impl Slices {
         self.used = Some(used);
     }
 
-    /// Goes on right behind `used`, a row of the last piece, because there was room for the first
+    /// Goes on right behind `used`, a row of the last piece, because there was capacity for the first
     /// `used_bytes` of it only. Later pieces are smaller.
     pub(super) fn go_back(&mut self, used: Order, used_bytes: usize) {
         self.go_on_behind(used);

@@ -3,13 +3,11 @@
 use super::announce;
 use super::metrics;
 use super::routes::{Parts, routes};
-use crate::access::{
-    self, Access as Gate, AccessParts, AuthMode, Door, Registry, Role, Tokens, Verified,
-};
+use crate::access::{self, Access, AccessParts, AuthMode, Door, Registry, Role, Tokens, Verified};
 use crate::broadcast::{Hub, HubParts, HubThreads, Upgrade};
 use crate::clock::{Clock, SystemClock};
 use crate::config::ServeConfig;
-use crate::database::{self, Access, DocumentDatabase};
+use crate::database::{self, DocumentDatabase, OpenMode};
 use crate::domain::{Sites, Timestamp};
 use crate::host::Host;
 use crate::http::{
@@ -49,7 +47,7 @@ pub struct Application {
     config: ServeConfig,
     address: SocketAddr,
     server: Server,
-    gate: Gate,
+    gate: Access,
     documents: Arc<dyn DocumentDatabase>,
     writer: Writer,
     keeper: Keeper,
@@ -232,7 +230,7 @@ async fn open_access(
     config: &ServeConfig,
     clock: &Arc<dyn Clock>,
     documents: Arc<dyn DocumentDatabase>,
-) -> anyhow::Result<Gate> {
+) -> anyhow::Result<Access> {
     let registry = Registry::open(documents)
         .await
         .context("DATABASE_URL: the accounts cannot be read")?;
@@ -250,7 +248,7 @@ async fn open_access(
              unless the proxy asks them who they are"
         );
     }
-    Ok(Gate::new(AccessParts {
+    Ok(Access::new(AccessParts {
         mode,
         registry,
         tokens: Tokens::new(config.access.jwt_secret.as_ref(), outside.as_ref())?,
@@ -280,7 +278,7 @@ async fn open_webhooks(
 }
 
 /// What the simulated building shows for as long as this process lives.
-fn demo_token(gate: &Gate, now: Timestamp) -> anyhow::Result<String> {
+fn demo_token(gate: &Access, now: Timestamp) -> anyhow::Result<String> {
     const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
     gate.issue(&Verified {
         subject: "demo".to_owned(),
@@ -292,7 +290,7 @@ fn demo_token(gate: &Gate, now: Timestamp) -> anyhow::Result<String> {
 }
 
 async fn open_store(config: &ServeConfig, clock: &dyn Clock) -> anyhow::Result<Store> {
-    let database = database::open(&config.store.database.database_url, Access::Owner)
+    let database = database::open(&config.store.database.database_url, OpenMode::Owner)
         .await
         .context("DATABASE_URL: the database cannot be opened")?;
     let (profile, limits) = (config.score_profile, config.store.replay_limits());
@@ -313,7 +311,7 @@ fn start_hub(
     config: &ServeConfig,
     clock: &Arc<dyn Clock>,
     store: &Store,
-    gate: &Gate,
+    gate: &Access,
     host: &Arc<Host>,
     shutdown: &Shutdown,
 ) -> (Hub, HubThreads) {

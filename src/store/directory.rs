@@ -104,7 +104,7 @@ impl LatestReading {
     }
 }
 
-/// See the module.
+/// The registry of sensors and rooms, with the latest reading of each sensor.
 #[derive(Debug)]
 pub struct Directory {
     profile: Profile,

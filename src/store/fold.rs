@@ -360,7 +360,7 @@ fn coarser_change<T: Packed>(
 }
 
 /// Cuts a piece into chunks. What only grew at its end is filled up; what grew inside is cut evenly,
-/// so that there is room for more.
+/// so that more fit in.
 fn write<T: Packed>(series: Series, sensor: SensorKey, piece: &Piece<T>, folded: &mut Folded) {
     let rows_max = series.chunk_rows_max();
     let len = piece.rows.len();

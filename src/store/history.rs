@@ -124,10 +124,10 @@ impl Store {
         if part.from >= part.to {
             return Ok(Some(rows));
         }
-        let mut room = RoomLeft(bytes_max);
+        let mut left = BytesLeft(bytes_max);
         for sensors in query.sensors.chunks(SENSORS_AT_ONCE) {
             let spans = part.spans(sensors);
-            let Some(readings) = self.readings_in(&spans, &mut room).await? else {
+            let Some(readings) = self.readings_in(&spans, &mut left).await? else {
                 return Ok(None);
             };
             for (_, of_sensor) in readings {
@@ -151,9 +151,9 @@ impl Store {
         bytes_max: usize,
     ) -> Result<Option<Vec<BucketRow>>, StoreError> {
         let mut rows = Vec::new();
-        let mut room = RoomLeft(bytes_max);
+        let mut left = BytesLeft(bytes_max);
         for sensors in query.sensors.chunks(SENSORS_AT_ONCE) {
-            let parts = self.parts_within(sensors, bucket.series(), from, to, &mut room);
+            let parts = self.parts_within(sensors, bucket.series(), from, to, &mut left);
             let Some(parts) = parts.await? else {
                 return Ok(None);
             };
@@ -278,19 +278,19 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<(SensorKey, Vec<BucketRow>)>, StoreError> {
-        let mut room = RoomLeft(usize::MAX);
-        let parts = self.parts_within(sensors, coarsest, from, to, &mut room);
+        let mut left = BytesLeft(usize::MAX);
+        let parts = self.parts_within(sensors, coarsest, from, to, &mut left);
         Ok(parts.await?.unwrap_or_default())
     }
 
-    /// The same, or `None` when they take more room than there is.
+    /// The same, or `None` when they take more bytes than are left.
     async fn parts_within(
         &self,
         sensors: &[SensorKey],
         coarsest: Series,
         from: Timestamp,
         to: Timestamp,
-        room: &mut RoomLeft,
+        left: &mut BytesLeft,
     ) -> Result<Option<Vec<(SensorKey, Vec<BucketRow>)>>, StoreError> {
         let mut parts = Vec::new();
         cover(coarsest, from, to, &mut parts);
@@ -312,7 +312,7 @@ impl Store {
                 joined(*sensor, starts, width)
             }));
             let spans = part.spans(sensors);
-            let buckets = self.unpacked_in::<BucketRow>(part.series, &spans, room);
+            let buckets = self.unpacked_in::<BucketRow>(part.series, &spans, left);
             let Some(buckets) = buckets.await? else {
                 return Ok(None);
             };
@@ -324,12 +324,12 @@ impl Store {
             }
         }
         of_readings.sort_unstable_by_key(|span| (span.sensor, span.first));
-        let Some(readings) = self.readings_in(&of_readings, room).await? else {
+        let Some(readings) = self.readings_in(&of_readings, left).await? else {
             return Ok(None);
         };
         for (sensor, rows) in readings {
             let rows: Vec<_> = rows.iter().map(|row| row.bucket(row.observed_at)).collect();
-            if !room.takes(&rows) {
+            if !left.takes(&rows) {
                 return Ok(None);
             }
             collected.entry(sensor).or_default().extend(rows);
@@ -353,24 +353,24 @@ impl Store {
     }
 
     /// Readings in the spans, settled or not, by sensor and in each ascending by time; `None` when they
-    /// take more room than there is. Spans come by sensor and time and do not overlap.
+    /// take more bytes than are left. Spans come by sensor and time and do not overlap.
     async fn readings_in(
         &self,
         spans: &[Span],
-        room: &mut RoomLeft,
+        left: &mut BytesLeft,
     ) -> Result<Option<Vec<(SensorKey, Vec<ReadingRow>)>>, StoreError> {
         // First here, then there: what is settled in between is in both.
         let mut recent: FxHashMap<SensorKey, Vec<ReadingRow>> = FxHashMap::default();
         for span in spans {
             let rows = self.recent.within(span.sensor, span.first..=span.last);
-            if !room.takes(&rows) {
+            if !left.takes(&rows) {
                 return Ok(None);
             }
             if !rows.is_empty() {
                 recent.entry(span.sensor).or_default().extend(rows);
             }
         }
-        let Some(settled) = self.unpacked_in(Series::Readings, spans, room).await? else {
+        let Some(settled) = self.unpacked_in(Series::Readings, spans, left).await? else {
             return Ok(None);
         };
         let mut readings = Vec::new();
@@ -383,48 +383,48 @@ impl Store {
         Ok(Some(readings))
     }
 
-    /// What chunks have in the spans, by sensor and in each ascending; `None` when that takes more room
-    /// than there is. Spans come by sensor and time and do not overlap.
+    /// What chunks have in the spans, by sensor and in each ascending; `None` when that takes more
+    /// bytes than are left. Spans come by sensor and time and do not overlap.
     async fn unpacked_in<T: Packed + Send + 'static>(
         &self,
         series: Series,
         spans: &[Span],
-        room: &mut RoomLeft,
+        left: &mut BytesLeft,
     ) -> Result<Option<Vec<(SensorKey, Vec<T>)>>, StoreError> {
         if spans.is_empty() {
             return Ok(Some(Vec::new()));
         }
         // Even of a short time every sensor's chunk is read as a whole.
         let whole_chunks = spans.len().saturating_mul(CHUNK_BYTES_USUAL_MAX);
-        let payload_bytes_max = room.0.saturating_add(whole_chunks);
+        let payload_bytes_max = left.0.saturating_add(whole_chunks);
         let chunks = self.database.chunks(series, spans, payload_bytes_max);
         let Some(chunks) = chunks.await? else {
             return Ok(None);
         };
         let rows: u64 = chunks.iter().map(|chunk| u64::from(chunk.head.rows)).sum();
         if rows <= UNPACKED_AT_ONCE_MAX {
-            return all_unpacked(&chunks, spans, room);
+            return all_unpacked(&chunks, spans, left);
         }
-        let (spans, mut left) = (spans.to_vec(), *room);
+        let (spans, mut left_here) = (spans.to_vec(), *left);
         // Connections of this thread are not to wait for it.
         let unpacking = tokio::task::spawn_blocking(move || {
-            all_unpacked(&chunks, &spans, &mut left).map(|rows| (rows, left))
+            all_unpacked(&chunks, &spans, &mut left_here).map(|rows| (rows, left_here))
         });
-        let (rows, left) = unpacking
+        let (rows, left_there) = unpacking
             .await
             .map_err(|error| StoreError::Unusable(format!("unpacking broke off: {error}")))??;
-        *room = left;
+        *left = left_there;
         Ok(rows)
     }
 }
 
 type RowsBySensor<T> = Vec<(SensorKey, Vec<T>)>;
 
-/// The rows of chunks that lie in the spans; `None` when they take more room than there is.
+/// The rows of chunks that lie in the spans; `None` when they take more bytes than are left.
 fn all_unpacked<T: Packed>(
     chunks: &[Chunk],
     spans: &[Span],
-    room: &mut RoomLeft,
+    left: &mut BytesLeft,
 ) -> Result<Option<RowsBySensor<T>>, StoreError> {
     let mut collected: RowsBySensor<T> = Vec::new();
     for chunk in chunks {
@@ -438,7 +438,7 @@ fn all_unpacked<T: Packed>(
             .take_while(|span| span.sensor == head.sensor && span.first <= head.end);
         for span in overlapping {
             let rows = unpacked(chunk, span.first, span.last)?;
-            if !room.takes(&rows) {
+            if !left.takes(&rows) {
                 return Ok(None);
             }
             match collected.last_mut() {
@@ -452,10 +452,10 @@ fn all_unpacked<T: Packed>(
 
 /// Bytes that rows may still take.
 #[derive(Debug, Clone, Copy)]
-struct RoomLeft(usize);
+struct BytesLeft(usize);
 
-impl RoomLeft {
-    /// Whether there is room for these, which then is theirs.
+impl BytesLeft {
+    /// Whether these still fit, whose bytes then are theirs.
     fn takes<T: Packed>(&mut self, rows: &[T]) -> bool {
         let bytes = rows.iter().map(Packed::bytes).sum();
         let left = self.0.checked_sub(bytes);

@@ -25,7 +25,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// Chunks removed by one transaction.
 const CHUNKS_AT_ONCE: u32 = 64;
 
-/// See the module.
+/// The background task that settles readings and applies retention.
 #[derive(Debug)]
 pub struct Keeper {
     store: Store,

@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_millis(2);
 
 /// Shared by those who send and the one who commits.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct CommitPace {
     senders: AtomicUsize,
     waiting: AtomicUsize,
     /// Number of waiting requests at which the writer wants to be woken; `usize::MAX` for never.
@@ -29,10 +29,10 @@ pub(super) struct Pace {
 /// Somebody who has sent readings and may do so again, one request at a time: a connection, or a session
 /// of another protocol. A door keeps it for as long as that lasts.
 #[derive(Debug)]
-pub struct Sender(Arc<Pace>);
+pub struct Sender(Arc<CommitPace>);
 
 impl Sender {
-    pub(super) fn new(pace: Arc<Pace>) -> Self {
+    pub(super) fn new(pace: Arc<CommitPace>) -> Self {
         pace.senders.fetch_add(1, Ordering::Relaxed);
         Self(pace)
     }
@@ -44,7 +44,7 @@ impl Drop for Sender {
     }
 }
 
-impl Pace {
+impl CommitPace {
     pub(super) fn new() -> Self {
         Self {
             senders: AtomicUsize::new(0),
@@ -91,13 +91,13 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    fn senders(pace: &Arc<Pace>, count: usize) -> Vec<Sender> {
+    fn senders(pace: &Arc<CommitPace>, count: usize) -> Vec<Sender> {
         (0..count).map(|_| Sender::new(Arc::clone(pace))).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_first_commit_and_one_after_a_pause_begin_at_once() {
-        let pace = Arc::new(Pace::new());
+        let pace = Arc::new(CommitPace::new());
         let _senders = senders(&pace, 10);
         pace.came();
         assert!(pace.begin().now_or_never().is_some());
@@ -107,7 +107,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn under_load_a_commit_waits_for_all_who_post() {
-        let pace = Arc::new(Pace::new());
+        let pace = Arc::new(CommitPace::new());
         let _senders = senders(&pace, 5);
         pace.begin().await;
         for _ in 0..4 {
@@ -122,7 +122,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_is_waited_for_longer_than_the_interval() {
-        let pace = Arc::new(Pace::new());
+        let pace = Arc::new(CommitPace::new());
         let _senders = senders(&pace, 10);
         pace.begin().await;
         pace.came();
@@ -133,7 +133,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_alone_or_gone_is_not_waited_for() {
-        let pace = Arc::new(Pace::new());
+        let pace = Arc::new(CommitPace::new());
         let mut all = senders(&pace, 1);
         pace.begin().await;
         pace.came();

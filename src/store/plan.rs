@@ -204,7 +204,7 @@ struct Planner<'a> {
     last_id: StreamId,
     /// Stored readings that may be merged into.
     found: FxHashMap<Identity, ReadingRow>,
-    /// Position in `plan.changes.readings` of the last that this plan writes.
+    /// Index in `plan.readings` of the last reading that this plan writes for an identity.
     written: FxHashMap<Identity, usize>,
     sensors: FxHashMap<SensorKey, SensorState>,
     new_sensors: FxHashMap<SensorId, SensorKey>,

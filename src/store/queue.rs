@@ -1,6 +1,6 @@
 //! The bounded way into the writer.
 
-use super::pace::{Pace, Sender};
+use super::pace::{CommitPace, Sender};
 use super::{Notice, Outcome, ScoredReading};
 use crate::domain::Sites;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ pub(super) struct Append {
     /// Where their sender may write.
     pub(super) sites: Sites,
     pub(super) reply: oneshot::Sender<Result<Vec<Outcome>, AppendError>>,
-    _room: OwnedSemaphorePermit,
+    _capacity: OwnedSemaphorePermit,
 }
 
 /// A notice waiting to be published.
 #[derive(Debug)]
 pub(super) struct Announcement {
     pub(super) notice: Notice,
-    _room: OwnedSemaphorePermit,
+    _capacity: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -51,27 +51,30 @@ pub(super) enum Message {
 #[derive(Debug, Clone)]
 pub struct WriteQueue {
     messages: mpsc::Sender<Message>,
-    room: Arc<Semaphore>,
-    pace: Arc<Pace>,
+    capacity: Arc<Semaphore>,
+    pace: Arc<CommitPace>,
 }
 
 impl WriteQueue {
-    pub(super) fn new(readings_max: usize, pace: Arc<Pace>) -> (Self, mpsc::Receiver<Message>) {
+    pub(super) fn new(
+        readings_max: usize,
+        pace: Arc<CommitPace>,
+    ) -> (Self, mpsc::Receiver<Message>) {
         // Every request has at least one reading, and a notice counts as one, so the channel never
         // fills before the semaphore; the place left over is for the message that closes it.
         let (messages, receiver) = mpsc::channel(readings_max + 1);
         (
             Self {
                 messages,
-                room: Arc::new(Semaphore::new(readings_max)),
+                capacity: Arc::new(Semaphore::new(readings_max)),
                 pace,
             },
             receiver,
         )
     }
 
-    /// Makes it known that a connection posts readings, for as long as it lives: commits begin when
-    /// enough of those wait.
+    /// Counts somebody among those who send readings, for as long as the value is kept: commits begin
+    /// when enough of them wait.
     pub fn sender(&self) -> Sender {
         Sender::new(Arc::clone(&self.pace))
     }
@@ -88,7 +91,7 @@ impl WriteQueue {
         if readings.is_empty() {
             return Ok(Vec::new());
         }
-        let room = self.take_room(readings.len())?;
+        let capacity = self.take_capacity(readings.len())?;
         let (reply, answer) = oneshot::channel();
         // Counted first: once it is sent, it may be taken at any moment.
         self.pace.came();
@@ -96,7 +99,7 @@ impl WriteQueue {
             readings,
             sites: sites.clone(),
             reply,
-            _room: room,
+            _capacity: capacity,
         }));
         if let Err(error) = sent {
             self.pace.taken(1);
@@ -112,17 +115,17 @@ impl WriteQueue {
     /// Has a notice published behind everything that was published so far. What is taken is
     /// published even when the database fails; only a stop at the same moment can lose it.
     pub fn announce(&self, notice: Notice) -> Result<(), AppendError> {
-        let room = self.take_room(1)?;
+        let capacity = self.take_capacity(1)?;
         self.send(Message::Announce(Announcement {
             notice,
-            _room: room,
+            _capacity: capacity,
         }))
     }
 
-    fn take_room(&self, count: usize) -> Result<OwnedSemaphorePermit, AppendError> {
+    fn take_capacity(&self, count: usize) -> Result<OwnedSemaphorePermit, AppendError> {
         let count = u32::try_from(count).map_err(|_huge| AppendError::Busy)?;
-        let room = Arc::clone(&self.room).try_acquire_many_owned(count);
-        room.map_err(|error| match error {
+        let capacity = Arc::clone(&self.capacity).try_acquire_many_owned(count);
+        capacity.map_err(|error| match error {
             tokio::sync::TryAcquireError::Closed => AppendError::Closed,
             tokio::sync::TryAcquireError::NoPermits => AppendError::Busy,
         })

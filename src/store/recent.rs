@@ -24,7 +24,7 @@ const SETTLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Generations of readings that may gather while one is being settled; then writing waits.
 const GENERATIONS_MAX: usize = 2;
 
-/// See the module.
+/// The readings in memory, in two generations: one gathers, one is being settled.
 #[derive(Debug)]
 pub(super) struct Recent {
     generations: RwLock<Generations>,
@@ -229,7 +229,7 @@ impl Recent {
     }
 
     /// Waits until so few readings are here that more may come.
-    pub(super) async fn has_room(&self, sensor_count: usize) {
+    pub(super) async fn has_capacity(&self, sensor_count: usize) {
         loop {
             let shrunk = self.shrunk.notified();
             let bytes_max = GENERATIONS_MAX * settle_at(sensor_count);
@@ -337,7 +337,7 @@ mod tests {
             insert(&recent, sequence, row(1, 500.0));
         }
         assert!(recent.grown().now_or_never().is_none());
-        assert!(recent.has_room(1).now_or_never().is_some());
+        assert!(recent.has_capacity(1).now_or_never().is_some());
     }
 
     #[tokio::test]
@@ -357,15 +357,15 @@ mod tests {
         recent.grown().await;
         recent.freeze();
         for generation in 1..=GENERATIONS_MAX {
-            assert!(recent.has_room(1).now_or_never().is_some());
+            assert!(recent.has_capacity(1).now_or_never().is_some());
             fill(generation * enough);
         }
-        let mut room = Box::pin(recent.has_room(1));
-        assert!(room.as_mut().now_or_never().is_none());
+        let mut capacity = Box::pin(recent.has_capacity(1));
+        assert!(capacity.as_mut().now_or_never().is_none());
         recent.release();
         recent.freeze();
         recent.release();
-        room.await;
+        capacity.await;
     }
 
     /// Readings of one sensor, as many as take this much memory.
@@ -392,11 +392,11 @@ mod tests {
     fn who_waits_for_room_has_something_settled() {
         let recent = Recent::new(rows_of(GENERATIONS_MAX * SETTLE_BYTES));
         assert!(recent.grown().now_or_never().is_some());
-        let mut room = Box::pin(recent.has_room(1));
-        assert!(room.as_mut().now_or_never().is_none());
+        let mut capacity = Box::pin(recent.has_capacity(1));
+        assert!(capacity.as_mut().now_or_never().is_none());
         assert!(recent.grown().now_or_never().is_some());
         recent.freeze().unwrap();
         recent.release();
-        assert!(room.now_or_never().is_some());
+        assert!(capacity.now_or_never().is_some());
     }
 }

@@ -34,7 +34,7 @@ pub(super) enum Turn {
     Believed,
 }
 
-/// See the module.
+/// The state of the clock that retention goes by.
 #[derive(Debug, Clone)]
 pub(super) struct RetentionClock {
     /// `None` until the clock of a store that has no record is set.

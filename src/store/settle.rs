@@ -182,10 +182,10 @@ fn fold_each<T: Packed>(
     each.collect()
 }
 
-/// Whether a chunk is looked into: when it has rows of a span, or room for those that come after it.
+/// Whether a chunk is looked into: when it has rows of a span, or space for those that come after it.
 fn is_needed(series: Series, head: &ChunkHead, spans: &[Span]) -> bool {
-    let has_room = (head.rows as usize) < series.chunk_rows_max();
-    has_room || overlaps(head, spans)
+    let has_space = (head.rows as usize) < series.chunk_rows_max();
+    has_space || overlaps(head, spans)
 }
 
 fn overlaps(head: &ChunkHead, spans: &[Span]) -> bool {

@@ -4,7 +4,7 @@ use super::Outcome;
 
 /// Most refused readings of one batch that are told with their faults; the others are counted.
 pub const REFUSALS_TOLD_MAX: usize = 100;
-/// Most bytes of such faults: what an answer has room for.
+/// Most bytes of such faults: what an answer has space for.
 pub const REFUSALS_TOLD_BYTES_MAX: usize = 256 * 1024;
 
 /// What is left to be told of one batch.

@@ -9,7 +9,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::database::test_database::TestDatabase;
 use crate::database::{
-    self, Access, Chunk, ChunkHead, Commit, Loaded, LogPart, Rewrite, SensorKey, Series, Span,
+    self, Chunk, ChunkHead, Commit, Loaded, LogPart, OpenMode, Rewrite, SensorKey, Series, Span,
 };
 use crate::domain::{Extras, PlaceName, Quantity, SensorId, Sites, Topic, Values};
 use crate::score::Profile;
@@ -197,7 +197,7 @@ impl Running {
     async fn open_at(url: &str, readings_kept: usize, queue_max: usize, now: Timestamp) -> Self {
         let limits = ReplayLimits { readings_kept };
         let database = Arc::new(Fallible {
-            database: database::open(url, Access::Owner).await.unwrap(),
+            database: database::open(url, OpenMode::Owner).await.unwrap(),
             failure: SyncMutex::default(),
             rewrites_left: SyncMutex::default(),
             is_blind: SyncMutex::default(),

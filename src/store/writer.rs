@@ -5,7 +5,7 @@
 //! (`pace`).
 //! Notices that gathered with readings are published behind them, so that they cost no transaction.
 
-use super::pace::Pace;
+use super::pace::CommitPace;
 use super::plan::{self, Plan, READINGS_MAX, RegistryLimits};
 use super::queue::{Announcement, Append, AppendError, Message, WriteQueue};
 use super::{Outcome, Published, ScoredReading, Store, Stored, Telling};
@@ -28,7 +28,7 @@ pub trait Publish: std::fmt::Debug + Send + Sync {
 /// Ids one transaction may need: its own, and those of one that failed before it.
 const TRANSACTION_IDS_MAX: u64 = 2 * READINGS_MAX as u64;
 /// Longest a commit waits for the store to be put in order: see [`super::keeper`].
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
+const CAPACITY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How often it is looked, when nobody writes, whose time has come and whether the clock went back.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a database that failed is asked whether it takes writes again, when nobody writes.
@@ -42,11 +42,11 @@ struct Batch {
     closing: Option<oneshot::Sender<()>>,
 }
 
-/// See the module.
+/// The task that commits readings and publishes what it has committed.
 #[derive(Debug)]
 pub struct Writer {
     messages: mpsc::Receiver<Message>,
-    pace: Arc<Pace>,
+    pace: Arc<CommitPace>,
     store: Store,
     publisher: Arc<dyn Publish>,
     profile: Profile,
@@ -67,7 +67,7 @@ impl Writer {
         queue_readings_max: usize,
         clock: Arc<dyn Clock>,
     ) -> (Self, WriteQueue) {
-        let pace = Arc::new(Pace::new());
+        let pace = Arc::new(CommitPace::new());
         let mut looks = interval(CLOCK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (queue, messages) = WriteQueue::new(queue_readings_max, Arc::clone(&pace));
@@ -142,7 +142,7 @@ impl Writer {
     /// Looks whether readings could be stored now, by writing something else.
     async fn try_again(&mut self) -> Result<(), StoreError> {
         self.recover().await?;
-        self.require_room().await?;
+        self.require_capacity().await?;
         self.store.fault.write().take();
         tracing::info!("the store takes readings again");
         Ok(())
@@ -228,7 +228,7 @@ impl Writer {
         if self.doubtful.is_some() {
             self.recover().await?;
         }
-        self.require_room().await?;
+        self.require_capacity().await?;
         let horizon = self.follow_clock().await;
         let identities = plan::identities_to_find(&self.store.directory.read(), &readings);
         let found = if identities.is_empty() {
@@ -257,7 +257,7 @@ impl Writer {
     }
 
     /// Whether there are ids, and memory, for the readings of a transaction.
-    async fn require_room(&self) -> Result<(), StoreError> {
+    async fn require_capacity(&self) -> Result<(), StoreError> {
         let (ids_left, sensor_count) = self
             .store
             .directory(|directory| (directory.ids_left(), directory.sensor_count()));
@@ -266,8 +266,8 @@ impl Writer {
                 "every id of this start is given out, the server must be started again".to_owned(),
             ));
         }
-        let room = self.store.recent.has_room(sensor_count);
-        let waited = tokio::time::timeout(ROOM_WAIT_MAX, room).await;
+        let capacity = self.store.recent.has_capacity(sensor_count);
+        let waited = tokio::time::timeout(CAPACITY_WAIT_MAX, capacity).await;
         waited.map_err(|_elapsed| StoreError::Failing("readings cannot be put in order"))
     }
 

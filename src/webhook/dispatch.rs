@@ -8,8 +8,8 @@ use tokio_util::task::TaskTracker;
 
 /// Time between two writes of what was delivered: what a crash may have delivered twice.
 const WRITE_INTERVAL: Duration = Duration::from_secs(2);
-/// Writes of which one is also of webhooks that had nothing to deliver: those have only less to read
-/// after a start.
+/// Every Nth write also saves the position of webhooks that had nothing to deliver. Losing such a
+/// position costs only reading the log again after a start.
 const WRITES_PER_FULL_WRITE: u32 = 30;
 
 /// Delivers until the server stops.

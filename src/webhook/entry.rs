@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
-/// See the module.
+/// A webhook, its settings and its delivery state.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub webhook: Webhook,

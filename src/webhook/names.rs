@@ -9,7 +9,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Whom names are asked of.
+/// A resolver of host names.
 pub(super) trait Lookup: std::fmt::Debug + Send + Sync {
     fn lookup(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }

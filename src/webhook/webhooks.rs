@@ -25,7 +25,7 @@ use tokio::time::timeout;
 /// How long a removal waits for the webhook's task to be gone.
 const END_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// See the module. Cheap to clone.
+/// The collection of webhooks and the operations on it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Webhooks(Arc<Shared>);
 
@@ -288,7 +288,7 @@ mod tests {
     use super::*;
     use crate::access::test_support::MemoryDocuments;
     use crate::clock::SystemClock;
-    use crate::database::{self, Access, LoadedDocuments};
+    use crate::database::{self, LoadedDocuments, OpenMode};
     use crate::domain::Timestamp;
     use crate::score::Profile;
     use crate::store::ReplayLimits;
@@ -340,7 +340,7 @@ mod tests {
     async fn a_webhook_nobody_was_told_of_is_gone_again() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("readings.db").display());
-        let readings = database::open(&url, Access::Owner).await.unwrap();
+        let readings = database::open(&url, OpenMode::Owner).await.unwrap();
         let (start, limits) = (Timestamp::from_millis(0), ReplayLimits::default());
         let store = Store::open(readings, Profile::Iaqverse, start, limits);
         let unheard = Arc::new(Unheard::default());

@@ -30,7 +30,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_mins(5);
 /// again after the start.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// Delivers the measurements of one webhook, in order.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub entry: Arc<Entry>,
@@ -47,7 +47,7 @@ enum Next {
     Read,
     /// Everything is delivered.
     Wait,
-    /// It did not work.
+    /// The delivery failed; it is tried again after a pause.
     TryAgain,
 }
 

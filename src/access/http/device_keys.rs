@@ -146,7 +146,7 @@ pub(super) fn place_of(
     )
 }
 
-/// Nobody hands out more than he has.
+/// Callers can only hand out what they have themselves.
 fn sites(fields: &mut Fields, caller: &Caller) -> Sites {
     let asked = fields.sites("sites");
     if asked.are_all() {

@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
-/// Logins of one account that may go on at the same time; the one that would end first makes room.
+/// Logins of one account that may go on at the same time; the one that would end first is ended for the next.
 const SESSIONS_MAX: usize = 20;
 
 /// `POST /api/auth/login`: a name and a password for a token.

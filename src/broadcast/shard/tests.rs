@@ -13,7 +13,7 @@ use crate::broadcast::pass::Pass;
 use crate::broadcast::sink::Sink;
 use crate::broadcast::state::{HubLimits, HubParts};
 use crate::clock::SystemClock;
-use crate::database::{self, Access};
+use crate::database::{self, OpenMode};
 use crate::domain::{Timestamp, Topic};
 use crate::read_budget::{READ_BYTES_MIN, ReadBudget};
 use crate::score::Profile;
@@ -54,7 +54,7 @@ impl Stage {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        let database = database::open(&url, Access::Owner).await.unwrap();
+        let database = database::open(&url, OpenMode::Owner).await.unwrap();
         let (profile, now) = (Profile::Iaqverse, Timestamp::from_millis(0));
         let store = Store::open(database, profile, now, ReplayLimits::default())
             .await

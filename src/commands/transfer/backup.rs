@@ -1,7 +1,7 @@
 //! `iaqverse backup`: a consistent copy of the database, while the server runs or not.
 
 use crate::config::DatabaseConfig;
-use crate::database::{self, Access};
+use crate::database::{self, OpenMode};
 use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub struct BackupArgs {
 /// Copies everything that is acknowledged when it begins, or leaves no file behind.
 pub(crate) async fn command(arguments: BackupArgs) -> anyhow::Result<()> {
     arguments.database.check()?;
-    let database = database::open(&arguments.database.database_url, Access::Reader)
+    let database = database::open(&arguments.database.database_url, OpenMode::Reader)
         .await
         .context("DATABASE_URL: the database cannot be opened")?;
     let result = database.back_up(&arguments.to).await;

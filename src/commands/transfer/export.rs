@@ -3,7 +3,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
 use crate::config::names;
-use crate::database::{self, Access};
+use crate::database::{self, OpenMode};
 use crate::domain::Timestamp;
 use crate::query::{Export, Filter, Format};
 use crate::score::Profile;
@@ -68,7 +68,7 @@ pub(super) fn timestamp(text: &str) -> Result<Timestamp, &'static str> {
 /// may be missing.
 pub(crate) async fn command(arguments: ExportArgs) -> anyhow::Result<()> {
     arguments.database.check()?;
-    let database = database::open(&arguments.database.database_url, Access::Reader)
+    let database = database::open(&arguments.database.database_url, OpenMode::Reader)
         .await
         .context("DATABASE_URL: the database cannot be opened")?;
     let store = Store::open_to_read(database, arguments.score_profile)

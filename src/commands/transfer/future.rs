@@ -10,7 +10,7 @@ use super::export::timestamp;
 use super::import::note;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StoreConfig;
-use crate::database::{self, Access, SensorKey, StoreError};
+use crate::database::{self, OpenMode, SensorKey, StoreError};
 use crate::domain::Timestamp;
 use crate::score::Profile;
 use crate::store::Store;
@@ -96,12 +96,12 @@ const READINGS_AT_ONCE: usize = 4096;
 pub(crate) async fn command(arguments: FutureArgs) -> anyhow::Result<()> {
     arguments.store.check()?;
     let (access, which) = match &arguments.action {
-        FutureAction::List { which, .. } => (Access::Reader, which),
+        FutureAction::List { which, .. } => (OpenMode::Reader, which),
         FutureAction::Move { which, by } => {
             anyhow::ensure!(!by.is_zero(), "--by: must be more than nothing");
-            (Access::Owner, which)
+            (OpenMode::Owner, which)
         }
-        FutureAction::Remove { which, .. } => (Access::Owner, which),
+        FutureAction::Remove { which, .. } => (OpenMode::Owner, which),
     };
     let now = SystemClock.now();
     let selection = Selection {
@@ -121,8 +121,8 @@ async fn open(config: &StoreConfig, access: Access, now: Timestamp) -> anyhow::R
         .context("DATABASE_URL: the database cannot be opened")?;
     let profile = Profile::default();
     match access {
-        Access::Owner => Store::open(database, profile, now, config.replay_limits()).await,
-        Access::Reader => Store::open_to_read(database, profile).await,
+        OpenMode::Owner => Store::open(database, profile, now, config.replay_limits()).await,
+        OpenMode::Reader => Store::open_to_read(database, profile).await,
     }
     .context("DATABASE_URL: the database cannot be read")
 }

@@ -5,7 +5,7 @@ use crate::access::Caller;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StoreConfig;
 use crate::config::names;
-use crate::database::{self, Access};
+use crate::database::{self, OpenMode};
 use crate::fault::Rejection;
 use crate::payload::JsonLines;
 use crate::pipeline::{Pipeline, PipelineError};
@@ -82,7 +82,7 @@ pub(crate) async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
         None => Format::of(file),
     });
     let formats: Vec<_> = formats.collect::<Result<_, _>>()?;
-    let database = database::open(&arguments.store.database.database_url, Access::Owner)
+    let database = database::open(&arguments.store.database.database_url, OpenMode::Owner)
         .await
         .context("DATABASE_URL: the database cannot be opened")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -283,7 +283,7 @@ impl Import {
 
     /// What becomes of the readings; a database that fails for a while is waited for.
     async fn stored(&self, body: Bytes) -> anyhow::Result<Vec<Outcome>> {
-        // Whoever can read the database's file may write what he likes.
+        // Whoever can open the database may write for every sensor.
         let caller = Caller::anyone();
         for _try in 1..TRIES {
             let result = self

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 
 const CONNECTIONS_MAX: u32 = 2;
 
-/// See the module.
+/// Documents in a Postgres database, by a connection pool of their own.
 #[derive(Debug)]
 pub struct PostgresDocuments {
     pool: PgPool,

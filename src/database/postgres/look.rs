@@ -2,13 +2,13 @@
 
 use super::MIGRATIONS;
 use crate::database::layout::{self, Applied, EARLY_TABLES, SELECT_APPLIED, TABLES};
-use crate::database::{Access, StoreError};
+use crate::database::{OpenMode, StoreError};
 use sqlx::postgres::PgConnection;
 
 /// Refuses a schema with tables in it that are called like ours and are not.
 pub(super) async fn require_ours(
     connection: &mut PgConnection,
-    access: Access,
+    mode: OpenMode,
 ) -> Result<(), StoreError> {
     let relations: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class
@@ -33,9 +33,9 @@ pub(super) async fn require_ours(
                 "{description} has a table {table} of another program"
             )));
         }
-        return match access {
-            Access::Owner => Ok(()),
-            Access::Reader => Err(StoreError::Unusable(format!(
+        return match mode {
+            OpenMode::Owner => Ok(()),
+            OpenMode::Reader => Err(StoreError::Unusable(format!(
                 "{description} has no tables: start the server on it once"
             ))),
         };
@@ -45,7 +45,7 @@ pub(super) async fn require_ours(
             "{description} has migrations of another program"
         )));
     }
-    layout::require_known(&description, &applied, &MIGRATIONS, access)
+    layout::require_known(&description, &applied, &MIGRATIONS, mode)
 }
 
 async fn description(connection: &mut PgConnection) -> Result<String, StoreError> {

@@ -1,7 +1,7 @@
 //! The one connection that writes.
 
 use super::{look, migrate, require_version, write};
-use crate::database::{Access, StoreError};
+use crate::database::{OpenMode, StoreError};
 use crate::domain::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -20,7 +20,7 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// Who owns the database, whether or not it is connected right now.
 pub(super) struct Owner {
     state: State,
-    /// Sessions of the server that may still do what a call that was given up on had asked for.
+    /// Backends of Postgres that may still run a statement whose caller timed out.
     ghosts: Vec<String>,
     /// The greatest epoch when this process last held the lock; `None` when that is not known.
     epoch: Option<i64>,
@@ -54,7 +54,7 @@ impl Owner {
         let mut connection = options.connect().await?;
         require_version(&mut connection).await?;
         owner.lock(&mut connection).await?;
-        look::require_ours(&mut connection, Access::Owner).await?;
+        look::require_ours(&mut connection, OpenMode::Owner).await?;
         migrate(&mut connection).await?;
         owner.require_no_other(&mut connection).await?;
         owner.state = State::Connected(Box::new(connection));

@@ -9,7 +9,7 @@ use crate::database::{
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
-/// See the module. One connection both reads and writes: all of it is small.
+/// Documents in a SQLite file. One connection both reads and writes: all of it is small.
 #[derive(Debug)]
 pub struct SqliteDocuments {
     pool: SqlitePool,

@@ -2,7 +2,7 @@
 
 use super::{APPLICATION_ID, MIGRATIONS, beside};
 use crate::database::layout::{self, Applied, EARLY_TABLES, SELECT_APPLIED, TABLES};
-use crate::database::{Access, StoreError};
+use crate::database::{OpenMode, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::io::ErrorKind;
@@ -19,7 +19,7 @@ pub(super) enum Found {
 }
 
 /// Looks at `path` and refuses what is not for us, byte for byte as it was.
-pub(super) async fn look(path: &Path, access: Access) -> Result<Found, StoreError> {
+pub(super) async fn look(path: &Path, mode: OpenMode) -> Result<Found, StoreError> {
     let has_wal = beside(path, "-wal").exists();
     let bytes = match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => metadata.len(),
@@ -34,14 +34,14 @@ pub(super) async fn look(path: &Path, access: Access) -> Result<Found, StoreErro
         }
         Err(error) => return Err(StoreError::file(format!("open {}", path.display()))(error)),
     };
-    match (bytes, access) {
-        (0, Access::Owner) => Ok(Found::Nothing),
-        (0, Access::Reader) => Err(unusable(path, "does not exist or is empty")),
-        _ => look_inside(path, access, has_wal).await,
+    match (bytes, mode) {
+        (0, OpenMode::Owner) => Ok(Found::Nothing),
+        (0, OpenMode::Reader) => Err(unusable(path, "does not exist or is empty")),
+        _ => look_inside(path, mode, has_wal).await,
     }
 }
 
-async fn look_inside(path: &Path, access: Access, has_wal: bool) -> Result<Found, StoreError> {
+async fn look_inside(path: &Path, mode: OpenMode, has_wal: bool) -> Result<Found, StoreError> {
     // Without changes outside of the file, SQLite need not create the files it shares with other
     // processes, and a refused database is left as it was found.
     let options = SqliteConnectOptions::new()
@@ -52,7 +52,7 @@ async fn look_inside(path: &Path, access: Access, has_wal: bool) -> Result<Found
         .disable_statement_logging();
     let connection = options.connect().await;
     let mut connection = connection.map_err(|error| unreadable(path, error))?;
-    let result = require_ours(&mut connection, path, access).await;
+    let result = require_ours(&mut connection, path, mode).await;
     if let Err(error) = connection.close().await {
         tracing::debug!(%error, "the look at the database did not end cleanly");
     }
@@ -62,7 +62,7 @@ async fn look_inside(path: &Path, access: Access, has_wal: bool) -> Result<Found
 async fn require_ours(
     connection: &mut SqliteConnection,
     path: &Path,
-    access: Access,
+    mode: OpenMode,
 ) -> Result<Found, StoreError> {
     let unreadable = |error| unreadable(path, error);
     let application: i64 = sqlx::query_scalar("pragma application_id")
@@ -84,8 +84,8 @@ async fn require_ours(
     }
     if !has("_sqlx_migrations") {
         // Made, but not filled: a start was interrupted. An owner goes on with it.
-        return match access {
-            Access::Owner if tables.is_empty() => Ok(Found::Nothing),
+        return match mode {
+            OpenMode::Owner if tables.is_empty() => Ok(Found::Nothing),
             _ => Err(unusable(path, "has no tables: start the server on it once")),
         };
     }
@@ -93,7 +93,7 @@ async fn require_ours(
         .fetch_all(&mut *connection)
         .await
         .map_err(unreadable)?;
-    layout::require_known(&path.display().to_string(), &applied, &MIGRATIONS, access)?;
+    layout::require_known(&path.display().to_string(), &applied, &MIGRATIONS, mode)?;
     for (table, migration) in TABLES {
         if !applied.iter().any(|applied| applied.version == migration) {
             continue;

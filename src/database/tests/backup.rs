@@ -80,10 +80,10 @@ async fn a_copy_is_a_database_with_the_same_in_it(
 
     let original = contents(&*database).await;
     let url = format!("sqlite://{}", path.display());
-    let copy = open(&url, Access::Reader).await.unwrap();
+    let copy = open(&url, OpenMode::Reader).await.unwrap();
     assert_eq!(contents(&*copy).await, original);
     copy.close().await;
-    let copy = open(&url, Access::Owner).await.unwrap();
+    let copy = open(&url, OpenMode::Owner).await.unwrap();
     assert_eq!(contents(&*copy).await, original);
     assert_eq!((original.log.len(), original.chunks[0].len()), (580, 298));
     // It can be gone on with.

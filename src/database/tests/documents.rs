@@ -149,7 +149,7 @@ async fn a_database_of_before_gets_its_documents_from_the_next_owner(
     ] {
         test.execute(statement).await;
     }
-    let reader = open(test.url(), Access::Reader).await.unwrap_err();
+    let reader = open(test.url(), OpenMode::Reader).await.unwrap_err();
     assert!(
         reader.to_string().contains("start the server on it once"),
         "{reader}"

@@ -8,7 +8,7 @@ async fn a_database_has_one_owner(#[values(Kind::Sqlite, Kind::Postgres)] kind: 
     let test = TestDatabase::new(kind).await;
     let first = filled(&test).await;
     for _ in 0..2 {
-        let refused = test.try_open(Access::Owner).await.unwrap_err();
+        let refused = test.try_open(OpenMode::Owner).await.unwrap_err();
         assert!(matches!(refused, StoreError::InUse(_)), "{refused:?}");
         assert!(refused.to_string().contains("only one server"), "{refused}");
     }
@@ -29,7 +29,7 @@ async fn a_database_has_one_owner(#[values(Kind::Sqlite, Kind::Postgres)] kind: 
 async fn readers_see_what_the_owner_commits(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let test = TestDatabase::new(kind).await;
     let owner = filled(&test).await;
-    let reader = test.try_open(Access::Reader).await.unwrap();
+    let reader = test.try_open(OpenMode::Reader).await.unwrap();
     owner.commit(&appending(1, 1)).await.unwrap();
     assert_eq!(log_lasts(&*reader).await, [1]);
     reader.check().await.unwrap();
@@ -46,7 +46,7 @@ async fn readers_see_what_the_owner_commits(#[values(Kind::Sqlite, Kind::Postgre
     // Without an owner too, also when it is opened only then.
     assert_eq!(log_lasts(&*reader).await, [1, 2]);
     reader.close().await;
-    let reader = test.try_open(Access::Reader).await.unwrap();
+    let reader = test.try_open(OpenMode::Reader).await.unwrap();
     assert_eq!(log_lasts(&*reader).await, [1, 2]);
     let owner = test.open().await;
     owner.commit(&appending(3, 1)).await.unwrap();
@@ -73,7 +73,7 @@ async fn readers_see_what_the_owner_commits(#[values(Kind::Sqlite, Kind::Postgre
 #[tokio::test]
 async fn other_versions_are_refused_and_left_alone(
     #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
-    #[values(Access::Owner, Access::Reader)] access: Access,
+    #[values(OpenMode::Owner, OpenMode::Reader)] mode: OpenMode,
     #[case] change: &'static str,
     #[case] message: &str,
 ) {
@@ -92,7 +92,7 @@ async fn other_versions_are_refused_and_left_alone(
     };
     test.execute(change).await;
     let before = state(&test, kind).await;
-    let refused = test.try_open(access).await.unwrap_err();
+    let refused = test.try_open(mode).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unusable(_)), "{refused:?}");
     assert!(refused.to_string().contains(message), "{refused}");
     assert_eq!(state(&test, kind).await, before);
@@ -103,7 +103,7 @@ async fn other_versions_are_refused_and_left_alone(
 async fn a_reader_creates_nothing(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let test = TestDatabase::new(kind).await;
     let before = state(&test, kind).await;
-    let refused = test.try_open(Access::Reader).await.unwrap_err();
+    let refused = test.try_open(OpenMode::Reader).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unusable(_)), "{refused:?}");
     assert_eq!(state(&test, kind).await, before);
 }
@@ -116,7 +116,7 @@ async fn other_urls_are_refused_without_saying_them() {
         "",
         "postgre://me:secret@host",
     ] {
-        let refused = crate::database::open(url, Access::Owner).await;
+        let refused = crate::database::open(url, OpenMode::Owner).await;
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("sqlite:// or postgres://"), "{refused}");
         assert!(!refused.contains("secret"), "{refused}");

@@ -111,8 +111,8 @@ async fn owners_of_different_schemas_do_not_meet() {
     let test = TestDatabase::postgres().await;
     test.execute("create schema one; create schema two").await;
     let url = |schema: &str| format!("{}?options=-csearch_path%3D{schema}", test.url());
-    let one = PostgresDatabase::open(&url("one"), Access::Owner).await;
-    let two = PostgresDatabase::open(&url("two,public"), Access::Owner).await;
+    let one = PostgresDatabase::open(&url("one"), OpenMode::Owner).await;
+    let two = PostgresDatabase::open(&url("two,public"), OpenMode::Owner).await;
     let (one, two) = (one.unwrap(), two.unwrap());
     one.commit(&places()).await.unwrap();
     assert_eq!(two.load().await.unwrap().rooms, []);
@@ -125,9 +125,9 @@ async fn owners_of_different_schemas_do_not_meet() {
             .await,
         1
     );
-    let refused = PostgresDatabase::open(&url("one"), Access::Owner).await;
+    let refused = PostgresDatabase::open(&url("one"), OpenMode::Owner).await;
     assert!(matches!(refused, Err(StoreError::InUse(_))), "{refused:?}");
-    let refused = PostgresDatabase::open(&url("none"), Access::Owner).await;
+    let refused = PostgresDatabase::open(&url("none"), OpenMode::Owner).await;
     assert!(
         matches!(refused, Err(StoreError::Unusable(_))),
         "{refused:?}"
@@ -158,7 +158,7 @@ async fn owners_of_different_schemas_do_not_meet() {
 )]
 #[tokio::test]
 async fn tables_of_another_program_are_refused(
-    #[values(Access::Owner, Access::Reader)] access: Access,
+    #[values(OpenMode::Owner, OpenMode::Reader)] mode: OpenMode,
     #[case] made_by: &'static str,
     #[case] message: &str,
 ) {
@@ -166,7 +166,7 @@ async fn tables_of_another_program_are_refused(
     test.execute(made_by).await;
     let relations = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
     let before = test.connect().await.number(relations).await;
-    let refused = test.try_open(access).await.unwrap_err();
+    let refused = test.try_open(mode).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unusable(_)), "{refused:?}");
     assert!(refused.to_string().contains(message), "{refused}");
     assert_eq!(test.connect().await.number(relations).await, before);
@@ -186,11 +186,11 @@ async fn tables_of_other_names_are_nobodys_business() {
 #[tokio::test]
 async fn no_error_has_the_password(#[case] host: &str) {
     let url = format!("postgres://me:verysecret@{host}/db");
-    let refused = PostgresDatabase::open(&url, Access::Owner)
+    let refused = PostgresDatabase::open(&url, OpenMode::Owner)
         .await
         .unwrap_err();
     assert!(!format!("{refused} {refused:?}").contains("verysecret"));
-    let reader = PostgresDatabase::open(&url, Access::Reader)
+    let reader = PostgresDatabase::open(&url, OpenMode::Reader)
         .await
         .unwrap_err();
     assert!(!format!("{reader} {reader:?}").contains("verysecret"));
@@ -204,7 +204,7 @@ async fn what_is_shown_of_a_database_has_no_password() {
         url.set_password(Some("verysecret")).unwrap();
     }
     let password = url.password().unwrap().to_owned();
-    let database = PostgresDatabase::open(url.as_str(), Access::Owner).await;
+    let database = PostgresDatabase::open(url.as_str(), OpenMode::Owner).await;
     let database = database.unwrap();
     assert!(!format!("{database:?}").contains(&password));
     database.close().await;
@@ -216,8 +216,8 @@ async fn a_server_that_never_answers_is_given_up_on() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://me@{}/db", silent.local_addr().unwrap());
     tokio::time::pause();
-    for access in [Access::Owner, Access::Reader] {
-        let refused = PostgresDatabase::open(&url, access).await.unwrap_err();
+    for mode in [OpenMode::Owner, OpenMode::Reader] {
+        let refused = PostgresDatabase::open(&url, mode).await.unwrap_err();
         assert!(matches!(refused, StoreError::Timeout(_)), "{refused:?}");
     }
 }
@@ -227,7 +227,7 @@ async fn a_commit_is_on_the_disk() {
     let test = TestDatabase::postgres().await;
     // Not even when whoever set the server up had it otherwise.
     let url = format!("{}?options=-csynchronous_commit%3Doff", test.url());
-    let database = PostgresDatabase::open(&url, Access::Owner).await.unwrap();
+    let database = PostgresDatabase::open(&url, OpenMode::Owner).await.unwrap();
     let set = [
         ("synchronous_commit", "on"),
         ("statement_timeout", "10s"),

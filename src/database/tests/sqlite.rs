@@ -32,8 +32,8 @@ fn names(test: &TestDatabase) -> Vec<String> {
 /// Both kinds of access are refused with this message and nothing in the folder changes.
 async fn check_refused(test: &TestDatabase, message: &str) {
     let before = files(test.folder());
-    for access in [Access::Owner, Access::Reader] {
-        let refused = test.try_open(access).await.unwrap_err();
+    for mode in [OpenMode::Owner, OpenMode::Reader] {
+        let refused = test.try_open(mode).await.unwrap_err();
         assert!(matches!(refused, StoreError::Unusable(_)), "{refused:?}");
         assert!(refused.to_string().contains(message), "{refused}");
         assert_eq!(files(test.folder()), before);
@@ -76,7 +76,7 @@ async fn a_database_of_another_program_in_use_is_refused() {
         .await;
     assert_eq!(names(&test), ["test.db", "test.db-shm", "test.db-wal"]);
     let before = files(test.folder());
-    let refused = test.try_open(Access::Owner).await.unwrap_err();
+    let refused = test.try_open(OpenMode::Owner).await.unwrap_err();
     assert!(refused.to_string().contains("another program"), "{refused}");
     // The file in the middle is what processes share in memory, and changes by being looked at.
     let after = files(test.folder());
@@ -115,7 +115,7 @@ async fn a_claim_that_was_interrupted_is_made_again() {
     journal.resize(512, 0);
     std::fs::write(test.folder().join("test.db-journal"), journal).unwrap();
     for _ in 0..2 {
-        test.try_open(Access::Owner).await.unwrap().close().await;
+        test.try_open(OpenMode::Owner).await.unwrap().close().await;
     }
 }
 
@@ -169,7 +169,7 @@ async fn a_file_that_lost_its_changes_is_not_made_anew() {
 async fn a_folder_is_no_database() {
     let test = TestDatabase::sqlite();
     std::fs::create_dir(test.path()).unwrap();
-    let refused = test.try_open(Access::Owner).await.unwrap_err();
+    let refused = test.try_open(OpenMode::Owner).await.unwrap_err();
     assert!(refused.to_string().contains("is not a file"), "{refused}");
 }
 
@@ -181,7 +181,9 @@ async fn a_folder_is_no_database() {
 #[case("sqlite://x.db?immutable=1")]
 #[tokio::test]
 async fn urls_without_a_file_of_their_own_are_refused(#[case] url: &str) {
-    let refused = SqliteDatabase::open(url, Access::Owner).await.unwrap_err();
+    let refused = SqliteDatabase::open(url, OpenMode::Owner)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, StoreError::Unusable(_)), "{refused:?}");
     assert!(!Path::new("x.db").exists());
 }
@@ -190,7 +192,7 @@ async fn urls_without_a_file_of_their_own_are_refused(#[case] url: &str) {
 async fn names_of_files_may_have_anything_in_them() {
     let test = TestDatabase::sqlite();
     let url = format!("sqlite://{}/a%3Fb%20%23%25é.db", test.folder().display());
-    let database = SqliteDatabase::open(&url, Access::Owner).await.unwrap();
+    let database = SqliteDatabase::open(&url, OpenMode::Owner).await.unwrap();
     database.commit(&places()).await.unwrap();
     let copy = test.folder().join("file:copy?x=%20.db");
     database.back_up(&copy).await.unwrap();
@@ -208,7 +210,7 @@ async fn names_of_files_may_have_anything_in_them() {
 async fn an_interrupted_creation_is_gone_on_with() {
     let test = TestDatabase::sqlite();
     test.execute("pragma application_id = 0x49415176").await;
-    let refused = test.try_open(Access::Reader).await.unwrap_err();
+    let refused = test.try_open(OpenMode::Reader).await.unwrap_err();
     assert!(refused.to_string().contains("has no tables"), "{refused}");
     filled(&test).await.close().await;
     // A file somebody made for it to be written to is as good.
@@ -241,7 +243,7 @@ async fn one_database_under_two_names_has_one_owner() {
     let link = test.folder().join("link.db");
     std::os::unix::fs::symlink(test.path(), &link).unwrap();
     let url = format!("sqlite://{}", link.display());
-    let refused = SqliteDatabase::open(&url, Access::Owner).await;
+    let refused = SqliteDatabase::open(&url, OpenMode::Owner).await;
     assert!(matches!(refused, Err(StoreError::InUse(_))), "{refused:?}");
     database.close().await;
 }
@@ -249,7 +251,7 @@ async fn one_database_under_two_names_has_one_owner() {
 #[tokio::test]
 async fn a_transaction_nobody_ends_is_rolled_back() {
     let test = TestDatabase::sqlite();
-    let database = SqliteDatabase::open(test.url(), Access::Owner).await;
+    let database = SqliteDatabase::open(test.url(), OpenMode::Owner).await;
     let database = database.unwrap();
     database.commit(&places()).await.unwrap();
     database
@@ -265,7 +267,7 @@ async fn a_transaction_nobody_ends_is_rolled_back() {
 #[tokio::test]
 async fn an_answer_comes_in_time_while_something_else_writes() {
     let test = TestDatabase::sqlite();
-    let database = SqliteDatabase::open(test.url(), Access::Owner).await;
+    let database = SqliteDatabase::open(test.url(), OpenMode::Owner).await;
     let database = database.unwrap();
     database.commit(&places()).await.unwrap();
     let writing = database.hold().await;
@@ -284,7 +286,7 @@ async fn an_answer_comes_in_time_while_something_else_writes() {
 #[tokio::test]
 async fn a_commit_is_on_the_disk() {
     let test = TestDatabase::sqlite();
-    let database = SqliteDatabase::open(test.url(), Access::Owner).await;
+    let database = SqliteDatabase::open(test.url(), OpenMode::Owner).await;
     let database = database.unwrap();
     let set = [
         ("pragma journal_mode", "wal"),

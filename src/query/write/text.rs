@@ -83,9 +83,9 @@ fn date(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-/// Writes a number that has at most as many digits as there is room for.
-fn digits(room: &mut [u8], mut number: i64) {
-    for place in room.iter_mut().rev() {
+/// Writes a number that has at most as many digits as there is space for.
+fn digits(space: &mut [u8], mut number: i64) {
+    for place in space.iter_mut().rev() {
         #[expect(clippy::cast_sign_loss, reason = "a digit")]
         let digit = (number % 10) as u8;
         *place = b'0' + digit;

@@ -17,7 +17,7 @@ const BEARER: &str = "bearer";
 /// Name of the device key's scheme.
 const DEVICE_KEY: &str = "deviceKey";
 
-/// See the module.
+/// Adds to every operation of the document the credentials and refusals that follow from its rule.
 pub(super) struct Common;
 
 impl Modify for Common {

@@ -9,7 +9,7 @@ use crate::store::rows::{LogRow, ReadingRow, SensorCounters};
 
 const VERSION: u8 = 1;
 
-/// What there is room for at first, for each: seldom too little.
+/// Capacity reserved at first, for each: seldom too little.
 const BYTES_PER_ROW: usize = 40;
 const BYTES_PER_SENSOR: usize = 24;
 

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 const VERSION: u8 = 1;
 
-/// What there is room for at first, for each row and beside them: seldom too little.
+/// Capacity reserved at first, for each row and beside them: seldom too little.
 const BYTES_PER_ROW: usize = 40;
 const BYTES_BESIDE: usize = 48;
 
@@ -23,8 +23,8 @@ const ROW_BYTES_MIN: usize = 2;
 /// Packs buckets of one sensor in the order of their starts; one start may have several, of
 /// different rooms.
 ///
-/// Of one number no more than the number is kept, so the statistics of one must be those that
-/// [`Statistics::of`] makes, which is what makes them.
+/// A statistic of one value is stored as the value alone: its minimum, maximum and mean must equal it, as
+/// [`Statistics::of`] makes them.
 pub(in crate::store) fn pack_buckets(rows: &[BucketRow]) -> Vec<u8> {
     debug_assert!(rows.is_sorted_by_key(|row| row.start), "starts descend");
     let mut out = Writer::new(VERSION, BYTES_BESIDE + rows.len() * BYTES_PER_ROW);
@@ -140,7 +140,7 @@ pub(in crate::store) fn unpack_buckets(
     }
     let mask = reader.mask(Measure::COUNT)?;
     for row in window.range(&(0..count)) {
-        // Else those that have more than fit into a row would get room for twice as many.
+        // Else those that have more than fit into a row would get capacity for twice as many.
         row.statistics.reserve_exact(mask.count_ones() as usize);
     }
     for measure in Measure::all() {

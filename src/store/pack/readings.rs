@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 const VERSION: u8 = 1;
 
-/// What there is room for at first, for each row and beside them: seldom too little.
+/// Capacity reserved at first, for each row and beside them: seldom too little.
 const BYTES_PER_ROW: usize = 12;
 const BYTES_BESIDE: usize = 48;
 

@@ -80,7 +80,7 @@ async fn five_hundred_sockets_of_nobody_are_closed_and_cost_little() {
     }
 }
 
-/// Nobody's bytes are kept, whatever he says is still to come.
+/// No bytes are kept, whatever length is announced.
 #[rstest]
 #[case::a_frame_of_a_tebibyte([&[TEXT, 0xff][..], &(1_u64 << 40).to_be_bytes(), &[1, 2, 3, 4]].concat())]
 #[case::fragments_without_end(masked(TEXT & 0x7f, b"x"))]

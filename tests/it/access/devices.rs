@@ -183,7 +183,7 @@ async fn an_operator_hands_out_no_more_than_he_has() {
         let problem: Value = response.json().await.unwrap();
         assert_eq!(problem["errors"][0]["pointer"], pointer);
     }
-    // Keys of others are not there for him.
+    // Keys of others are hidden from an operator of other sites.
     let (id, _) = stage.device(&json!({"sensors": ["*"]})).await;
     let listed = stage.json("GET /api/device-keys", &restricted, None).await;
     assert_eq!(listed.as_array().unwrap().len(), 1);

@@ -73,7 +73,7 @@ async fn whoever_tries_out_tokens_on_the_stream_is_slowed_down() {
     assert!(is_about(tries, 40), "{tries}");
     assert_eq!(refused.all("retry-after"), ["1"]);
     assert_eq!(refused.all("ratelimit-policy"), ["\"api\";q=40;w=2"]);
-    // Those whose tokens are right come in, and so does whoever has yet to say who he is.
+    // Those whose tokens are right come in, and so do clients that have yet to say who they are.
     let (name, value) = viewer().0.unwrap();
     assert_eq!(open(&format!("{name}: {value}\r\n")).await.status, 101);
     assert_eq!(open("").await.status, 101);

@@ -126,7 +126,7 @@ impl Stage {
 
 pub const PASSWORD: &str = "canary-password-of-everybody";
 
-/// What somebody sends to show who he is.
+/// The credentials that a caller sends.
 #[derive(Debug, Clone)]
 pub struct Credentials(pub Option<(&'static str, String)>);
 
