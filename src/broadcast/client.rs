@@ -119,13 +119,13 @@ impl Client {
     /// Queues a part of a snapshot or replay, which does not count towards the bound of the queue.
     pub(super) fn catch_up(&self, bytes: Bytes, kept: Kept) {
         if self.is_open() {
-            let content = Content::Catchup { _kept: kept };
+            let content = Content::Catchup { kept };
             self.outbox.borrow_mut().push(bytes, content);
         }
     }
 
     /// Sends messages whose bytes together are `joined`. The usual case, an empty queue and a
-    /// connection with room, is one system call and nothing else.
+    /// connection that takes bytes, is one system call and nothing else.
     pub(super) fn deliver_joined(
         &self,
         messages: &[Arc<Outgoing>],
@@ -205,13 +205,13 @@ impl Client {
         }
     }
 
-    /// Writes what waited for the connection to have room again: the peer reads, if slowly.
+    /// Writes what waited until the connection takes bytes again: the peer reads, if slowly.
     pub(super) fn flush_waiting(&self) {
         self.heard.set(Instant::now());
         self.flush();
     }
 
-    /// Makes room when the queue is full: first by leaving out measurements that later ones have
+    /// Shortens a full queue: first by leaving out measurements that later ones have
     /// overtaken, then by giving the client up. A quarter must become free, so that the work is done
     /// once for many messages.
     fn check_queue(&self) {

@@ -5,7 +5,7 @@
 
 use super::client::Client;
 use super::encoding::{Encoding, event};
-use super::filter::{self, Filter};
+use super::filter;
 use super::hub::Hub;
 use super::interest::Interest;
 use super::pass::Pass;
@@ -17,6 +17,7 @@ use super::sink::{self, BodySender, Part, Sink};
 use super::state::Seat;
 use super::subscribe::subscribe;
 use crate::access::Caller;
+use crate::domain::Selector;
 use crate::domain::{Topic, TopicSet};
 use crate::http::{
     ConnectionGuard, EndlessAnswer, Parameters, Problem, RequestIds, TrustedProxies,
@@ -38,13 +39,13 @@ pub(super) struct EventStream {
     body: BodySender,
     seat: Seat,
     wanted: Subscription,
-    filters: Vec<Filter>,
+    filters: Vec<Selector>,
     caller: Caller,
     address: Option<IpAddr>,
     request_id: Box<str>,
 }
 
-/// The response gets whole events of about this much at once, for it copies what it gets.
+/// The response gets this much at once, and whole events as far as they fit, for it copies what it gets.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// A browser whose stream broke comes back after a random time within these.
 const RETRY_MS: std::ops::RangeInclusive<u32> = 1000..=5000;
@@ -106,22 +107,26 @@ pub async fn events(
 /// What a response sends.
 struct Body {
     parts: mpsc::Receiver<Part>,
-    /// What is left of a part, which keeps its room until all of it is sent.
+    /// What is left of a part, which keeps its capacity until all of it is sent.
     part: Option<Part>,
     answer: Option<EndlessAnswer>,
 }
 
 impl Body {
-    /// The next whole events; `None` when the stream has ended or nobody listens.
+    /// The next whole events, or the next piece of a long one; `None` when the stream has ended or
+    /// nobody listens.
     async fn next(&mut self) -> Option<Bytes> {
         let mut part = match self.part.take() {
             Some(part) => part,
             None => self.next_part().await?,
         };
         let whole = |bytes: &[u8]| bytes.windows(2).rposition(|end| end == b"\n\n");
-        let end = part.bytes.get(..PIECE_BYTES_MAX).and_then(whole);
-        let piece = match end {
-            Some(end) => part.bytes.split_to(end + 2),
+        let piece = match part.bytes.get(..PIECE_BYTES_MAX) {
+            // An event that is longer goes in pieces.
+            Some(first) => {
+                let end = whole(first).map_or(first.len(), |end| end + 2);
+                part.bytes.split_to(end)
+            }
             None => std::mem::take(&mut part.bytes),
         };
         self.part = (!part.bytes.is_empty()).then_some(part);
@@ -145,10 +150,10 @@ impl Body {
 fn subscription(request: &HttpRequest) -> Result<Subscription, Problem> {
     let mut parameters = Parameters::of(request);
     let topics = topics(&mut parameters);
-    let filter = Filter {
-        enseigne: name(&mut parameters, "enseigne"),
-        salle: name(&mut parameters, "salle"),
-        sensor_id: name(&mut parameters, "sensor_id"),
+    let filter = Selector {
+        site: name(&mut parameters, "enseigne"),
+        room: name(&mut parameters, "salle"),
+        sensor: name(&mut parameters, "sensor_id"),
     };
     let last_event = request.headers().get(LAST_EVENT_ID);
     // Whoever asks to go on without saying from where gets a snapshot.
@@ -246,6 +251,8 @@ async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
     }
     serve(&client, &ended).await;
 
+    // Nothing that it still waits for has to be made.
+    client.drop_now();
     shard.leave(key);
     drop((client, seat));
     tracing::info!(

@@ -1,23 +1,15 @@
-//! Which messages of a topic a subscription is about.
+//! The filter of a subscription, as clients send it.
 
-use crate::domain::PlaceName;
+use crate::domain::{PlaceName, Selector};
 use serde::Deserialize;
 
-/// What a message must be about; an absent field matches everything.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Deserialize)]
+/// What messages must be about; an absent field matches everything.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
-    pub(super) enseigne: Option<Box<str>>,
-    pub(super) salle: Option<Box<str>>,
-    pub(super) sensor_id: Option<Box<str>>,
-}
-
-/// What a message is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Subject<'a> {
-    pub(super) site: Option<&'a str>,
-    pub(super) room: Option<&'a str>,
-    pub(super) sensor: Option<&'a str>,
+    enseigne: Option<Box<str>>,
+    salle: Option<Box<str>>,
+    sensor_id: Option<Box<str>>,
 }
 
 /// Why a name in a filter is refused.
@@ -36,47 +28,14 @@ impl Filter {
             .flatten()
             .all(|text| could_be_a_name(text))
     }
-
-    pub(super) fn is_open(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether any of them matches.
-    pub(super) fn any_matches(filters: &[Self], subject: Subject<'_>) -> bool {
-        filters.iter().any(|filter| filter.matches(subject))
-    }
-
-    pub(super) fn matches(&self, subject: Subject<'_>) -> bool {
-        let same = |wanted: &Option<Box<str>>, is: Option<&str>| {
-            wanted.is_none() || wanted.as_deref() == is
-        };
-        same(&self.enseigne, subject.site)
-            && same(&self.salle, subject.room)
-            && same(&self.sensor_id, subject.sensor)
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_matches_by_every_field_it_has() {
-        let filter = Filter {
-            enseigne: Some("Maison".into()),
-            sensor_id: Some("s".into()),
-            ..Filter::default()
-        };
-        let subject = |site, sensor| Subject {
-            site: Some(site),
-            room: Some("any"),
-            sensor: Some(sensor),
-        };
-        assert!(filter.matches(subject("Maison", "s")));
-        assert!(!filter.matches(subject("Maison", "t")));
-        assert!(!filter.matches(subject("Bureau", "s")));
-        assert!(!filter.matches(Subject::default()));
-        assert!(Filter::default().matches(Subject::default()));
-        assert!(Filter::default().is_open() && !filter.is_open());
+impl From<Filter> for Selector {
+    fn from(filter: Filter) -> Self {
+        Self {
+            site: filter.enseigne,
+            room: filter.salle,
+            sensor: filter.sensor_id,
+        }
     }
 }

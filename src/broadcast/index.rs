@@ -5,9 +5,9 @@
 //! for equality only, a message finds them by asking for each combination of its own site, room and
 //! sensor: at most eight for its topic and eight for `all`, however many clients there are.
 
-use super::filter::{Filter, Subject};
 use super::interest::{Group, Interest};
 use crate::domain::Topic;
+use crate::domain::{Selector, Subject};
 use indexmap::{Equivalent, IndexMap, IndexSet};
 use rustc_hash::FxBuildHasher;
 use std::hash::{Hash, Hasher};
@@ -30,7 +30,7 @@ pub(super) struct Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Choice {
     topic: Topic,
-    filter: Filter,
+    filter: Selector,
 }
 
 /// A [`Choice`] that owns nothing.
@@ -47,11 +47,11 @@ struct Form(usize);
 impl Form {
     const COUNT: usize = 8;
 
-    fn of(filter: &Filter) -> Self {
+    fn of(filter: &Selector) -> Self {
         Self(
-            usize::from(filter.enseigne.is_some())
-                | usize::from(filter.salle.is_some()) << 1
-                | usize::from(filter.sensor_id.is_some()) << 2,
+            usize::from(filter.site.is_some())
+                | usize::from(filter.room.is_some()) << 1
+                | usize::from(filter.sensor.is_some()) << 2,
         )
     }
 
@@ -95,11 +95,7 @@ impl Index {
             self.forms[topic as usize][Form::of(filter).0] -= 1;
             let choice = Wanted {
                 topic,
-                subject: Subject {
-                    site: filter.enseigne.as_deref(),
-                    room: filter.salle.as_deref(),
-                    sensor: filter.sensor_id.as_deref(),
-                },
+                subject: filter.as_subject(),
             };
             take_out(&mut self.chosen, &choice, client);
         }
@@ -148,11 +144,7 @@ impl Hash for Choice {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let wanted = Wanted {
             topic: self.topic,
-            subject: Subject {
-                site: self.filter.enseigne.as_deref(),
-                room: self.filter.salle.as_deref(),
-                sensor: self.filter.sensor_id.as_deref(),
-            },
+            subject: self.filter.as_subject(),
         };
         wanted.hash(state);
     }
@@ -167,15 +159,7 @@ impl Hash for Wanted<'_> {
 
 impl Equivalent<Choice> for Wanted<'_> {
     fn equivalent(&self, choice: &Choice) -> bool {
-        let Filter {
-            enseigne,
-            salle,
-            sensor_id,
-        } = &choice.filter;
-        self.topic == choice.topic
-            && self.subject.site == enseigne.as_deref()
-            && self.subject.room == salle.as_deref()
-            && self.subject.sensor == sensor_id.as_deref()
+        self.topic == choice.topic && self.subject == choice.filter.as_subject()
     }
 }
 

@@ -1,8 +1,8 @@
 //! What one client has subscribed to.
 
 use super::encoding::Encoding;
-use super::filter::{Filter, Subject};
 use super::outgoing::Outgoing;
+use crate::domain::{Selector, Subject};
 use crate::domain::{StreamId, Topic, TopicSet};
 
 /// Topics and filters of a client, and in which form it gets messages.
@@ -10,10 +10,10 @@ use crate::domain::{StreamId, Topic, TopicSet};
 pub(super) struct Interest {
     /// Topics of which everything is wanted.
     pub(super) topics: TopicSet,
-    /// The same topics, and after which message the client has got everything of them.
+    /// For each of them the message after which the client has been sent everything.
     whole: Vec<(Topic, StreamId)>,
     /// Topics of which only what matches the filter is wanted, and since when.
-    filtered: Vec<(Topic, Filter, StreamId)>,
+    filtered: Vec<(Topic, Selector, StreamId)>,
     pub(super) encoding: Encoding,
     /// Measurements are thinned out for this client alone, so it shares no bytes with others.
     pub(super) paced: bool,
@@ -26,14 +26,10 @@ pub(super) struct Group {
     pub(super) encoding: Encoding,
 }
 
-static OPEN: Filter = Filter {
-    enseigne: None,
-    salle: None,
-    sensor_id: None,
-};
+static OPEN: Selector = Selector::OPEN;
 
 impl Interest {
-    /// What a client that wants everything of `topics` has subscribed to after the message `since`.
+    /// A subscription to everything of `topics`, from the message after `since`.
     pub(super) fn new(topics: TopicSet, encoding: Encoding, since: StreamId) -> Self {
         Self {
             topics,
@@ -45,7 +41,7 @@ impl Interest {
     }
 
     /// Adds what the client gets, or has got, after the message `since`.
-    pub(super) fn add(&mut self, topics: &[Topic], filter: &Filter, since: StreamId) {
+    pub(super) fn add(&mut self, topics: &[Topic], filter: &Selector, since: StreamId) {
         for topic in topics {
             if filter.is_open() {
                 self.filtered.retain(|(known, ..)| known != topic);
@@ -57,7 +53,7 @@ impl Interest {
                 continue;
             }
             let same =
-                |(known, by, _): &&mut (Topic, Filter, StreamId)| known == topic && by == filter;
+                |(known, by, _): &&mut (Topic, Selector, StreamId)| known == topic && by == filter;
             match self.filtered.iter_mut().find(same) {
                 Some((_, _, known)) => *known = since.min(*known),
                 None => self.filtered.push((*topic, filter.clone(), since)),
@@ -92,7 +88,7 @@ impl Interest {
     }
 
     /// Every topic and what of it is wanted.
-    pub(super) fn subscriptions(&self) -> impl Iterator<Item = (Topic, &Filter)> {
+    pub(super) fn subscriptions(&self) -> impl Iterator<Item = (Topic, &Selector)> {
         let open = self.topics.iter().map(|topic| (topic, &OPEN));
         open.chain(
             self.filtered

@@ -4,7 +4,7 @@
 
 use super::outgoing::Outgoing;
 use crate::domain::{StreamId, Topic, TopicSet};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,8 +21,8 @@ pub struct LogLimits {
 pub(super) struct ReplayLog {
     topics: [TopicLog; Topic::COUNT - 1],
     limits: LogLimits,
-    /// How many need what is here. Meanwhile nothing is forgotten.
-    holds: usize,
+    /// After which messages everything is needed, and by how many: it is not forgotten meanwhile.
+    holds: BTreeMap<StreamId, usize>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl ReplayLog {
                 complete_since: position,
             }),
             limits,
-            holds: 0,
+            holds: BTreeMap::new(),
         }
     }
 
@@ -51,36 +51,35 @@ impl ReplayLog {
             return;
         };
         log.messages.push_back(message);
-        if self.holds == 0 && log.messages.len() > self.limits.messages_max {
-            log.forget_first();
-        }
+        let held = self.holds.keys().next();
+        log.shorten(self.limits.messages_max, held);
     }
 
-    /// Keeps everything from now on, however much it is, until [`ReplayLog::release`].
-    pub(super) fn hold(&mut self) {
-        self.holds += 1;
+    /// Keeps everything after `since`, however much it is, until [`ReplayLog::release`].
+    pub(super) fn hold(&mut self, since: StreamId) {
+        *self.holds.entry(since).or_default() += 1;
     }
 
-    pub(super) fn release(&mut self) {
-        self.holds -= 1;
-        if self.holds > 0 {
-            return;
-        }
-        for log in &mut self.topics {
-            while log.messages.len() > self.limits.messages_max {
-                log.forget_first();
+    pub(super) fn release(&mut self, since: StreamId) {
+        if let Some(count) = self.holds.get_mut(&since) {
+            *count -= 1;
+            if *count == 0 {
+                self.holds.remove(&since);
             }
+        }
+        let held = self.holds.keys().next();
+        for log in &mut self.topics {
+            log.shorten(self.limits.messages_max, held);
         }
     }
 
     /// Forgets what is too old.
     pub(super) fn expire(&mut self, now: Instant) {
-        if self.holds > 0 {
-            return;
-        }
+        let held = self.holds.keys().next();
         for log in &mut self.topics {
             while let Some(first) = log.messages.front()
                 && now.duration_since(first.published_at) > self.limits.age_max
+                && held.is_none_or(|held| first.id <= *held)
             {
                 log.forget_first();
             }
@@ -118,6 +117,16 @@ impl ReplayLog {
 }
 
 impl TopicLog {
+    /// Forgets what is more than `messages_max`, but for what comes after the message `held`.
+    fn shorten(&mut self, messages_max: usize, held: Option<&StreamId>) {
+        while self.messages.len() > messages_max
+            && let Some(first) = self.messages.front()
+            && held.is_none_or(|held| first.id <= *held)
+        {
+            self.forget_first();
+        }
+    }
+
     fn forget_first(&mut self) {
         if let Some(first) = self.messages.pop_front() {
             self.complete_since = first.id;
@@ -183,22 +192,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_log_that_is_held_forgets_nothing_until_it_is_released() {
+    async fn what_is_held_is_not_forgotten_until_it_is_released() {
         let mut log = log(2);
-        log.hold();
-        log.hold();
+        log.hold(id(4));
+        log.hold(id(6));
         for sequence in 5..10 {
             log.push(Arc::new(notice(id(sequence), Topic::Alerts)));
         }
         tokio::time::advance(Duration::from_secs(61)).await;
         log.expire(Instant::now());
-        log.release();
-        assert_eq!(
-            sequences(&log.after(only(Topic::Alerts), id(4))),
-            [5, 6, 7, 8, 9]
-        );
-        log.release();
-        assert_eq!(sequences(&log.after(only(Topic::Alerts), id(4))), [8, 9]);
+        let kept = |log: &ReplayLog| sequences(&log.after(only(Topic::Alerts), id(0)));
+        assert_eq!(kept(&log), [5, 6, 7, 8, 9]);
+        log.release(id(4));
+        assert_eq!(kept(&log), [7, 8, 9]);
+        log.release(id(6));
+        assert_eq!(kept(&log), [8, 9]);
         assert!(log.is_complete(only(Topic::Alerts), id(7)));
         assert!(!log.is_complete(only(Topic::Alerts), id(6)));
     }

@@ -1,4 +1,4 @@
-//! What waits for one client.
+//! The bounded send queue of one client.
 
 use super::outgoing::Outgoing;
 use super::snapshot::Snapshot;
@@ -40,7 +40,7 @@ pub(super) enum Content {
     /// size has a bound of its own.
     Catchup {
         /// The memory it takes, which is free for others once its last part is sent.
-        _kept: Kept,
+        kept: Kept,
     },
     /// Tells the client how many measurements were replaced.
     Conflated(u64),
@@ -109,6 +109,14 @@ impl Outbox {
     /// The next message, or what is left of it.
     pub(super) fn first(&self) -> Option<&Bytes> {
         self.waiting.front().map(|waiting| &waiting.bytes)
+    }
+
+    /// What the next message keeps from others until it is sent.
+    pub(super) fn first_kept(&self) -> Kept {
+        match self.waiting.front().map(|waiting| &waiting.content) {
+            Some(Content::Catchup { kept }) => kept.clone(),
+            _ => Kept::default(),
+        }
     }
 
     /// Takes `written` bytes off the front.

@@ -1,10 +1,9 @@
 //! A message on its way to every client that wants it.
 
 use super::encoding::{Encoded, Encoding};
-use super::filter::Subject;
 use super::frame::Deflater;
 use super::message;
-use crate::domain::{PlaceName, SensorId, StreamId, Timestamp, Topic};
+use crate::domain::{PlaceName, SensorId, StreamId, Subject, Timestamp, Topic};
 use crate::store::Published;
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -38,11 +37,9 @@ impl Outgoing {
 
     pub(super) fn subject(&self) -> Subject<'_> {
         match &self.content {
-            Published::Measurement(stored) => Subject {
-                site: Some(stored.place.site.as_str()),
-                room: Some(stored.place.room.as_str()),
-                sensor: Some(stored.scored.reading.sensor.as_str()),
-            },
+            Published::Measurement(stored) => {
+                Subject::of(&stored.place, &stored.scored.reading.sensor)
+            }
             Published::Notice { notice, .. } => Subject {
                 site: notice.site.as_ref().map(PlaceName::as_str),
                 room: notice.room.as_ref().map(PlaceName::as_str),

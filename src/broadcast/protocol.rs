@@ -3,7 +3,7 @@
 use super::filter::{self, Filter};
 use super::stats::Stats;
 use crate::access::Refusal;
-use crate::domain::{Timestamp, Topic, TopicSet};
+use crate::domain::{Selector, Timestamp, Topic, TopicSet};
 use crate::host::Metrics;
 use serde::Deserialize;
 use serde_json::json;
@@ -47,7 +47,7 @@ impl std::fmt::Debug for ClientCommand {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Subscription {
     pub(super) topics: Vec<Topic>,
-    pub(super) filter: Filter,
+    pub(super) filter: Selector,
     pub(super) snapshot: bool,
     /// The last id the client saw, as it sent it.
     pub(super) since: Option<String>,
@@ -129,9 +129,9 @@ pub(super) fn parse(text: &str) -> Result<ClientCommand, CommandError> {
 }
 
 /// A filter that could match something.
-pub(super) fn checked_filter(filter: Filter) -> Result<Filter, CommandError> {
+fn checked_filter(filter: Filter) -> Result<Selector, CommandError> {
     if filter.makes_sense() {
-        Ok(filter)
+        Ok(filter.into())
     } else {
         Err(bad_json(filter::NAME_TOO_LONG.to_owned()))
     }

@@ -1,8 +1,8 @@
-//! What of a subscription somebody may have.
+//! Narrows a subscription to the sites that its client may see.
 
-use super::filter::Filter;
 use super::protocol::CommandError;
 use crate::access::Caller;
+use crate::domain::Selector;
 use crate::domain::Topic;
 
 /// The filters a subscription is narrowed to. Whoever is restricted to sites and asks for everything
@@ -10,23 +10,23 @@ use crate::domain::Topic;
 pub(super) fn narrowed(
     caller: &Caller,
     topics: &[Topic],
-    filter: &Filter,
-) -> Result<Vec<Filter>, CommandError> {
+    filter: &Selector,
+) -> Result<Vec<Selector>, CommandError> {
     let Some(sites) = caller.sites().names() else {
         return Ok(vec![filter.clone()]);
     };
     if topics.contains(&Topic::System) {
         return Err(forbidden("system is for those who may see every site"));
     }
-    if let Some(site) = &filter.enseigne {
+    if let Some(site) = &filter.site {
         return if caller.sites().allow(site) {
             Ok(vec![filter.clone()])
         } else {
             Err(forbidden("it is none of your sites"))
         };
     }
-    let of_site = |site: &str| Filter {
-        enseigne: Some(site.into()),
+    let of_site = |site: &str| Selector {
+        site: Some(site.into()),
         ..filter.clone()
     };
     Ok(sites.map(of_site).collect())
@@ -55,11 +55,11 @@ mod tests {
     use super::*;
     use crate::access::test_support::viewer_of;
 
-    fn filter(site: Option<&str>, sensor: Option<&str>) -> Filter {
-        Filter {
-            enseigne: site.map(Into::into),
-            salle: None,
-            sensor_id: sensor.map(Into::into),
+    fn filter(site: Option<&str>, sensor: Option<&str>) -> Selector {
+        Selector {
+            site: site.map(Into::into),
+            room: None,
+            sensor: sensor.map(Into::into),
         }
     }
 
@@ -68,30 +68,30 @@ mod tests {
         let anyone = Caller::anyone();
         let asked = filter(Some("Maison"), None);
         assert_eq!(narrowed(&anyone, &[Topic::All], &asked).unwrap(), [asked]);
-        narrowed(&anyone, &[Topic::System], &Filter::default()).unwrap();
+        narrowed(&anyone, &[Topic::System], &Selector::default()).unwrap();
         may_see_host(&anyone).unwrap();
     }
 
     #[test]
     fn whoever_is_restricted_gets_his_sites_and_nothing_else() {
         let caller = viewer_of(&["École", "Maison"]);
-        let all = narrowed(&caller, &[Topic::All], &Filter::default()).unwrap();
+        let all = narrowed(&caller, &[Topic::All], &Selector::default()).unwrap();
         assert_eq!(
             all,
             [filter(Some("Maison"), None), filter(Some("École"), None)]
         );
         let sensor = narrowed(&caller, &[Topic::Measurements], &filter(None, Some("s"))).unwrap();
         assert_eq!(sensor.len(), 2);
-        assert!(sensor.iter().all(|filter| filter.enseigne.is_some()));
+        assert!(sensor.iter().all(|filter| filter.site.is_some()));
         let own = filter(Some("Maison"), Some("s"));
         assert_eq!(narrowed(&caller, &[Topic::Alerts], &own).unwrap(), [own]);
         let refused =
-            |topic, filter: &Filter| narrowed(&caller, &[topic], filter).unwrap_err().code;
+            |topic, filter: &Selector| narrowed(&caller, &[topic], filter).unwrap_err().code;
         assert_eq!(
             refused(Topic::All, &filter(Some("Bureau"), None)),
             "forbidden"
         );
-        assert_eq!(refused(Topic::System, &Filter::default()), "forbidden");
+        assert_eq!(refused(Topic::System, &Selector::default()), "forbidden");
         assert_eq!(may_see_host(&caller).unwrap_err().code, "forbidden");
     }
 }

@@ -3,7 +3,6 @@
 use super::admission::{Admitted, ECHO_BYTES_MAX, Newcomer, Visitor, admit};
 use super::client::Client;
 use super::encoding::Encoding;
-use super::filter::Filter;
 use super::frame::{self, Decoder, Frame, FrameError, close};
 use super::hang_up::{End, hang_up};
 use super::index::ClientKey;
@@ -17,6 +16,7 @@ use super::sink::Sink;
 use super::state::Seat;
 use super::subscribe::subscribe;
 use crate::access::{Caller, Refusal};
+use crate::domain::Selector;
 use crate::domain::{StreamId, Topic, TopicSet};
 use bytes::BytesMut;
 use futures_util::future::LocalBoxFuture;
@@ -43,7 +43,7 @@ struct Session {
     commands: RateBudget,
     overhead_frames: RateBudget,
     /// What was asked for, as far as it is not taken back; what comes of it follows from the caller.
-    asked: Vec<(Topic, Filter)>,
+    asked: Vec<(Topic, Selector)>,
     errors: u32,
     /// A subscription has not begun yet; what the client says next waits.
     waiting: Rc<Cell<bool>>,
@@ -104,13 +104,14 @@ fn begin(shard: &Rc<Shard>, admitted: Admitted) -> (Session, Seat) {
     };
     let asked: Vec<_> = topics
         .iter()
-        .map(|topic| (topic, Filter::default()))
+        .map(|topic| (topic, Selector::default()))
         .collect();
+    // What was acknowledged before a client came is not news to it. Its interest begins behind that, or
+    // a replay would leave out what it never got.
+    shard.deliver_published();
     let (interest, forbidden) = interest(&asked, &caller, newcomer.encoding, shard.position());
     let expires_at = caller.expires_at();
     let now = hub.clock().now();
-    // What was acknowledged before a client came is not news to it.
-    shard.deliver_published();
     let client = Rc::new(Client::new(
         Sink::Socket(stream),
         newcomer.address,
@@ -160,7 +161,7 @@ fn begin(shard: &Rc<Shard>, admitted: Admitted) -> (Session, Seat) {
 
 /// What somebody gets of what was asked for, and what not.
 fn interest(
-    asked: &[(Topic, Filter)],
+    asked: &[(Topic, Selector)],
     caller: &Caller,
     encoding: Encoding,
     since: StreamId,

@@ -167,8 +167,8 @@ impl Shard {
         self.hub.recount(before, interest.all_topics());
     }
 
-    /// Sends what is held back for a client now, so that nothing newer overtakes it, except what it
-    /// gets in another way.
+    /// Sends now what `max_hz` holds back for a client, before anything newer. Messages of `except`,
+    /// which it gets in another way, are dropped instead.
     pub(super) fn send_held(&self, client: &Client, except: &[Arc<Outgoing>]) {
         if let Some(pace) = &mut *client.pace.borrow_mut() {
             pace.forget(except);
@@ -335,6 +335,10 @@ impl Shard {
         for (_, client) in &*self.clients.borrow() {
             if stalled >= TICK {
                 client.excuse(stalled);
+            }
+            if client.paused.get() {
+                // Nobody listens to it before its subscription has begun.
+                client.heard.set(now);
             }
             client.tick(now, limits.ping_interval, limits.silence_max);
             client.check_pass(access, time);

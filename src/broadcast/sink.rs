@@ -1,6 +1,6 @@
-//! Where a client's bytes go.
+//! The two ways out to a client: a raw socket, or the body of an HTTP response.
 
-use super::outbox::Outbox;
+use super::outbox::{Kept, Outbox};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::io::{self, IoSlice};
@@ -22,7 +22,7 @@ impl Sink {
     pub(super) fn try_write(&self, bytes: &Bytes) -> io::Result<usize> {
         match self {
             Self::Socket(stream) => stream.try_write(bytes),
-            Self::Body(body) => body.try_send(bytes),
+            Self::Body(body) => body.try_send(bytes, Kept::default()),
         }
     }
 
@@ -37,7 +37,7 @@ impl Sink {
             (Self::Body(body), parts) => {
                 let mut written = 0;
                 for part in parts {
-                    match body.try_send(part) {
+                    match body.try_send(part, Kept::default()) {
                         Ok(length) => written += length,
                         // What does not go waits in the queue, where it is counted.
                         Err(_) if written > 0 => break,
@@ -52,7 +52,9 @@ impl Sink {
     pub(super) fn try_write_waiting(&self, outbox: &Outbox) -> io::Result<usize> {
         match self {
             Self::Socket(stream) => stream.try_write_vectored(&outbox.slices()),
-            Self::Body(body) => outbox.first().map_or(Ok(0), |bytes| body.try_send(bytes)),
+            Self::Body(body) => outbox
+                .first()
+                .map_or(Ok(0), |bytes| body.try_send(bytes, outbox.first_kept())),
         }
     }
 }
@@ -69,6 +71,8 @@ pub(super) struct BodySender {
 pub(super) struct Part {
     pub(super) bytes: Bytes,
     _capacity: OwnedSemaphorePermit,
+    /// The memory of a snapshot or a replay, which counts until it is sent.
+    _kept: Kept,
 }
 
 /// Bytes that may wait for a response besides those in the client's queue; a socket's buffer in the
@@ -85,13 +89,14 @@ pub(super) fn body() -> (BodySender, mpsc::Receiver<Part>) {
 }
 
 impl BodySender {
-    fn try_send(&self, bytes: &Bytes) -> io::Result<usize> {
+    fn try_send(&self, bytes: &Bytes, kept: Kept) -> io::Result<usize> {
         let capacity = Arc::clone(&self.capacity)
             .try_acquire_many_owned(capacity_of(bytes.len()))
             .map_err(|_full| io::ErrorKind::WouldBlock)?;
         let part = Part {
             bytes: bytes.clone(),
             _capacity: capacity,
+            _kept: kept,
         };
         match self.parts.try_send(part) {
             Ok(()) => Ok(bytes.len()),

@@ -1,8 +1,8 @@
 //! The state of every sensor in one message.
 
 use super::encoding::{Encoded, Encoding};
-use super::filter::{Filter, Subject};
 use super::frame::Deflater;
+use crate::domain::{Selector, Subject};
 use crate::domain::{StreamId, Topic};
 use crate::read_budget::{Lease, TooMuchRead};
 use crate::store::{LatestReading, SensorEntry, Store, Stored};
@@ -18,8 +18,8 @@ use tokio::task::JoinError;
 
 /// Bytes of the message of a sensor, unless it measures more than most.
 const MESSAGE_BYTES: usize = 640;
-/// Snapshots that are kept for the next who asks for the same, and the most bytes of each. They are
-/// counted as long as they are kept.
+/// Snapshots that are kept for the next who asks for the same, and the most bytes of each, which is
+/// what may wait for a client anyway.
 const KEPT_MAX: usize = 4;
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// Snapshots that are known as long as a client has them; of more than these only new ones are made.
@@ -30,18 +30,27 @@ const KNOWN_MAX: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) id: StreamId,
+    /// Of which change of the latest readings it is: they change with the clock, too.
+    latest_version: u64,
     /// The complete bytes to send.
     pub(super) bytes: Bytes,
-    /// The memory they take, for as long as anybody has them.
-    lease: Lease,
+    /// The memory they take, for as long as anybody has them; `None` for a small one that is kept.
+    _lease: Option<Lease>,
+}
+
+/// How old a snapshot may be at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SnapshotAge {
+    pub(super) since: StreamId,
+    pub(super) latest_version: u64,
 }
 
 impl Snapshot {
     /// About how many bytes one takes.
-    pub(super) fn size(store: &Store, filters: &[Filter]) -> usize {
+    pub(super) fn size(store: &Store, filters: &[Selector]) -> usize {
         store.directory(|directory| {
             let latest = directory.sensors().filter_map(SensorEntry::come);
-            let wanted = latest.filter(|latest| Filter::any_matches(filters, subject(latest)));
+            let wanted = latest.filter(|latest| Selector::any_matches(filters, subject(latest)));
             wanted.map(message_bytes).sum()
         })
     }
@@ -56,15 +65,15 @@ impl Packer {
     pub(super) fn pack(
         &self,
         store: &Store,
-        filters: &[Filter],
+        filters: &[Selector],
         encoding: Encoding,
         mut lease: Lease,
     ) -> Snapshot {
-        let (id, latest) = store.directory(|directory| {
+        let (id, latest_version, latest) = store.directory(|directory| {
             let latest = directory.sensors().filter_map(SensorEntry::come);
-            let wanted = latest.filter(|latest| Filter::any_matches(filters, subject(latest)));
+            let wanted = latest.filter(|latest| Selector::any_matches(filters, subject(latest)));
             let stored: Vec<_> = wanted.map(LatestReading::stored).collect();
-            (directory.position(), stored)
+            (directory.position(), directory.latest_version(), stored)
         });
         let encoded = Encoded::default();
         let bytes = encoded.get(encoding, id, &self.0, || json(id, &latest));
@@ -72,7 +81,12 @@ impl Packer {
         // It was an estimate. What it is short of is too little to begin again for it.
         lease.shrink_to(bytes.len());
         let _grown = lease.grow(bytes.len() - lease.bytes());
-        Snapshot { id, bytes, lease }
+        Snapshot {
+            id,
+            latest_version,
+            bytes,
+            _lease: Some(lease),
+        }
     }
 
     /// The snapshot that `frame` is, in another encoding.
@@ -87,8 +101,9 @@ impl Packer {
         lease.shrink_to(bytes.len());
         Snapshot {
             id: frame.id,
+            latest_version: frame.latest_version,
             bytes,
-            lease,
+            _lease: Some(lease),
         }
     }
 }
@@ -98,6 +113,8 @@ impl Packer {
 pub(super) enum SnapshotError {
     #[error(transparent)]
     TooMuchRead(#[from] TooMuchRead),
+    #[error("too many snapshots are made")]
+    Busy,
     #[error("the snapshot could not be made")]
     BrokenOff(#[from] JoinError),
 }
@@ -123,15 +140,13 @@ fn json(id: StreamId, latest: &[Stored]) -> Vec<u8> {
 fn message_bytes(latest: &LatestReading) -> usize {
     let extras = latest.scored.reading.extras.iter();
     // A number in JSON has up to 24 characters, and a key its quotes.
-    MESSAGE_BYTES + extras.map(|(key, _)| key.len() + 32).sum::<usize>()
+    let place = &latest.place;
+    let names = place.site.as_str().len() + place.room.as_str().len();
+    MESSAGE_BYTES + names + extras.map(|(key, _)| key.len() + 32).sum::<usize>()
 }
 
 fn subject(latest: &LatestReading) -> Subject<'_> {
-    Subject {
-        site: Some(latest.place.site.as_str()),
-        room: Some(latest.place.room.as_str()),
-        sensor: Some(latest.scored.reading.sensor.as_str()),
-    }
+    Subject::of(&latest.place, &latest.scored.reading.sensor)
 }
 
 /// The snapshots that clients have, so that those who ask for the same at about the same time share
@@ -141,41 +156,49 @@ pub(super) struct Snapshots(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    by_scope: FxHashMap<(Vec<Filter>, Encoding), Weak<Snapshot>>,
+    by_scope: FxHashMap<(Vec<Selector>, Encoding), Weak<Snapshot>>,
     /// Small ones stay when their clients have them, for the next.
     kept: VecDeque<Arc<Snapshot>>,
 }
 
 impl Snapshots {
-    /// One that was taken at the message `since` or later, if there is one.
+    /// One that is no older than `age`, if there is one.
     pub(super) fn get(
         &self,
-        filters: &[Filter],
+        filters: &[Selector],
         encoding: Encoding,
-        since: StreamId,
+        age: SnapshotAge,
     ) -> Option<Arc<Snapshot>> {
         let scope = (filters.to_vec(), encoding);
         let known = self.0.lock();
         let snapshot = known.by_scope.get(&scope)?.upgrade()?;
-        (snapshot.id >= since).then_some(snapshot)
+        let is_new = snapshot.id >= age.since && snapshot.latest_version >= age.latest_version;
+        is_new.then_some(snapshot)
     }
 
-    pub(super) fn put(&self, filters: &[Filter], encoding: Encoding, snapshot: &Arc<Snapshot>) {
+    pub(super) fn put(&self, filters: &[Selector], encoding: Encoding, snapshot: &Arc<Snapshot>) {
         let mut known = self.0.lock();
         // Of those of before nobody has any use.
         known.kept.retain(|kept| kept.id == snapshot.id);
+        let mut shared = Arc::clone(snapshot);
+        if snapshot.bytes.len() <= KEPT_BYTES_MAX {
+            // Kept at nobody's cost: its maker may have no use for it any more.
+            shared = Arc::new(Snapshot {
+                bytes: snapshot.bytes.clone(),
+                _lease: None,
+                ..**snapshot
+            });
+            known.kept.push_back(Arc::clone(&shared));
+            if known.kept.len() > KEPT_MAX {
+                known.kept.pop_front();
+            }
+        }
         if known.by_scope.len() >= KNOWN_MAX {
             known.by_scope.retain(|_, known| known.strong_count() > 0);
         }
         if known.by_scope.len() < KNOWN_MAX {
             let scope = (filters.to_vec(), encoding);
-            known.by_scope.insert(scope, Arc::downgrade(snapshot));
-        }
-        if snapshot.lease.bytes() <= KEPT_BYTES_MAX {
-            known.kept.push_back(Arc::clone(snapshot));
-            if known.kept.len() > KEPT_MAX {
-                known.kept.pop_front();
-            }
+            known.by_scope.insert(scope, Arc::downgrade(&shared));
         }
     }
 }

@@ -1,17 +1,17 @@
 //! What all shards share: the limits, who is connected, and the snapshots that clients have.
 
 use super::encoding::Encoding;
-use super::filter::Filter;
 use super::log::LogLimits;
-use super::snapshot::{Packer, Snapshot, SnapshotError, Snapshots};
+use super::snapshot::{Packer, Snapshot, SnapshotAge, SnapshotError, Snapshots};
 use super::stats::{Stats, Subscriptions};
 use crate::access::{Access, customer};
 use crate::clock::Clock;
+use crate::domain::Selector;
 use crate::domain::{StreamId, Topic, TopicSet};
 use crate::host::Host;
 use crate::read_budget::{Lease, ReadBudget};
 use crate::shutdown::Shutdown;
-use crate::store::Store;
+use crate::store::{Directory, Store};
 use parking_lot::Mutex;
 use rand::Rng;
 use rustc_hash::FxHashMap;
@@ -185,14 +185,23 @@ impl HubState {
         has_place(before, limits.connections_max).then_some(seat)
     }
 
-    /// A snapshot that another client has and that was taken at the message `since` or later.
+    /// The age of a snapshot that is taken now; a client needs none of before the message `since`.
+    pub(super) fn snapshot_age(&self, since: StreamId) -> SnapshotAge {
+        let latest_version = self.store().directory(Directory::latest_version);
+        SnapshotAge {
+            since,
+            latest_version,
+        }
+    }
+
+    /// A snapshot that another client has and that is no older than `age`.
     pub(super) fn known_snapshot(
         &self,
-        filters: &[Filter],
+        filters: &[Selector],
         encoding: Encoding,
-        since: StreamId,
+        age: SnapshotAge,
     ) -> Option<Arc<Snapshot>> {
-        self.0.snapshots.get(filters, encoding, since)
+        self.0.snapshots.get(filters, encoding, age)
     }
 
     /// The turn to make a snapshot: one at a time, so that of many who come at once for the same the
@@ -202,7 +211,10 @@ impl HubState {
     }
 
     /// About how many bytes a snapshot takes.
-    pub(super) async fn snapshot_bytes(&self, filters: &[Filter]) -> Result<usize, SnapshotError> {
+    pub(super) async fn snapshot_bytes(
+        &self,
+        filters: &[Selector],
+    ) -> Result<usize, SnapshotError> {
         let (state, filters) = (self.clone(), filters.to_vec());
         Ok(spawn_blocking(move || Snapshot::size(state.store(), &filters)).await?)
     }
@@ -210,15 +222,15 @@ impl HubState {
     /// The latest reading of every sensor that any filter matches, and where live goes on.
     pub(super) async fn make_snapshot(
         &self,
-        filters: &[Filter],
+        filters: &[Selector],
         encoding: Encoding,
         lease: Lease,
         packer: OwnedMutexGuard<Packer>,
     ) -> Result<Arc<Snapshot>, SnapshotError> {
         let (state, filters) = (self.clone(), filters.to_vec());
         let make = move || {
-            let snapshot = match state.known_snapshot(&filters, Encoding::Frames, state.position())
-            {
+            let now = state.snapshot_age(state.position());
+            let snapshot = match state.known_snapshot(&filters, Encoding::Frames, now) {
                 Some(frame) => packer.pack_again(&frame, encoding, lease),
                 None => packer.pack(state.store(), &filters, encoding, lease),
             };

@@ -7,7 +7,6 @@
 //! while, and what was published meanwhile is in the log.
 
 use super::client::Client;
-use super::filter::Filter;
 use super::frame::close;
 use super::index::ClientKey;
 use super::outbox::Kept;
@@ -15,13 +14,14 @@ use super::outgoing::Outgoing;
 use super::protocol::{self, Subscription};
 use super::shard::{Pause, Shard};
 use super::snapshot::{Snapshot, SnapshotError};
+use crate::domain::Selector;
 use crate::domain::{StreamId, Topic, TopicSet};
 use crate::read_budget::{Lease, Owner};
 use crate::store::Published;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Most messages replayed from the store; who has missed more gets a snapshot.
 const STORE_REPLAY_MESSAGES_MAX: usize = 10_000;
@@ -29,7 +29,7 @@ const STORE_REPLAY_MESSAGES_MAX: usize = 10_000;
 const PAGE_ROWS: u32 = 1000;
 /// Bytes of a replayed message with what is sent of it, unless it measures more than most.
 const MESSAGE_BYTES: usize = 1536;
-/// How long a client waits for others to have taken what they asked for.
+/// How long a client waits for its snapshot, or for others to have taken what they asked for.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes a message of a replay takes until it is sent.
@@ -44,7 +44,7 @@ struct Beginning {
     client: Rc<Client>,
     wanted: Subscription,
     /// What its filter is narrowed to: it gets what any of them matches.
-    filters: Vec<Filter>,
+    filters: Vec<Selector>,
     /// Called once live has begun.
     begun: Box<dyn FnOnce()>,
 }
@@ -64,7 +64,7 @@ pub(super) fn subscribe(
     key: ClientKey,
     client: &Rc<Client>,
     wanted: Subscription,
-    filters: Vec<Filter>,
+    filters: Vec<Selector>,
     begun: impl FnOnce() + 'static,
 ) {
     let beginning = Beginning {
@@ -110,20 +110,24 @@ impl Beginning {
     /// Begins with a snapshot once it is made. A client for which none can be made is closed, so that
     /// it comes back later.
     async fn begin_with_snapshot(self) {
+        let pause = Pause::begin(&self.shard, self.key, &self.client);
         let made = tokio::select! {
-            made = self.snapshot() => made,
-            () = self.shard.hub.shutdown().begun() => return (self.begun)(),
+            made = self.snapshot(&pause) => made,
+            () = self.shard.hub.shutdown().begun() => {
+                // Anything else it is sent would hide from it what it has missed.
+                self.client.close(close::GOING_AWAY, "the server is stopping");
+                Ok(None)
+            }
         };
         match made {
-            // It may have left meanwhile.
-            Ok(_) if !self.client.is_open() => (self.begun)(),
-            // The snapshot may be ahead of what this shard has delivered.
-            Ok((snapshot, pause)) => {
+            Ok(Some(snapshot)) if self.client.is_open() => {
+                // It may be ahead of what this shard has delivered.
                 let shard = Rc::clone(&self.shard);
                 let id = snapshot.id;
                 let action = move || self.begin_behind(snapshot, &pause);
                 shard.after(id, Box::new(action));
             }
+            Ok(_) => (self.begun)(),
             Err(error) => {
                 metrics::counter!("iaqverse_broadcast_snapshots_refused_total").increment(1);
                 let reason = error.to_string();
@@ -133,46 +137,39 @@ impl Beginning {
         }
     }
 
-    /// A snapshot that another client has, or a new one as soon as there is memory for it, and the
-    /// pause of this client since before it was taken.
-    async fn snapshot(&self) -> Result<(Arc<Snapshot>, Pause), SnapshotError> {
+    /// A snapshot that was taken since the pause began: one that another client has, or a new one as
+    /// soon as it is this client's turn and there is memory for it. `None` when the client has left.
+    async fn snapshot(&self, pause: &Pause) -> Result<Option<Arc<Snapshot>>, SnapshotError> {
         let (hub, encoding) = (&self.shard.hub, self.client.encoding);
-        let asked_at = self.shard.position();
+        let asked_at = hub.snapshot_age(pause.since());
+        let deadline = Instant::now() + TURN_WAIT_MAX;
+        let known = || hub.known_snapshot(&self.filters, encoding, asked_at);
         let mut waited_for = None;
         loop {
-            let packer = hub.packer().await;
-            // A snapshot from before what a client has been sent would take it back in time.
-            let is_new = self.client.interest.borrow().all_topics() == TopicSet::EMPTY;
-            let since = if is_new {
-                asked_at
-            } else {
-                self.shard.position()
-            };
-            if let Some(snapshot) = hub.known_snapshot(&self.filters, encoding, since)
-                && self.shard.log.borrow().is_complete(self.topics(), since)
-            {
-                return Ok((snapshot, self.pause(since)));
+            let packer = timeout_at(deadline, hub.packer()).await;
+            let packer = packer.map_err(|_elapsed| SnapshotError::Busy)?;
+            if !self.client.is_open() {
+                return Ok(None);
+            }
+            if let Some(snapshot) = known() {
+                return Ok(Some(snapshot));
             }
             let bytes = hub.snapshot_bytes(&self.filters).await?;
+            let budget = hub.read_budget();
             let lease = waited_for.take();
-            let lease = lease.or_else(|| hub.read_budget().try_keep(self.owner(), bytes));
-            if let Some(lease) = lease {
-                let pause = self.pause(self.shard.position());
+            if let Some(lease) = lease.or_else(|| budget.try_keep(self.owner(), bytes)) {
                 let made = hub.make_snapshot(&self.filters, encoding, lease, packer);
-                return Ok((made.await?, pause));
+                return Ok(Some(made.await?));
             }
             // Others have their turn while this one waits.
             drop(packer);
-            let kept = hub
-                .read_budget()
-                .keep(self.owner(), bytes, TURN_WAIT_MAX)
-                .await?;
-            waited_for = Some(kept);
+            let wait_max = deadline.saturating_duration_since(Instant::now());
+            match budget.keep(self.owner(), bytes, wait_max).await {
+                Ok(kept) => waited_for = Some(kept),
+                // Whoever had the memory may have made what this client wants, too.
+                Err(too_much) => return known().map(Some).ok_or(too_much.into()),
+            }
         }
-    }
-
-    fn pause(&self, since: StreamId) -> Pause {
-        Pause::begin(&self.shard, self.key, &self.client, since)
     }
 
     /// Begins right behind a snapshot, with what was published since it was taken.
@@ -224,7 +221,7 @@ impl Beginning {
     /// What the log has after `since`, as far as it is wanted.
     fn missed(&self, since: StreamId) -> Vec<Arc<Outgoing>> {
         let mut messages = self.shard.log.borrow().after(self.topics(), since);
-        messages.retain(|message| Filter::any_matches(&self.filters, message.subject()));
+        messages.retain(|message| Selector::any_matches(&self.filters, message.subject()));
         messages
     }
 
@@ -256,7 +253,7 @@ impl Beginning {
             let outgoing = page
                 .into_iter()
                 .map(|stored| Outgoing::new(Published::Measurement(stored), Instant::now()))
-                .filter(|message| Filter::any_matches(&self.filters, message.subject()));
+                .filter(|message| Selector::any_matches(&self.filters, message.subject()));
             let before = messages.len();
             messages.extend(outgoing.map(Arc::new));
             let new = messages.get(before..).unwrap_or_default();
@@ -317,7 +314,15 @@ impl Beginning {
                 let interest = client.interest.borrow();
                 after.retain(|message| interest.has_got(message));
                 drop(interest);
-                shard.deliver_chosen(key, &client, after.iter());
+                if client.pace.borrow().is_some() {
+                    shard.deliver_chosen(key, &client, after.iter());
+                } else {
+                    // However much came while the snapshot was made, that is no slowness of the client.
+                    for message in after {
+                        let bytes = message.encoded(client.encoding, &shard.deflater);
+                        client.catch_up(bytes.clone(), Kept::default());
+                    }
+                }
             }
             Catchup::Replay(messages, _, kept) => {
                 for message in messages {

@@ -6,9 +6,9 @@ use super::{PlaceName, SensorId, Timestamp, Values};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     pub sensor: SensorId,
-    /// Site named by the sender; `None` leaves the sensor where the registry has it.
+    /// Site named by the sender; `None` leaves the sensor where it was last.
     pub site: Option<PlaceName>,
-    /// Room named by the sender; `None` leaves the sensor where the registry has it.
+    /// Room named by the sender; `None` leaves the sensor where it was last.
     pub room: Option<PlaceName>,
     pub observed_at: Timestamp,
     pub values: Values,

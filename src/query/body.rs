@@ -154,7 +154,7 @@ impl Sending {
         Ok(())
     }
 
-    /// Writes rows as far as there is room. What follows is read again later.
+    /// Writes rows as far as they fit. What follows is read again later.
     async fn write(&mut self, leased: LeasedRows, in_memory: bool) -> Result<(), BodyError> {
         let LeasedRows { rows, lease } = leased;
         let bytes_max = self.body.text_bytes_max;

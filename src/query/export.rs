@@ -1,10 +1,10 @@
 //! A history without a request: what `iaqverse export` writes.
 
 use super::body::{Body, BodyError, Writing};
-use super::scope::{Filter, Scope};
+use super::scope::Scope;
 use super::slices::Slices;
 use super::write::Format;
-use crate::domain::{Sites, Timestamp};
+use crate::domain::{Selector, Sites, Timestamp};
 use crate::score::Profile;
 use crate::store::Store;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Which readings are written, and how.
 #[derive(Debug)]
 pub struct Export {
-    pub filter: Filter,
+    pub selector: Selector,
     /// Without it, the beginning.
     pub start: Option<Timestamp>,
     /// Without it, the newest there can be.
@@ -33,7 +33,8 @@ impl Export {
         store: &Store,
         now: Timestamp,
     ) -> impl Stream<Item = Result<Bytes, BodyError>> {
-        let scope = store.directory(|directory| Scope::find(directory, &self.filter, &Sites::ALL));
+        let scope =
+            store.directory(|directory| Scope::find(directory, &self.selector, &Sites::ALL));
         let start = self.start.unwrap_or(Timestamp::from_millis(0));
         let end = self
             .end

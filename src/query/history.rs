@@ -3,14 +3,15 @@
 use super::Source;
 use super::accept::accepted;
 use super::body::{BODY_BYTES_MAX, Body, BodyError, TEXT_BYTES_MAX, Writing};
+use super::parameters;
 use super::rows::Order;
 use super::sampling::{POINTS_MAX, POINTS_MIN, POINTS_TOTAL_MAX, Points, Sampling, SamplingError};
-use super::scope::{Filter, Scope};
+use super::scope::Scope;
 use super::slices::Slices;
 use super::step::{Step, step};
 use super::write::Format;
 use crate::access::{Access, Caller, CountedAs};
-use crate::domain::Timestamp;
+use crate::domain::{Selector, Timestamp};
 use crate::http::{Parameters, Problem};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Owner, ReadBudget};
 use crate::score::Profile;
@@ -34,7 +35,7 @@ const LIMIT_MAX: u64 = i64::MAX.unsigned_abs();
 
 #[derive(Debug, Validate)]
 struct Wanted {
-    filter: Filter,
+    selector: Selector,
     start: Option<Timestamp>,
     end: Option<Timestamp>,
     #[validate(range(min = 0.001, max = 1_000_000.0, message = "must be 0.001 to 1000000"))]
@@ -60,7 +61,7 @@ pub async fn history(
     let wanted = wanted(&request, source.profile)?;
     let scope = source
         .store
-        .directory(|directory| Scope::find(directory, &wanted.filter, caller.sites()));
+        .directory(|directory| Scope::find(directory, &wanted.selector, caller.sites()));
     let reading = Reading {
         source: &source,
         scope: &scope,
@@ -252,37 +253,33 @@ impl Wanted {
 }
 
 fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
-    let mut parameters = Parameters::of(request);
-    let raw = parameters.flag("raw");
-    let step = parameters.text("step").and_then(step);
-    if parameters.text("step").is_some() && step.is_none() {
-        parameters.fault(
+    let mut query = Parameters::of(request);
+    let raw = query.flag("raw");
+    let step = query.text("step").and_then(step);
+    if query.text("step").is_some() && step.is_none() {
+        query.fault(
             "step",
             "bad_step",
             "must be 1min, 5min, 15min, 1h, daily, weekly or a number with s, min, h or d",
         );
     }
     let wanted = Wanted {
-        filter: Filter {
-            site: parameters.text("enseigne").map(str::to_owned),
-            room: parameters.text("salle").map(str::to_owned),
-            sensor: parameters.text("sensor_id").map(str::to_owned),
-        },
-        start: parameters.timestamp("start"),
-        end: parameters.timestamp("end"),
-        hours: parameters.number("hours"),
-        limit: parameters.number("limit"),
+        selector: parameters::selector(&query),
+        start: query.timestamp("start"),
+        end: query.timestamp("end"),
+        hours: query.number("hours"),
+        limit: query.number("limit"),
         bucket: match step {
             Some(Step::Mean(bucket)) if !raw => Some(bucket),
             _ => None,
         },
-        points: parameters.number("points"),
-        minmax: parameters.flag("minmax"),
-        format: super::parameters::format(&mut parameters).unwrap_or_else(|| {
+        points: query.number("points"),
+        minmax: query.flag("minmax"),
+        format: parameters::format(&mut query).unwrap_or_else(|| {
             let accept = request.headers().get_all(header::ACCEPT);
             accepted(accept.filter_map(|value| value.to_str().ok()))
         }),
-        profile: super::parameters::profile(&mut parameters, profile),
+        profile: parameters::profile(&mut query, profile),
     };
-    parameters.finish(wanted)
+    query.finish(wanted)
 }

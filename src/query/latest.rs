@@ -1,9 +1,10 @@
 //! `GET /api/latest`: the latest reading of each sensor, cheap to poll.
 
 use super::Source;
-use super::parameters::profile;
+use super::parameters::{profile, selector};
 use super::record::LatestRecord;
 use crate::access::{Caller, CountedAs};
+use crate::domain::{Selector, Subject};
 use crate::http::{Parameters, Problem, is_known};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Lease};
 use crate::score::Profile;
@@ -31,8 +32,10 @@ pub async fn latest(
     source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request);
-    let site = parameters.text("enseigne").map(str::to_owned);
-    let room = parameters.text("salle").map(str::to_owned);
+    let selector = Selector {
+        sensor: None,
+        ..selector(&parameters)
+    };
     let profile = profile(&mut parameters, source.profile);
     let since = parameters.timestamp("since");
     let wanted = parameters.finish(Wanted { since })?;
@@ -48,12 +51,8 @@ pub async fn latest(
             .finish());
     }
     let is_wanted = |latest: &LatestReading| {
-        let is = |wanted: &Option<String>, name: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == name)
-        };
         caller.sites().allow(latest.place.site.as_str())
-            && is(&site, latest.place.site.as_str())
-            && is(&room, latest.place.room.as_str())
+            && selector.matches(Subject::at(&latest.place))
             && wanted
                 .since
                 .is_none_or(|since| latest.scored.reading.observed_at > since)

@@ -1,4 +1,4 @@
-//! An answer as a whole, whose memory is counted until it is sent.
+//! A response body that holds its part of the read budget until it is sent.
 
 use crate::read_budget::Lease;
 use actix_web::body::{BodySize, MessageBody};

@@ -23,7 +23,6 @@ pub use export::Export;
 pub use history::history;
 pub use latest::latest;
 pub use rooms::rooms;
-pub use scope::Filter;
 pub use sensors::{sensor, sensors};
 pub(crate) use write::GUARDED_BEGINS;
 pub use write::{Format, Line, Names, RowWriter};

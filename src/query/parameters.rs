@@ -1,6 +1,7 @@
 //! Parameters of the calls of this folder.
 
 use super::write::Format;
+use crate::domain::Selector;
 use crate::http::Parameters;
 use crate::score::Profile;
 
@@ -19,4 +20,14 @@ pub(super) fn format(parameters: &mut Parameters) -> Option<Format> {
     let format = Format::from_name(parameters.text("format")?);
     let detail = "must be json, csv or ndjson";
     parameters.keep("format", format, "unknown_format", detail)
+}
+
+/// What is asked for by `enseigne`, `salle` and `sensor_id`.
+pub(super) fn selector(parameters: &Parameters) -> Selector {
+    let text = |name| parameters.text(name).map(Into::into);
+    Selector {
+        site: text("enseigne"),
+        room: text("salle"),
+        sensor: text("sensor_id"),
+    }
 }

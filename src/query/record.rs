@@ -7,7 +7,7 @@ use crate::wire::{Number, Shown, flat_values};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-/// One reading, or the mean of several, in flat keys.
+/// One reading in flat keys.
 pub(super) struct Record<'a> {
     pub(super) timestamp: Timestamp,
     pub(super) sensor: &'a SensorId,

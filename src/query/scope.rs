@@ -1,19 +1,11 @@
-//! What the directory says about a history that is asked for.
+//! Finds the sensors, rooms and times that a history can touch.
 
 use super::write::Names;
-use crate::domain::{Sites, Timestamp};
+use crate::domain::{Selector, Sites, Subject, Timestamp};
 use crate::store::{Directory, HistoryQuery, SensorEntry};
 use std::sync::Arc;
 
-/// Sensors and rooms by name; `None` for all.
-#[derive(Debug, Default)]
-pub struct Filter {
-    pub site: Option<String>,
-    pub room: Option<String>,
-    pub sensor: Option<String>,
-}
-
-/// What a filter finds.
+/// What a selector finds.
 #[derive(Debug)]
 pub(super) struct Scope {
     pub(super) query: HistoryQuery,
@@ -28,9 +20,10 @@ pub(super) struct Scope {
 const PERIOD_UNKNOWN_MS: f64 = 60_000.0;
 
 impl Scope {
-    pub(super) fn find(directory: &Directory, filter: &Filter, sites: &Sites) -> Self {
-        let is = |wanted: &Option<String>, name: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == name)
+    pub(super) fn find(directory: &Directory, wanted: &Selector, sites: &Sites) -> Self {
+        let of_place = Selector {
+            sensor: None,
+            ..wanted.clone()
         };
         let mut scope = Self {
             query: HistoryQuery::default(),
@@ -39,20 +32,18 @@ impl Scope {
             seen: None,
         };
         for (key, place) in directory.rooms() {
-            let site = place.site.as_str();
-            if sites.allow(site) && is(&filter.site, site) && is(&filter.room, place.room.as_str())
-            {
+            if sites.allow(place.site.as_str()) && of_place.matches(Subject::at(place)) {
                 scope.names.rooms.insert(key, Arc::clone(place));
             }
         }
-        let only = filter.sensor.as_deref().map(|id| directory.sensor_key(id));
+        let only = wanted.sensor.as_deref().map(|id| directory.sensor_key(id));
         for sensor in directory.sensors() {
             if only.is_none_or(|key| key == Some(sensor.key)) {
                 scope.take(sensor);
             }
         }
         scope.query.sensors.sort();
-        if filter.site.is_some() || filter.room.is_some() || !sites.are_all() {
+        if !of_place.is_open() || !sites.are_all() {
             scope.query.rooms = Some(scope.names.rooms.keys().copied().collect());
         }
         scope

@@ -18,7 +18,7 @@ const ROW_BYTES_USUAL: usize = 256;
 const BYTES_WANTED_MIN: usize = 16 * 1024;
 /// A piece of this many times the bytes wanted is cut in half and asked for again.
 const OVERSHOOT_MAX: usize = 2;
-/// After pieces that were too large, each piece is aimed higher again by this part.
+/// After a piece that was too large, the target grows by this part with each piece.
 const RECOVERY: usize = 32;
 /// A piece is at most this many times as wide as the one before.
 const GROWTH_MAX: i64 = 8;

@@ -92,9 +92,9 @@ fn selection(fields: &mut Fields) -> Selection {
         fields.fault("sensor_id", "bad_sensor_id", error.to_string());
     }
     Selection {
-        enseigne,
-        salle,
-        sensor_id,
+        enseigne: enseigne.map(Into::into),
+        salle: salle.map(Into::into),
+        sensor_id: sensor_id.map(Into::into),
     }
 }
 

@@ -1,21 +1,22 @@
-//! Which measurements a webhook is about.
+//! Which measurements a webhook is about, as it is kept and shown.
 
-use crate::store::Stored;
+use crate::domain::Selector;
 use serde::{Deserialize, Serialize};
 
 /// What a measurement must be of; an absent field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Selection {
-    pub enseigne: Option<String>,
-    pub salle: Option<String>,
-    pub sensor_id: Option<String>,
+    pub enseigne: Option<Box<str>>,
+    pub salle: Option<Box<str>>,
+    pub sensor_id: Option<Box<str>>,
 }
 
 impl Selection {
-    pub(super) fn has(&self, stored: &Stored) -> bool {
-        let same = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|it| it == is);
-        same(&self.enseigne, stored.place.site.as_str())
-            && same(&self.salle, stored.place.room.as_str())
-            && same(&self.sensor_id, stored.scored.reading.sensor.as_str())
+    pub(super) fn selector(&self) -> Selector {
+        Selector {
+            site: self.enseigne.clone(),
+            room: self.salle.clone(),
+            sensor: self.sensor_id.clone(),
+        }
     }
 }

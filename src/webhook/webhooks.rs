@@ -51,7 +51,7 @@ pub struct WebhookParts {
     pub clock: Arc<dyn Clock>,
     pub reach: Reach,
     pub news: News,
-    /// Most webhooks; those there are more of go on.
+    /// Most webhooks; those that exist above this go on, but no more can be added.
     pub count_max: usize,
 }
 

@@ -8,6 +8,7 @@ use super::entry::Entry;
 use super::news::News;
 use crate::clock::Clock;
 use crate::database::StoreError;
+use crate::domain::Subject;
 use crate::shutdown::Shutdown;
 use crate::store::{Store, Stored};
 use crate::wire::measurement;
@@ -132,8 +133,11 @@ impl Worker {
             Some(last) if page.len() >= PAGE_ROWS as usize => (last.id, Next::Read),
             _ => (until, Next::Wait),
         };
-        let selection = &self.entry.webhook.selection;
-        let wanted: Vec<_> = page.iter().filter(|one| selection.has(one)).collect();
+        let selector = self.entry.webhook.selection.selector();
+        let wanted: Vec<_> = page
+            .iter()
+            .filter(|one| selector.matches(subject(one)))
+            .collect();
         let Some(last) = wanted.last() else {
             self.entry.passed(end);
             return Ok(next);
@@ -186,6 +190,10 @@ fn body(messages: &[&Stored], gap: bool) -> Vec<u8> {
     }
     body.extend_from_slice(if gap { br#"],"gap":true}"# } else { b"]}" });
     body
+}
+
+fn subject(stored: &Stored) -> Subject<'_> {
+    Subject::of(&stored.place, &stored.scored.reading.sensor)
 }
 
 #[cfg(test)]

@@ -169,10 +169,10 @@ impl Inflater {
     ) -> Result<bool, FrameError> {
         const OUTPUT_STEP_BYTES: usize = 4096;
         loop {
-            // One byte of room beyond the bound tells that there is more.
-            let room = (bytes_max + 1).saturating_sub(output.len());
+            // One byte of space beyond the bound tells that there is more.
+            let space = (bytes_max + 1).saturating_sub(output.len());
             if output.len() == output.capacity() {
-                output.reserve(room.min(output.len().max(OUTPUT_STEP_BYTES)));
+                output.reserve(space.min(output.len().max(OUTPUT_STEP_BYTES)));
             }
             let before = (self.0.total_in(), output.len());
             let status = self

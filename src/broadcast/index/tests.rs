@@ -19,17 +19,17 @@ const SITES: &[&str] = &["a", "b"];
 const ROOMS: &[&str] = &["a", "r", "s"];
 const SENSORS: &[&str] = &["r", "x", "y"];
 
-fn filter() -> impl Strategy<Value = Filter> {
-    (name(SITES), name(ROOMS), name(SENSORS)).prop_map(|(site, room, sensor)| Filter {
-        enseigne: site.map(Into::into),
-        salle: room.map(Into::into),
-        sensor_id: sensor.map(Into::into),
+fn filter() -> impl Strategy<Value = Selector> {
+    (name(SITES), name(ROOMS), name(SENSORS)).prop_map(|(site, room, sensor)| Selector {
+        site: site.map(Into::into),
+        room: room.map(Into::into),
+        sensor: sensor.map(Into::into),
     })
 }
 
 #[derive(Debug, Clone)]
 enum Step {
-    Subscribe(ClientKey, Topic, Filter),
+    Subscribe(ClientKey, Topic, Selector),
     Unsubscribe(ClientKey, Topic),
     Pace(ClientKey, bool),
     Leave(ClientKey),
@@ -120,9 +120,9 @@ fn a_message_asks_for_its_receivers_and_not_for_every_client() {
     let mut index = Index::default();
     for client in 0..10_000_usize {
         let mut interest = Interest::new(TopicSet::EMPTY, Encoding::Frames, StreamId::default());
-        let filter = Filter {
-            salle: Some(format!("room {}", client % 1000).into()),
-            ..Filter::default()
+        let filter = Selector {
+            room: Some(format!("room {}", client % 1000).into()),
+            ..Selector::default()
         };
         interest.add(&[Topic::Measurements], &filter, StreamId::default());
         index.add(client, &interest);

@@ -38,7 +38,7 @@ fn a_snapshot_does_not_count_before_nor_after_it_is_sent() {
     outbox.push(
         snapshot,
         Content::Catchup {
-            _kept: Kept::default(),
+            kept: Kept::default(),
         },
     );
     outbox.push(Bytes::from_static(b"de"), Content::Message);

@@ -5,7 +5,6 @@ use crate::access::test_support::access;
 use crate::access::{AuthMode, Caller};
 use crate::broadcast::LogLimits;
 use crate::broadcast::encoding::Encoding;
-use crate::broadcast::filter::Filter;
 use crate::broadcast::frame::Negotiated;
 use crate::broadcast::hub::Hub;
 use crate::broadcast::outgoing::test_support::{id, measurement, notice};
@@ -14,6 +13,7 @@ use crate::broadcast::sink::Sink;
 use crate::broadcast::state::{HubLimits, HubParts};
 use crate::clock::SystemClock;
 use crate::database::{self, OpenMode};
+use crate::domain::Selector;
 use crate::domain::{Timestamp, Topic};
 use crate::read_budget::{READ_BYTES_MIN, ReadBudget};
 use crate::score::Profile;
@@ -114,9 +114,9 @@ fn whole(encoding: Encoding) -> Interest {
 
 fn one_room() -> Interest {
     let mut interest = Interest::new(TopicSet::EMPTY, Encoding::Frames, id(0));
-    let filter = Filter {
-        salle: Some("room".into()),
-        ..Filter::default()
+    let filter = Selector {
+        room: Some("room".into()),
+        ..Selector::default()
     };
     interest.add(&[Topic::Measurements], &filter, id(0));
     interest
@@ -264,8 +264,8 @@ fn who_is_paused_gets_nothing_and_loses_nothing() {
             stage.shard.deliver(&[message]);
         };
         deliver(1);
-        let pause = Pause::begin(&stage.shard, key, &client, id(1));
-        let other = Pause::begin(&stage.shard, leaver, &leaving, id(1));
+        let pause = Pause::begin(&stage.shard, key, &client);
+        let other = Pause::begin(&stage.shard, leaver, &leaving);
         // More than the log keeps otherwise.
         let last = u64::try_from(LIMITS.replay.messages_max).unwrap() + 10;
         (2..=last).for_each(deliver);

@@ -4,8 +4,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
 use crate::config::names;
 use crate::database::{self, OpenMode};
+use crate::domain::Selector;
 use crate::domain::Timestamp;
-use crate::query::{Export, Filter, Format};
+use crate::query::{Export, Format};
 use crate::score::Profile;
 use crate::store::Store;
 use anyhow::Context;
@@ -81,10 +82,10 @@ pub(crate) async fn command(arguments: ExportArgs) -> anyhow::Result<()> {
         None => Box::new(std::io::stdout()),
     };
     let export = Export {
-        filter: Filter {
-            site: arguments.enseigne,
-            room: arguments.salle,
-            sensor: arguments.sensor_id,
+        selector: Selector {
+            site: arguments.enseigne.map(Into::into),
+            room: arguments.salle.map(Into::into),
+            sensor: arguments.sensor_id.map(Into::into),
         },
         start: arguments.start,
         end: arguments.end,
