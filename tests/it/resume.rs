@@ -248,6 +248,53 @@ async fn clients_that_come_back_over_and_over_get_every_reading_once_and_in_orde
     tokio::join!(join_all(publishers), join_all(clients));
 }
 
+/// Comes back over and over like a page: the connection has the topic from the start, and asks for
+/// what it has missed. When it has seen the last reading of each sensor, it has seen all, and each once.
+async fn come_back_already_live(server: &Server, start: &Value) {
+    let mut seen = BTreeMap::new();
+    let mut last = start.clone();
+    while !SENSORS
+        .iter()
+        .all(|sensor| seen.contains_key(&((*sensor).to_owned(), LAST)))
+    {
+        let mut socket = server.socket("?topics=measurements").await;
+        assert_eq!(socket.next().await["type"], "connection");
+        socket.send(&resume(&["measurements"], &last)).await;
+        let mut messages = Vec::new();
+        let answer = loop {
+            let message = socket.next().await;
+            if message["type"] == "subscribed" {
+                break message;
+            }
+            messages.push(message);
+        };
+        assert_eq!(answer["recovered"], true, "{answer}");
+        let replayed = answer["replayed"].as_u64().unwrap();
+        messages.extend(socket.take(usize::try_from(replayed).unwrap()).await);
+        for message in messages {
+            let sensor = message["sensor_id"].as_str().unwrap().to_owned();
+            let again = seen.insert((sensor, number(&message)), message["id"].clone());
+            assert_eq!(again, None, "{message}");
+            if position(&message) > position(&json!({"id": last})) {
+                last = message["id"].clone();
+            }
+        }
+    }
+    assert_eq!(seen.len(), SENSORS.len() * usize::try_from(LAST).unwrap());
+}
+
+#[rstest]
+#[tokio::test]
+async fn pages_that_come_back_while_much_is_published_miss_nothing(
+    #[values("1", "2")] threads: &str,
+) {
+    let server = Server::with(&[("IAQ_WS_THREADS", threads)]);
+    let start = latest_id(&server).await;
+    let publishers = SENSORS.map(|sensor| publish(&server, sensor));
+    let pages = (0..4).map(|_| come_back_already_live(&server, &start));
+    tokio::join!(join_all(publishers), join_all(pages));
+}
+
 /// Comes back with an id just seen and with one from long ago, in turns, and sees to it that each
 /// time either everything is replayed or a snapshot takes its place. Ends when it has seen the end
 /// and both kinds of answers.

@@ -3,6 +3,7 @@
 use crate::harness::{PATIENCE, Server, TEXT, at_millis, handshake, masked, millis_of};
 use crate::query::of;
 use pretty_assertions::assert_eq;
+use rstest::rstest;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -184,8 +185,17 @@ async fn begins(stream: &mut TcpStream) -> bool {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Transport {
+    Events,
+    WebSocket,
+}
+
+#[rstest]
 #[tokio::test]
-async fn snapshots_that_nobody_reads_take_no_more_than_their_budget() {
+async fn snapshots_that_nobody_reads_take_no_more_than_their_budget(
+    #[values(Transport::Events, Transport::WebSocket)] transport: Transport,
+) {
     let budget = SNAPSHOT_BUDGET_BYTES.to_string();
     let server = Server::with(&[
         ("IAQ_READ_BYTES_MAX", &budget),
@@ -206,19 +216,20 @@ async fn snapshots_that_nobody_reads_take_no_more_than_their_budget() {
     for client in 0..SNAPSHOTS {
         // No two of them get the same one.
         server.accept(&reading(client)).await;
-        if client % 2 == 0 {
-            let path = "/api/events?topics=measurements&snapshot=true";
-            streams.push(ask(&server, path).await);
-        } else {
-            let mut stream = narrow(&server).await;
-            stream
-                .write_all(handshake("/ws?topics=alerts", "").as_bytes())
-                .await
-                .unwrap();
-            let subscribe = br#"{"type":"subscribe","topics":["measurements"],"snapshot":true}"#;
-            stream.write_all(&masked(TEXT, subscribe)).await.unwrap();
-            streams.push(stream);
-        }
+        streams.push(match transport {
+            Transport::Events => {
+                ask(&server, "/api/events?topics=measurements&snapshot=true").await
+            }
+            Transport::WebSocket => {
+                let mut stream = narrow(&server).await;
+                let upgrade = handshake("/ws?topics=alerts", "");
+                stream.write_all(upgrade.as_bytes()).await.unwrap();
+                let subscribe =
+                    br#"{"type":"subscribe","topics":["measurements"],"snapshot":true}"#;
+                stream.write_all(&masked(TEXT, subscribe)).await.unwrap();
+                stream
+            }
+        });
     }
     let neighbour = neighbour();
     let asked_at = Instant::now();
@@ -245,6 +256,6 @@ async fn snapshots_that_nobody_reads_take_no_more_than_their_budget() {
     let grown = server.resident_kib() * 1024;
     assert!(
         grown < before + SNAPSHOT_BUDGET_BYTES + BESIDES_BYTES,
-        "{before} grew to {grown}"
+        "{before} grew to {grown}, {begun_count} begun, {refused_count} refused"
     );
 }
