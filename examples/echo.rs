@@ -1,5 +1,5 @@
-//! The server with `/ws/echo`, which sends every message back: what conformance tests of WebSockets
-//! talk to. It is a program of its own, so that nobody runs such a server by mistake.
+//! The server with `/ws/echo`, which sends every message back, for conformance tests of `WebSocket`
+//! servers. It is a program of its own, so that nobody runs such a server by mistake.
 
 use anyhow::Result;
 use iaqverse::commands::Command;
