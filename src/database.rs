@@ -1,7 +1,7 @@
 //! What a database must be able to do for this product.
 //!
 //! Little: it keeps texts, integers and packed bytes. What is in the bytes, when they are written
-//! and what is read out of them is the same code for every database (`pack`, `settle`, `history`), so
+//! and what is read out of them is the same code for every database (`store::pack`, `store::settle`, `store::history`), so
 //! the databases cannot differ in it.
 
 mod decode;
@@ -66,8 +66,8 @@ fn is_postgres(url: &str) -> bool {
 /// A database. All methods may be called at any time from any thread. [`Database::commit`],
 /// [`Database::renumber`] and [`Database::check`] return within [`ANSWER_WAIT_MAX`], the others but
 /// [`Database::back_up`] and [`Database::close`] within [`WORK_WAIT_MAX`]; when the time is over it is
-/// an error that leaves unknown what was done. Once a call that writes has begun, no call before it
-/// changes anything any more. A reader's calls that write fail.
+/// an error that leaves unknown what was done. A write that timed out may still finish later, but never
+/// after the next write has begun. A reader's calls that write fail.
 pub trait Database: std::fmt::Debug + Send + Sync {
     /// Records a start of the server and returns its number, never given before.
     fn begin_epoch(&self, started_at: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>>;

@@ -62,8 +62,8 @@ impl ReadBudget {
         }
     }
 
-    /// Bytes that are kept until their reader has taken them. Whoever has none gets as many as there
-    /// are in all, if the owner waits for them, so that one large answer is possible.
+    /// Bytes that are kept until their reader has taken them. An owner that holds none may get more
+    /// than its part, up to the whole pool, once that is free: so one large answer is possible.
     pub async fn keep(
         &self,
         owner: Owner,
@@ -78,8 +78,8 @@ impl ReadBudget {
         self.kept.try_lease(owner, bytes)
     }
 
-    /// Bytes that are needed for a moment. They must not be held while anything is waited for that a
-    /// reader decides about.
+    /// Bytes that are needed for a moment. They must not be held while waiting for a reader to
+    /// take bytes.
     pub async fn work(
         &self,
         owner: Owner,

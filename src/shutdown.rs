@@ -1,7 +1,7 @@
 //! When the server stops, and in which order.
 //!
 //! Take in nothing more, write what waits, close the sockets with 1001, let requests end, close the
-//! database: `app` walks these stages; here are the signal and the tasks it waits for.
+//! database: `server::app` walks these stages; here are the signal and the tasks it waits for.
 
 use std::future::Future;
 use std::io;

@@ -40,8 +40,8 @@ const EVENTS: &str = "/api/events";
 
 /// Lets a request to `path` through that may be made, with its [`Caller`]; answers the others.
 ///
-/// The path is the one the router has found, as it was registered: whatever a request looks like that
-/// comes to a handler, it was this guard's to let through. `None` is for what is no call at all.
+/// Every request that reaches a handler has passed this guard under the path it is registered with,
+/// however its URL was spelled. `None` is for what is no call at all.
 pub(crate) async fn guard(
     path: Option<&'static str>,
     request: ServiceRequest,

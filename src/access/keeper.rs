@@ -1,4 +1,4 @@
-//! What has to be done about accounts now and then.
+//! The background task of access: takes over other processes' changes, writes when keys were used, and removes what has expired.
 
 use super::gate::Access;
 use crate::database::StoreError;

@@ -1,4 +1,4 @@
-//! Which sensors a device writes for.
+//! Patterns of sensor ids with `*`, as device keys have them.
 
 use crate::domain::SensorId;
 use serde::{Deserialize, Serialize};

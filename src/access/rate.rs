@@ -1,4 +1,4 @@
-//! How much somebody may ask for.
+//! Rate limits by account, key or address.
 //!
 //! Requests are counted for each account and each key, and for each address where there is neither.
 //! An IPv6 address counts as its /64, which is what one customer of a provider has.

@@ -1,4 +1,4 @@
-//! The end of a connection.
+//! Closes a TCP connection so that its last close frame still arrives.
 
 use super::client::CLOSE_WAIT_MAX;
 use std::io;

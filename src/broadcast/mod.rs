@@ -12,8 +12,8 @@
 //! (`events`).
 //!
 //! From the ground up: `state` is what all shards share, a `shard` serves clients, `subscribe` begins
-//! their subscriptions, `session` and `events` are the two kinds of [`shard::Guest`], and the `hub`
-//! stands above the shards. No file names one above it.
+//! their subscriptions, and the `hub` stands above the shards. `session` and `events` are the two kinds
+//! of [`shard::Guest`]; `handshake` and `events` are where they come in. No file names one above it.
 
 mod admission;
 mod client;

@@ -48,7 +48,7 @@ pub struct StoreConfig {
     #[command(flatten)]
     pub database: DatabaseConfig,
 
-    /// Most sensors the registry takes
+    /// Most sensors there may be
     #[arg(
         long,
         env = "IAQ_SENSORS_MAX",
@@ -57,7 +57,7 @@ pub struct StoreConfig {
     )]
     pub sensors_max: usize,
 
-    /// Most rooms the registry takes
+    /// Most rooms there may be
     #[arg(
         long,
         env = "IAQ_ROOMS_MAX",

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 /// How many webhooks there can be, and where they may lead.
 #[derive(Debug, Clone, Args)]
 pub struct WebhookConfig {
-    /// Most webhooks that can be added; those there are more of go on
+    /// Most webhooks; those that exist above this go on, but no more can be added
     #[arg(
         long,
         env = "IAQ_WEBHOOKS_MAX",

@@ -1,7 +1,8 @@
 //! Small records beside the readings: what a database must be able to do for them.
 //!
-//! Whoever owns them has all of them in memory and asks now and then whether another process changed
-//! any. So this is no way to keep what is many or changes often.
+//! Accounts, sessions, keys, claims, models and webhooks are kept so. Their owner has all of them in
+//! memory; where several processes change them, it asks now and then whether another one did. So this
+//! is no way to keep what is many or changes often.
 
 use super::error::within;
 use super::{OpenMode, PostgresDocuments, SqliteDocuments, StoreError, WORK_WAIT_MAX, open};

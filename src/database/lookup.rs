@@ -1,4 +1,4 @@
-//! Spans as both databases look them up.
+//! Turns time spans into bounds of a query, so that no chunk is read twice.
 
 use super::Span;
 

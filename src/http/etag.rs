@@ -1,4 +1,4 @@
-//! Whether a client has what it asks for.
+//! `If-None-Match`: whether a client already has what it asks for.
 
 use actix_web::HttpRequest;
 use actix_web::http::header;

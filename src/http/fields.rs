@@ -77,7 +77,7 @@ impl Fields {
         if self.errors.len() >= FAULTS_MAX {
             return;
         }
-        // Without a name it is the whole of it.
+        // An empty name means the whole body.
         let slash = if name.is_empty() { "" } else { "/" };
         self.errors
             .push(FieldError::new(format!("{slash}{name}"), code, detail));

@@ -1,4 +1,4 @@
-//! What a body says it is.
+//! The `Content-Type` of a request.
 
 use actix_web::http::header::{self, HeaderMap};
 

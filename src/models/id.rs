@@ -1,4 +1,4 @@
-//! The name of a model.
+//! The id of a model: a hash of its file and its room.
 
 use crate::domain::Place;
 use sha2::{Digest, Sha256};

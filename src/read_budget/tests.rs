@@ -150,7 +150,7 @@ async fn those_who_wait_are_bounded() {
             assert!(futures_util::poll!(&mut lease).is_pending());
             waiting.push(lease);
         }
-        // Whoever has so many that wait is refused, and others are not as long as there is room.
+        // Whoever has so many that wait is refused, and others are not as long as there is capacity.
         assert!(pool.lease(owner(other), 1, WAIT).await.is_err());
     }
     assert!(pool.lease(owner(99), 1, WAIT).await.is_err());

@@ -93,26 +93,17 @@ impl Application {
             .with_context(|| format!("IAQ_BIND: cannot listen on {}", config.bind))?;
         let address = listener.local_addr()?;
         let request_ids = RequestIds::default();
-        let door = Door {
-            access: gate.clone(),
-            origins: AllowedOrigins::new(&config.allowed_origins),
-            trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
-        };
+        let door = door(&config, &gate);
         let parts = Parts {
             pipeline: pipeline(&config, &clock, &queue),
             bodies: bodies(&config),
-            source: Source {
-                store: store.clone(),
-                budget: hub.read_budget().clone(),
-                clock: Arc::clone(&clock),
-                profile: config.score_profile,
-            },
+            source: source(&config, &clock, &store, &hub),
             clock: Arc::clone(&clock),
             hub: hub.clone(),
             door: door.clone(),
             models,
             webhooks: webhooks.clone(),
-            metrics: metrics::start().context("the metrics")?,
+            metrics: metrics::start(),
             request_ids: request_ids.clone(),
             shutdown: shutdown.clone(),
             pages_dir: config.pages_dir.clone(),
@@ -325,6 +316,23 @@ fn start_hub(
         limits: config.hub_limits(),
     };
     Hub::start(parts, config.hub_thread_count())
+}
+
+fn door(config: &ServeConfig, gate: &Access) -> Door {
+    Door {
+        access: gate.clone(),
+        origins: AllowedOrigins::new(&config.allowed_origins),
+        trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+    }
+}
+
+fn source(config: &ServeConfig, clock: &Arc<dyn Clock>, store: &Store, hub: &Hub) -> Source {
+    Source {
+        store: store.clone(),
+        budget: hub.read_budget().clone(),
+        clock: Arc::clone(clock),
+        profile: config.score_profile,
+    }
 }
 
 fn pipeline(config: &ServeConfig, clock: &Arc<dyn Clock>, queue: &WriteQueue) -> Pipeline {

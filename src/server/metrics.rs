@@ -4,17 +4,17 @@ use crate::broadcast::Hub;
 use crate::models::Models;
 use crate::store::Store;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 /// Starts counting. Whoever starts a second time in one process gets a page of its own that stays
 /// empty: what counts is the first.
-pub(super) fn start() -> Result<PrometheusHandle, BuildError> {
+pub(super) fn start() -> PrometheusHandle {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_ok() {
         describe();
     }
-    Ok(handle)
+    handle
 }
 
 fn describe() {
@@ -56,7 +56,7 @@ fn describe() {
         counter!(name).absolute(0);
     }
     describe_gauge!("iaqverse_broadcast_clients", "Clients connected");
-    describe_gauge!("iaqverse_sensors", "Sensors in the registry");
+    describe_gauge!("iaqverse_sensors", "Sensors known");
     describe_gauge!("iaqverse_models", "Models of rooms");
     describe_gauge!("iaqverse_models_bytes", "Size of all models of rooms");
 }

@@ -1,4 +1,4 @@
-//! The server: everything put together, started and stopped, and what is of no single part of it.
+//! The server: everything put together, started and stopped, and the few calls that belong to no other module: health, metrics, pages.
 
 mod announce;
 mod app;

@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn air_at_its_dew_point_is_saturated() {
-        // science.md 2.2: 21 °C at 45 % has its dew point at 8.61 °C, 30 °C at 70 % at 23.93 °C.
+        // Magnus formula over water: 21 °C at 45 % has its dew point at 8.61 °C, 30 °C at 70 % at 23.93 °C.
         for (temperature_c, humidity_pct, dew_point_c) in [(21.0, 45.0, 8.61), (30.0, 70.0, 23.93)]
         {
             let got = relative_humidity_pct(saturation_g_kg(dew_point_c), temperature_c);

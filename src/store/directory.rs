@@ -104,7 +104,7 @@ impl LatestReading {
     }
 }
 
-/// The registry of sensors and rooms, with the latest reading of each sensor.
+/// The sensors and rooms, with the latest reading of each sensor.
 #[derive(Debug)]
 pub struct Directory {
     profile: Profile,
@@ -450,7 +450,7 @@ impl Directory {
         self.latest_max > horizon || due.is_some_and(|(due, _)| *due <= horizon)
     }
 
-    /// Has the next look find everything that is misplaced, after one that did not come to its end.
+    /// Makes the next [`Self::misplaced`] look at every sensor, because the last pass was interrupted.
     pub(super) fn look_again(&mut self) {
         self.latest_max = Timestamp::from_millis(i64::MAX);
     }

@@ -31,8 +31,8 @@ pub(super) struct Change<T> {
 pub(super) struct Before<T> {
     /// Number of readings in the finer rows, one for each time.
     pub(super) readings: Vec<u64>,
-    /// The buckets of those finer rows alone that are new, ascending; left out where there were none
-    /// before, because there the rows of the change are those.
+    /// Buckets made of the newly added finer rows only, ascending. Empty for a time without finer rows
+    /// before: there the rows of the change already are these.
     pub(super) new: Vec<T>,
 }
 

@@ -405,15 +405,15 @@ impl Store {
         if rows <= UNPACKED_AT_ONCE_MAX {
             return all_unpacked(&chunks, spans, left);
         }
-        let (spans, mut left_here) = (spans.to_vec(), *left);
+        let (spans, mut remaining) = (spans.to_vec(), *left);
         // Connections of this thread are not to wait for it.
         let unpacking = tokio::task::spawn_blocking(move || {
-            all_unpacked(&chunks, &spans, &mut left_here).map(|rows| (rows, left_here))
+            all_unpacked(&chunks, &spans, &mut remaining).map(|rows| (rows, remaining))
         });
-        let (rows, left_there) = unpacking
+        let (rows, remaining) = unpacking
             .await
             .map_err(|error| StoreError::Unusable(format!("unpacking broke off: {error}")))??;
-        *left = left_there;
+        *left = remaining;
         Ok(rows)
     }
 }

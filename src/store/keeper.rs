@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the clock is looked at: so soon a wrong one that was put right is followed.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
-/// How often the time is written when nothing turns. A crash loses so much of it, which counts as
+/// How often the time is written when the clock behaves. A crash loses so much of it, which counts as
 /// downtime.
 const CLOCK_WRITE_INTERVAL: Duration = Duration::from_hours(1);
 /// How often it is looked for what is too old.
@@ -181,9 +181,9 @@ impl Keeper {
     /// Removes what is older than it is to be kept, in small steps.
     async fn remove_old(&mut self) -> Result<(), StoreError> {
         let limit = self.limit(Series::Readings);
-        // The limit of the last removal: nothing older has come since, and what came before is about
-        // to be in its buckets. They could not be made again from readings that are gone. When the
-        // clock came back in between, something may have come.
+        // Only up to the limit of the last run: since then older readings have been refused, and those
+        // that came before are settled first, because their buckets could not be made again afterwards.
+        // When the clock went back in between, the limit is lower and older readings may have come.
         let before = self.refused_before.min(limit);
         if let Some(before) = before {
             while self.store.recent.has_before(before) {

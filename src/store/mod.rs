@@ -77,7 +77,7 @@ pub enum Outcome {
     Updated(Arc<ScoredReading>),
     /// The same as what is stored; nothing was written.
     Duplicate(Arc<ScoredReading>),
-    /// Not stored: only the registry could tell that it can't be.
+    /// Not stored: only the directory could tell that it can't be.
     Refused(Rejection),
     /// Not stored either, but beyond what is told of one batch: the code of its first fault.
     Counted(&'static str),
@@ -97,8 +97,8 @@ pub struct Stored {
 #[derive(Debug, Clone, Copy)]
 struct KnownTime {
     record: Option<ClockRecord>,
-    /// The time of the last start, or of the newest readings, whichever is later. Of a single reading
-    /// it is not taken, where there are others.
+    /// The middle one of the times of the sensors' newest readings, so that one wrong clock among many
+    /// says nothing; without any, the time of the last start.
     evidence: Option<Timestamp>,
 }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// What makes a reading the same reading.
 pub(super) type Identity = (SensorKey, Timestamp);
 
-/// Most places the registry takes; more are refused, so that a sender of random names cannot fill
+/// Most places the directory takes; more are refused, so that a sender of random names cannot fill
 /// memory.
 #[derive(Debug, Clone, Copy)]
 pub struct RegistryLimits {

@@ -142,7 +142,7 @@ impl WriteQueue {
 
     /// Takes nothing more and waits until everything taken is written, published and answered.
     pub async fn close(&self) {
-        self.room.close();
+        self.capacity.close();
         let (done, drained) = oneshot::channel();
         if self.messages.send(Message::Close(done)).await.is_ok() {
             // The writer ends after its last answer; either way nothing is left to wait for.

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// How far the clock may be ahead at once: downtime, suspension, a correction.
 const AHEAD_MAX: Duration = Duration::from_hours(24);
-/// What has been used up of it comes back so many times as fast as the server runs: enough for a
-/// machine that runs six hours a day. With it a clock that runs too fast is followed only so fast.
+/// Each hour of running gives back this many hours of that allowance, so six hours a day restore it
+/// all. A clock that runs too fast can therefore be followed at most so many times as fast as real time.
 const AHEAD_REGAINED: u32 = 3;
 /// How long a clock in doubt must run evenly until it is believed. Time off does not count.
 const EVEN_NEEDED: Duration = Duration::from_hours(7 * 24);

@@ -108,7 +108,7 @@ fn change(rows: &Rows, sensor: SensorKey) -> Change<ReadingRow> {
     }
 }
 
-/// What changed readings of some sensors, which come by sensor, change in every series.
+/// Folds changed readings into every series, the finest first; `changes` come by sensor.
 pub(super) async fn rewrite(
     database: &dyn Database,
     changes: Vec<Change<ReadingRow>>,

@@ -1,4 +1,4 @@
-//! How much is kept of the readings of one batch that are refused.
+//! Bounds how many refused readings of one batch are told in detail; the others are counted.
 
 use super::Outcome;
 

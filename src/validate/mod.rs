@@ -1,6 +1,6 @@
 //! [`RawReading`] → [`Reading`]: shape, units, plausible ranges, clock.
 //!
-//! The only way a [`Reading`] comes to be. The faults of a reading are reported at once, up to
+//! The only way a [`Reading`] comes in from outside. The faults of a reading are reported at once, up to
 //! [`FAULTS_MAX`](crate::fault::FAULTS_MAX) of them, each with a JSON pointer to its field.
 
 mod number;

@@ -371,7 +371,7 @@ impl Handout<'_> {
             "expires_at": expires_at,
             "name": name,
             "role": role.as_str(),
-            "sites": sites_json::names(&sites),
+            "sites": sites_json::names(sites),
         });
         let mut response = HttpResponse::Ok();
         response.insert_header((header::CACHE_CONTROL, "no-store"));

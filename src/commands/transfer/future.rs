@@ -115,12 +115,12 @@ pub(crate) async fn command(arguments: FutureArgs) -> anyhow::Result<()> {
     result
 }
 
-async fn open(config: &StoreConfig, access: Access, now: Timestamp) -> anyhow::Result<Store> {
-    let database = database::open(&config.database.database_url, access)
+async fn open(config: &StoreConfig, mode: OpenMode, now: Timestamp) -> anyhow::Result<Store> {
+    let database = database::open(&config.database.database_url, mode)
         .await
         .context("DATABASE_URL: the database cannot be opened")?;
     let profile = Profile::default();
-    match access {
+    match mode {
         OpenMode::Owner => Store::open(database, profile, now, config.replay_limits()).await,
         OpenMode::Reader => Store::open_to_read(database, profile).await,
     }

@@ -1,4 +1,4 @@
-//! Queries.
+//! The reading half of the database on Postgres.
 
 use crate::database::lookup::lookups;
 use crate::database::{Chunk, ChunkHead, Loaded, LogPart, Series, Span, StoreError, decode, sql};

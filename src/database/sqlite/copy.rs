@@ -1,4 +1,4 @@
-//! A database that is written from beginning to end before anybody sees it.
+//! Writes a backup under a temporary name and renames it when it is complete.
 
 use super::write::{self, json};
 use super::{claim, documents, migrate};

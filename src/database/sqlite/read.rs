@@ -1,4 +1,4 @@
-//! Queries.
+//! The reading half of the database on SQLite.
 
 use super::write::json;
 use crate::database::lookup::lookups;

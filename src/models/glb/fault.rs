@@ -1,4 +1,4 @@
-//! What is wrong with a file.
+//! Why a GLB file is refused, and where in the file.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Who may do what.
+//! The calls about people, sessions and devices, described.
 
 use super::shapes::Problem;
 use super::shapes::access::{

@@ -1,4 +1,4 @@
-//! What follows for every call from what it needs.
+//! Adds to each described call the credentials and refusals that its rule implies.
 
 use crate::access::Role;
 use crate::access::rule::{Need, need};

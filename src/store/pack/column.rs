@@ -1,4 +1,4 @@
-//! One thing of many rows at a time: times, runs of the same, and the numbers some rows have.
+//! Packs one field of many rows together: times, runs of equal values, and numbers some rows have.
 
 use super::bytes::{Reader, Running, Writer};
 use super::decimal;

@@ -1,4 +1,4 @@
-//! The part of many rows that is asked for.
+//! Which packed rows to unpack: those within a span of time.
 
 use crate::domain::Timestamp;
 use std::ops::Range;

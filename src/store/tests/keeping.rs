@@ -32,7 +32,7 @@ fn what_was_removed_on_the_word_of_a_wrong_clock_is_taken_again(
     on_each_database(&async |url: &str| {
         let ahead = Timestamp::parse("2027-12-05T00:00:00Z").unwrap();
         let now = Timestamp::parse("2026-12-01T10:00:00Z").unwrap();
-        let database = database::open(url, Access::Owner).await.unwrap();
+        let database = database::open(url, OpenMode::Owner).await.unwrap();
         database.begin_epoch(now).await.unwrap();
         database
             .remove_chunks(Series::Readings, ahead, 64)
@@ -59,7 +59,7 @@ fn the_time_of_retention_is_recorded_by_a_server_that_keeps_everything() {
         let now = Timestamp::parse("2026-12-01T10:00:00Z").unwrap();
         let a_year = std::time::Duration::from_hours(24 * 365);
         for clock in [now, now.plus(a_year), now] {
-            let database = database::open(url, Access::Owner).await.unwrap();
+            let database = database::open(url, OpenMode::Owner).await.unwrap();
             let limits = ReplayLimits::default();
             let store = Store::open(Arc::clone(&database), PROFILE, clock, limits);
             let store = store.await.unwrap();

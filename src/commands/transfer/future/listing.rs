@@ -1,4 +1,4 @@
-//! What there is, as a table, CSV or JSON.
+//! Lists readings that are stored under a time in the future, as a table, CSV or JSON.
 
 use super::ListFormat;
 use crate::database::{RoomKey, SensorKey, StoreError};
