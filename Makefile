@@ -53,7 +53,9 @@ unit: $(NODE_MODULES) ## Unit tests of the server and of the pages
 	@$(STEP) doc cargo test --locked --doc
 	@$(STEP) pages-unit $(NPM) test
 
-integration: pages ## Tests against the real server, nginx included
+# What was built is written to the disk first: a commit in a test must not wait for that.
+integration: pages server ## Tests against the real server, nginx included
+	@sync
 	@$(STEP) integration $(WITH_POSTGRES) cargo test --locked --no-fail-fast --test '*'
 
 browser: pages server ## Tests of the pages in Chromium against the real server

@@ -233,13 +233,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_is_seen_as_it_can_only_be() {
+    fn the_host_is_seen_as_the_kernel_counts_it() {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap();
+        let kib = |text: &str, name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap()
+                .trim_end_matches(" kB")
+                .trim()
+                .parse()
+                .unwrap()
+        };
         let metrics = Host::default().metrics();
         let (cpu, memory) = (metrics.cpu.unwrap(), metrics.memory.unwrap());
-        assert!(cpu.count >= 1);
+        let cores = read("/proc/cpuinfo");
+        let cores = cores.lines().filter(|line| line.starts_with("processor"));
+        assert_eq!(cpu.count, cores.count());
         assert_eq!(cpu.percent_per_core.len(), cpu.count);
-        assert!(memory.total_mb > memory.used_mb);
-        assert!((0.0..=100.0).contains(&memory.percent));
-        assert!(metrics.process.unwrap().memory_mb > 0.0);
+        let total_mb = kib(&read("/proc/meminfo"), "MemTotal:") / 1024.0;
+        assert!((memory.total_mb - total_mb).abs() <= 0.1, "{total_mb}");
+        let used_mb = memory.total_mb - memory.available_mb;
+        assert!((memory.used_mb - used_mb).abs() <= 0.2, "{memory:?}");
+        let resident_mb = kib(&read("/proc/self/status"), "VmRSS:") / 1024.0;
+        let process = metrics.process.unwrap();
+        assert!(
+            (process.memory_mb - resident_mb).abs() < 32.0,
+            "{resident_mb} {process:?}"
+        );
     }
 }

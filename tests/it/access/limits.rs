@@ -4,23 +4,33 @@ use super::stage::{Credentials, Stage, viewer};
 use crate::harness::{Server, Wire, client, handshake};
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
+use std::time::Instant;
 
-/// Requests that pass before the first 429, and that one.
-async fn passed(
-    mut request: impl AsyncFnMut(usize) -> reqwest::Response,
-) -> (usize, reqwest::Response) {
+/// What all limits are set to here, and what passes at once: two seconds' worth.
+const RATE_PER_S: f64 = 20.0;
+const BURST: usize = 40;
+
+/// The first request that is answered 429, after as many as the limit says.
+async fn refused(mut request: impl AsyncFnMut(usize) -> reqwest::Response) -> reqwest::Response {
+    let begun = Instant::now();
     for number in 0..1000 {
         let response = request(number).await;
         if response.status() == 429 {
-            return (number, response);
+            assert_is_the_burst(number, begun);
+            return response;
         }
     }
     panic!("there is no limit");
 }
 
-/// As many as come back during the test may pass besides the burst.
-fn is_about(passed: usize, burst: usize) -> bool {
-    (burst..burst * 2).contains(&passed)
+/// Besides the burst, only what has come back since may pass.
+fn assert_is_the_burst(passed: usize, begun: Instant) {
+    let more = passed.checked_sub(BURST).expect("the whole burst passes");
+    let back = RATE_PER_S * begun.elapsed().as_secs_f64();
+    assert!(
+        f64::from(u32::try_from(more).unwrap()) <= back + 1.0,
+        "{passed} passed, {back} have come back"
+    );
 }
 
 async fn post(server: &Server, who: &Credentials, headers: &[(&str, String)]) -> reqwest::Response {
@@ -39,8 +49,7 @@ async fn post(server: &Server, who: &Credentials, headers: &[(&str, String)]) ->
 #[tokio::test]
 async fn too_many_requests_are_told_when_to_come_back() {
     let server = Server::with(&[("IAQ_RATE_INGEST", "20")]);
-    let (passed, refused) = passed(async |_| post(&server, &Credentials::none(), &[]).await).await;
-    assert!(is_about(passed, 40), "{passed}");
+    let refused = refused(async |_| post(&server, &Credentials::none(), &[]).await).await;
     let header = |name: &str| refused.headers()[name].to_str().unwrap().to_owned();
     assert_eq!(header("retry-after"), "1");
     assert_eq!(header("ratelimit-policy"), "\"ingest\";q=40;w=2");
@@ -61,7 +70,7 @@ async fn whoever_tries_out_tokens_on_the_stream_is_slowed_down() {
     };
     let wrong =
         "Authorization: Bearer iaqk_000000000000_0000000000000000000000000000000000000000000\r\n";
-    let mut tries = 0;
+    let (mut tries, begun) = (0, Instant::now());
     let refused = loop {
         let answer = open(wrong).await;
         if answer.status == 429 {
@@ -70,7 +79,7 @@ async fn whoever_tries_out_tokens_on_the_stream_is_slowed_down() {
         tries += 1;
         assert!(tries < 1000, "there is no limit");
     };
-    assert!(is_about(tries, 40), "{tries}");
+    assert_is_the_burst(tries, begun);
     assert_eq!(refused.all("retry-after"), ["1"]);
     assert_eq!(refused.all("ratelimit-policy"), ["\"api\";q=40;w=2"]);
     // Those whose tokens are right come in, and so do clients that have yet to say who they are.
@@ -82,7 +91,7 @@ async fn whoever_tries_out_tokens_on_the_stream_is_slowed_down() {
 #[tokio::test]
 async fn a_made_up_address_is_worth_nothing() {
     let server = Server::with(&[("IAQ_RATE_INGEST", "20")]);
-    let (passed, _) = passed(async |number| {
+    refused(async |number| {
         let address = format!("203.0.113.{}", number % 250);
         let headers = [
             ("x-forwarded-for", address.clone()),
@@ -92,7 +101,6 @@ async fn a_made_up_address_is_worth_nothing() {
         post(&server, &Credentials::none(), &headers).await
     })
     .await;
-    assert!(is_about(passed, 40), "{passed}");
 }
 
 #[tokio::test]
@@ -106,8 +114,7 @@ async fn behind_a_trusted_proxy_each_address_has_its_own_and_a_network_of_ipv6_i
         let headers = [("x-forwarded-for", address)];
         post(&server, &Credentials::none(), &headers).await
     };
-    let (passed, _) = passed(async |number| from(format!("2001:db8:0:1::{number:x}")).await).await;
-    assert!(is_about(passed, 40), "{passed}");
+    refused(async |number| from(format!("2001:db8:0:1::{number:x}")).await).await;
     assert_eq!(from("2001:db8:0:2::1".to_owned()).await.status(), 200);
     assert_eq!(from("203.0.113.7".to_owned()).await.status(), 200);
 }
@@ -117,19 +124,16 @@ async fn a_key_and_an_account_are_counted_wherever_they_come_from() {
     let stage = Stage::with(&[("IAQ_RATE_INGEST", "20"), ("IAQ_RATE_API", "20")]).await;
     let (_, one) = stage.device(&json!({"sensors": ["*"]})).await;
     let (_, other) = stage.device(&json!({"sensors": ["*"]})).await;
-    let (count, _) = passed(async |_| post(&stage.server, &one, &[]).await).await;
-    assert!(is_about(count, 40), "{count}");
+    refused(async |_| post(&stage.server, &one, &[]).await).await;
     assert_eq!(post(&stage.server, &other, &[]).await.status(), 200);
 
-    let (count, _) = passed(async |_| stage.call("GET /api/sensors", &viewer(), None).await).await;
-    assert!(is_about(count, 40), "{count}");
+    refused(async |_| stage.call("GET /api/sensors", &viewer(), None).await).await;
     let somebody_else = super::stage::operator();
     let response = stage.call("GET /api/sensors", &somebody_else, None).await;
     assert_eq!(response.status(), 200);
     // Whoever tries keys out is slowed down too.
     let wrong = Credentials::key("iaqk_000000000000_0000000000000000000000000000000000000000000");
-    let (count, _) = passed(async |_| stage.call("GET /api/latest", &wrong, None).await).await;
-    assert!(is_about(count, 40), "{count}");
+    refused(async |_| stage.call("GET /api/latest", &wrong, None).await).await;
 }
 
 #[tokio::test]
