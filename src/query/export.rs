@@ -4,7 +4,7 @@ use super::body::{Body, BodyError, Writing};
 use super::scope::Scope;
 use super::slices::Slices;
 use super::write::Format;
-use crate::domain::{Selector, Sites, Timestamp};
+use crate::domain::{Selector, Sites, TimeRange, Timestamp};
 use crate::score::Profile;
 use crate::store::Store;
 use bytes::Bytes;
@@ -39,9 +39,8 @@ impl Export {
         let end = self
             .end
             .unwrap_or(now.plus(crate::validate::CLOCK_AHEAD_MAX));
-        let (from, to) = scope.within(start, end);
+        let time = scope.within(TimeRange::new(start, end));
         let rate = scope.rows_per_ms(1);
-        let time = (from, to);
         let slices = Slices::new(
             store.clone(),
             scope.query,

@@ -11,7 +11,7 @@ use super::slices::Slices;
 use super::step::{Step, step};
 use super::write::Format;
 use crate::access::{Access, Caller, CountedAs};
-use crate::domain::{Selector, Timestamp};
+use crate::domain::{Selector, TimeRange, Timestamp};
 use crate::http::{Parameters, Problem};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Owner, ReadBudget};
 use crate::score::Profile;
@@ -129,7 +129,7 @@ impl From<SamplingError> for Problem {
 struct Reading<'a> {
     source: &'a Source,
     scope: &'a Scope,
-    time: (Timestamp, Timestamp),
+    time: TimeRange,
     owner: Owner,
 }
 
@@ -139,19 +139,18 @@ impl Reading<'_> {
     }
 
     /// The part of the time in which there can be rows.
-    fn within(&self) -> (Timestamp, Timestamp) {
-        let (from, to) = self.time;
-        self.scope.within(from, to)
+    fn within(&self) -> TimeRange {
+        self.scope.within(self.time)
     }
 
     /// The rows, from where there can be any.
-    fn slices(&self, source: Option<Bucket>, from: Timestamp, to: Timestamp, limit: u64) -> Slices {
+    fn slices(&self, source: Option<Bucket>, time: TimeRange, limit: u64) -> Slices {
         let step_ms = source.map_or(1, |bucket| bucket.width_ms);
         Slices::new(
             self.source.store.clone(),
             self.scope.query.clone(),
             source,
-            (from, to),
+            time,
             self.scope.rows_per_ms(step_ms),
             limit,
             SLICE_BYTES_WANTED,
@@ -167,8 +166,8 @@ impl Reading<'_> {
 }
 
 impl Wanted {
-    /// From when to when.
-    fn time(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+    /// The time that is asked for.
+    fn time(&self, now: Timestamp) -> TimeRange {
         let end = self.end.unwrap_or_else(|| {
             // What came this very millisecond, or from a clock a little ahead, is history too.
             now.plus(crate::validate::CLOCK_AHEAD_MAX)
@@ -178,7 +177,7 @@ impl Wanted {
             let until = self.end.unwrap_or(now);
             until.minus(Duration::from_secs_f64(hours * 3600.0))
         });
-        (start, end)
+        TimeRange::new(start, end)
     }
 
     /// The points to draw.
@@ -196,12 +195,11 @@ impl Wanted {
         let (budget, owner) = (reading.budget(), reading.owner);
         let kept = budget.keep(owner, reading.kept_bytes(total), ANSWER_TURN_WAIT_MAX);
         let mut kept = kept.await?;
-        let (from, to) = reading.within();
+        let time = reading.within();
         let sampling = Sampling {
             store: &reading.source.store,
             query,
-            from,
-            to,
+            time,
             points,
             step: self.bucket,
             budget,
@@ -216,7 +214,7 @@ impl Wanted {
         kept.shrink_to(reading.kept_bytes(chosen.len()));
         Ok(Body {
             rows,
-            further: Some(reading.slices(source, from, to, u64::MAX)),
+            further: Some(reading.slices(source, time, u64::MAX)),
             writing: self.writing(reading.scope, Some(chosen)),
             text_bytes_max: TEXT_BYTES_MAX,
             share: Some((budget.clone(), owner)),
@@ -230,11 +228,11 @@ impl Wanted {
         let kept = budget.keep(reading.owner, reading.kept_bytes(0), ANSWER_TURN_WAIT_MAX);
         let kept = kept.await?;
         // Readings may still come behind the newest there is, but none is older than the oldest.
-        let ((from, _), (_, to)) = (reading.within(), reading.time);
+        let time = reading.time.starting_from(reading.within().start);
         let limit = self.limit.unwrap_or(u64::MAX);
         Ok(Body {
             rows: None,
-            further: Some(reading.slices(self.bucket, from, to, limit)),
+            further: Some(reading.slices(self.bucket, time, limit)),
             writing: self.writing(reading.scope, None),
             text_bytes_max: TEXT_BYTES_MAX,
             share: Some((budget.clone(), owner)),

@@ -2,7 +2,7 @@
 
 use super::write::Line;
 use crate::database::{RoomKey, SensorKey, StoreError};
-use crate::domain::Timestamp;
+use crate::domain::{TimeRange, Timestamp};
 use crate::score::Profile;
 use crate::store::{Bucket, BucketRow, HistoryQuery, HistoryRow, Store};
 
@@ -33,20 +33,19 @@ impl Rows {
         }
     }
 
-    /// The rows of `from <= t < to`; `None` when they take more than `bytes_max`.
+    /// The rows of a time; `None` when they take more than `bytes_max`.
     pub(super) async fn fetch(
         store: &Store,
         query: &HistoryQuery,
         bucket: Option<Bucket>,
-        from: Timestamp,
-        to: Timestamp,
+        time: TimeRange,
         bytes_max: usize,
     ) -> Result<Option<Self>, StoreError> {
         if let Some(bucket) = bucket {
-            let rows = store.buckets(query, bucket, from, to, bytes_max).await?;
+            let rows = store.buckets(query, bucket, time, bytes_max).await?;
             Ok(rows.map(Self::Buckets))
         } else {
-            let rows = store.history(query, from, to, bytes_max).await?;
+            let rows = store.history(query, time, bytes_max).await?;
             Ok(rows.map(Self::Readings))
         }
     }
@@ -57,15 +56,14 @@ impl Rows {
         store: &Store,
         query: &HistoryQuery,
         bucket: Option<Bucket>,
-        from: Timestamp,
-        to: Timestamp,
+        time: TimeRange,
         bytes_max: usize,
     ) -> Result<Self, StoreError> {
         if let Some(bucket) = bucket {
-            let rows = store.large_buckets(query, bucket, from, to, bytes_max);
+            let rows = store.large_buckets(query, bucket, time, bytes_max);
             Ok(Self::Buckets(rows.await?))
         } else {
-            let rows = store.history(query, from, to, usize::MAX).await?;
+            let rows = store.history(query, time, usize::MAX).await?;
             Ok(Self::Readings(rows.unwrap_or_default()))
         }
     }

@@ -11,7 +11,7 @@ use super::slices::Slices;
 use super::step::{DAY_MS, HOUR_MS, MINUTE_MS};
 use super::write::means;
 use crate::database::{RoomKey, SensorKey, StoreError};
-use crate::domain::{Quantity, Timestamp, Values};
+use crate::domain::{Quantity, TimeRange, Timestamp, Values};
 use crate::read_budget::{Lease, Owner, ReadBudget, TooMuchRead};
 use crate::store::{Bucket, HistoryQuery, Store};
 use smallvec::SmallVec;
@@ -52,8 +52,7 @@ const CHOSEN_AT_ONCE_MAX: usize = 2_000;
 pub(super) struct Sampling<'a> {
     pub(super) store: &'a Store,
     pub(super) query: &'a HistoryQuery,
-    pub(super) from: Timestamp,
-    pub(super) to: Timestamp,
+    pub(super) time: TimeRange,
     /// Most points of each sensor.
     pub(super) points: u32,
     /// Means to choose from, when they are asked for.
@@ -90,7 +89,7 @@ pub(super) enum SamplingError {
 impl Sampling<'_> {
     /// The points of all sensors.
     pub(super) async fn points(&self) -> Result<Points, SamplingError> {
-        if self.query.sensors.is_empty() || self.from >= self.to {
+        if self.query.sensors.is_empty() || self.time.is_empty() {
             return Ok(Points {
                 source: self.step,
                 chosen: Vec::new(),
@@ -113,7 +112,7 @@ impl Sampling<'_> {
             let rows = u32::try_from(rows).unwrap_or(ROWS_SAMPLED_MAX);
             rows.min(ROWS_SAMPLED_MAX) as usize
         };
-        let span_ms = self.to.millis().abs_diff(self.from.millis());
+        let span_ms = self.time.width_ms();
         // It may begin and end inside a bucket.
         let means_in = |width_ms: i64| span_ms / width_ms.unsigned_abs() + 2;
         let mut sources = SmallVec::new();
@@ -121,7 +120,7 @@ impl Sampling<'_> {
             sources.push((self.step, rows_max(means_in(step.width_ms))));
             return Ok(sources);
         }
-        let readings = self.store.reading_count(self.query, self.from, self.to);
+        let readings = self.store.reading_count(self.query, self.time);
         let readings = readings.await?;
         let of_each = readings / self.query.sensors.len() as u64;
         if of_each <= READINGS_SAMPLED_MAX {
@@ -158,13 +157,20 @@ impl Sampling<'_> {
             sensors: vec![sensor],
             rooms: self.query.rooms.clone(),
         };
-        let span_ms = self.to.millis().abs_diff(self.from.millis()).max(1);
+        let span_ms = self.time.width_ms().max(1);
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let rows_per_ms = rows_max as f64 / span_ms as f64;
-        let time = (self.from, self.to);
         let store = self.store.clone();
         let bytes = SLICE_BYTES_WANTED;
-        Slices::new(store, query, source, time, rows_per_ms, u64::MAX, bytes)
+        Slices::new(
+            store,
+            query,
+            source,
+            self.time,
+            rows_per_ms,
+            u64::MAX,
+            bytes,
+        )
     }
 
     /// The points of all sensors chosen from readings or means; `None` when one sensor has too many.

@@ -1,7 +1,7 @@
 //! Finds the sensors, rooms and times that a history can touch.
 
 use super::write::Names;
-use crate::domain::{Selector, Sites, Subject, Timestamp};
+use crate::domain::{Selector, Sites, Subject, TimeRange, Timestamp};
 use crate::store::{Directory, HistoryQuery, SensorEntry};
 use std::sync::Arc;
 
@@ -75,14 +75,14 @@ impl Scope {
         rates.map(|period_ms| 1.0 / period_ms.max(step_ms)).sum()
     }
 
-    /// The part of a time in which there can be readings. It may be empty or turned round.
-    pub(super) fn within(&self, from: Timestamp, to: Timestamp) -> (Timestamp, Timestamp) {
+    /// The part of a time in which there can be readings.
+    pub(super) fn within(&self, time: TimeRange) -> TimeRange {
         match self.seen {
             Some((oldest, newest)) => {
                 let behind_newest = Timestamp::from_millis(newest.millis() + 1);
-                (from.max(oldest), to.min(behind_newest))
+                time.intersect(TimeRange::new(oldest, behind_newest))
             }
-            None => (from, from),
+            None => TimeRange::new(time.start, time.start),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::rows::{Order, Rows};
 use crate::database::StoreError;
-use crate::domain::Timestamp;
+use crate::domain::{TimeRange, Timestamp};
 use crate::store::{Bucket, CHUNK_BYTES_USUAL_MAX, HistoryQuery, SENSORS_AT_ONCE, Store};
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ pub(super) struct Slices {
     store: Store,
     query: HistoryQuery,
     bucket: Option<Bucket>,
-    next: Timestamp,
-    end: Timestamp,
+    /// What is still to be given.
+    left: TimeRange,
     width_ms: i64,
     /// Bytes of rows a piece is aimed at: at first and at most `bytes_wanted_max`, less where pieces
     /// turned out to be too large.
@@ -38,7 +38,7 @@ pub(super) struct Slices {
     bytes_wanted_max: usize,
     /// The width comes from the piece before, not from halves of one that was too large.
     is_adapted: bool,
-    /// The last row that was used of the time from `next` on; nothing up to it is given again.
+    /// The last row that was used of the time that is left; nothing up to it is given again.
     used: Option<Order>,
     /// Number of sensors that are done, in a time that is too short to be cut.
     done_sensors: Option<usize>,
@@ -58,13 +58,13 @@ struct Last {
 }
 
 impl Slices {
-    /// From `start` to `end`, in pieces of about `bytes_wanted`. The first piece is cut by
+    /// The rows of `time`, in pieces of about `bytes_wanted`. The first piece is cut by
     /// `rows_per_ms`, an estimate, and is no larger than `limit` makes sensible.
     pub(super) fn new(
         store: Store,
         query: HistoryQuery,
         bucket: Option<Bucket>,
-        (start, end): (Timestamp, Timestamp),
+        time: TimeRange,
         rows_per_ms: f64,
         limit: u64,
         bytes_wanted: usize,
@@ -81,8 +81,7 @@ impl Slices {
             store,
             query,
             bucket,
-            next: start,
-            end,
+            left: time,
             width_ms,
             bytes_wanted,
             bytes_wanted_max: bytes_wanted,
@@ -92,7 +91,7 @@ impl Slices {
             group_max: usize::MAX,
             group_bytes: 0,
             last: Last {
-                from: start,
+                from: time.start,
                 is_group: false,
                 bytes: 0,
             },
@@ -110,24 +109,23 @@ impl Slices {
 
     /// Whether [`Self::next`] has nothing any more.
     pub(super) fn is_done(&self) -> bool {
-        self.next >= self.end
+        self.left.is_empty()
     }
 
     /// The next rows, by time, sensor and room; `None` at the end. Empty pieces are passed over.
     pub(super) async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
         while !self.is_done() {
-            let from = self.next;
-            let to = self.cut();
-            let width_ms = to.millis().saturating_sub(from.millis());
+            let piece = TimeRange::new(self.left.start, self.cut());
+            let width_ms = i64::try_from(piece.width_ms()).unwrap_or(i64::MAX);
             let is_group = self.done_sensors.is_some() || width_ms <= self.width_min_ms();
             let rows = if is_group {
-                self.next_group(to).await?
+                self.next_group(piece).await?
             } else {
-                self.next_whole(to, width_ms).await?
+                self.next_whole(piece, width_ms).await?
             };
             if let Some(rows) = rows.filter(|rows| rows.len() > 0) {
                 self.last = Last {
-                    from,
+                    from: piece.start,
                     is_group,
                     bytes: rows.bytes(),
                 };
@@ -137,15 +135,15 @@ impl Slices {
         Ok(None)
     }
 
-    /// The rows up to `to`; `None` when they are too many, and less is to be asked for.
+    /// The rows of a piece; `None` when they are too many, and less is to be asked for.
     async fn next_whole(
         &mut self,
-        to: Timestamp,
+        piece: TimeRange,
         width_ms: i64,
     ) -> Result<Option<Rows>, StoreError> {
         let bytes_max = self.bytes_max();
         let (query, bucket) = (&self.query, self.bucket);
-        let rows = Rows::fetch(&self.store, query, bucket, self.next, to, bytes_max).await?;
+        let rows = Rows::fetch(&self.store, query, bucket, piece, bytes_max).await?;
         let Some(mut rows) = rows else {
             self.width_ms = (width_ms / 2).max(self.width_min_ms());
             if std::mem::take(&mut self.is_adapted) {
@@ -154,7 +152,7 @@ impl Slices {
             }
             return Ok(None);
         };
-        self.next = to;
+        self.left.start = piece.end;
         self.adapt(rows.bytes(), width_ms);
         if let Some(used) = self.used.take() {
             rows.remove_to(used);
@@ -162,9 +160,9 @@ impl Slices {
         Ok(Some(rows))
     }
 
-    /// The rows of some sensors up to `to`, between which nothing can be cut any more; `None` when
+    /// The rows of some sensors in a piece, between which nothing can be cut any more; `None` when
     /// they are too many. All of them have one time, so sensors one after the other are in order.
-    async fn next_group(&mut self, to: Timestamp) -> Result<Option<Rows>, StoreError> {
+    async fn next_group(&mut self, piece: TimeRange) -> Result<Option<Rows>, StoreError> {
         let sensors = &self.query.sensors;
         let first = self.done_sensors.unwrap_or_default();
         let last = first.saturating_add(self.group_max).min(sensors.len());
@@ -173,15 +171,15 @@ impl Slices {
             rooms: self.query.rooms.clone(),
         };
         let bytes_max = self.bytes_max();
-        let (store, bucket, from) = (&self.store, self.bucket, self.next);
-        let mut rows = match Rows::fetch(store, &query, bucket, from, to, bytes_max).await? {
+        let (store, bucket) = (&self.store, self.bucket);
+        let mut rows = match Rows::fetch(store, &query, bucket, piece, bytes_max).await? {
             Some(rows) => rows,
             None if query.sensors.len() > 1 => {
                 self.group_max = query.sensors.len() / 2;
                 self.done_sensors = Some(first);
                 return Ok(None);
             }
-            None => Rows::fetch_large(store, &query, bucket, from, to, bytes_max).await?,
+            None => Rows::fetch_large(store, &query, bucket, piece, bytes_max).await?,
         };
         self.group_bytes = self.group_bytes.saturating_add(rows.bytes());
         if let Some(used) = self.used {
@@ -191,8 +189,8 @@ impl Slices {
             self.done_sensors = Some(last);
         } else {
             let bytes = std::mem::take(&mut self.group_bytes);
-            (self.next, self.used, self.done_sensors) = (to, None, None);
-            self.adapt(bytes, to.millis().saturating_sub(from.millis()));
+            (self.left.start, self.used, self.done_sensors) = (piece.end, None, None);
+            self.adapt(bytes, i64::try_from(piece.width_ms()).unwrap_or(i64::MAX));
         }
         Ok(Some(rows))
     }
@@ -200,7 +198,7 @@ impl Slices {
     /// Goes on right behind `used`, a row that was read before.
     pub(super) fn go_on_behind(&mut self, used: Order) {
         // A bucket may begin before what was asked for.
-        self.next = used.0.max(self.last.from);
+        self.left.start = used.0.max(self.last.from);
         self.used = Some(used);
     }
 
@@ -252,16 +250,17 @@ impl Slices {
             None => self.width_ms,
         };
         let wanted = self
-            .next
+            .left
+            .start
             .plus(Duration::from_millis(width_ms.unsigned_abs()));
         let whole = match self.bucket {
             None => wanted,
             Some(bucket) => {
                 let start = bucket.start(wanted);
-                let after_next = bucket.start(self.next).millis() + bucket.width_ms;
+                let after_next = bucket.start(self.left.start).millis() + bucket.width_ms;
                 Timestamp::from_millis(start.millis().max(after_next))
             }
         };
-        whole.min(self.end)
+        whole.min(self.left.end)
     }
 }

@@ -6,7 +6,7 @@ use super::fold::{Packed, unpacked};
 use super::recent::merge;
 use super::rows::{BucketRow, ReadingRow};
 use crate::database::{Chunk, RoomKey, SensorKey, Series, Span, StoreError};
-use crate::domain::Timestamp;
+use crate::domain::{TimeRange, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Which history is asked for.
@@ -53,12 +53,11 @@ const UNPACKED_AT_ONCE_MAX: u64 = 4096;
 /// One stored reading.
 pub type HistoryRow = ReadingRow;
 
-/// A time from its first to before its last millisecond, and the series that is read for it.
+/// A time, and the series that is read for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Part {
     series: Series,
-    from: Timestamp,
-    to: Timestamp,
+    time: TimeRange,
 }
 
 impl Part {
@@ -70,58 +69,59 @@ impl Part {
     }
 
     fn span(&self, sensor: SensorKey) -> Span {
+        let (first, last) = self.time.inclusive().into_inner();
         Span {
             sensor,
-            first: self.from,
-            last: Timestamp::from_millis(self.to.millis() - 1),
+            first,
+            last,
         }
     }
 }
 
-/// The time from `from` to before `to` in parts: whole buckets of `series` in the middle, finer ones
-/// at the ends.
-fn cover(series: Series, from: Timestamp, to: Timestamp, parts: &mut Vec<Part>) {
-    if from >= to {
+/// A time in parts: whole buckets of `series` in the middle, finer ones at the ends.
+fn cover(series: Series, time: TimeRange, parts: &mut Vec<Part>) {
+    if time.is_empty() {
         return;
     }
     let Some(finer) = series.finer() else {
-        parts.push(Part { series, from, to });
+        parts.push(Part { series, time });
         return;
     };
     let width = series.width_ms();
-    let whole_from = from.millis().saturating_add(width - 1).div_euclid(width) * width;
-    let whole_from = Timestamp::from_millis(whole_from);
-    let whole_to = series.start(to);
-    if whole_from >= whole_to {
-        cover(finer, from, to, parts);
+    let whole_start = time
+        .start
+        .millis()
+        .saturating_add(width - 1)
+        .div_euclid(width)
+        * width;
+    let whole = TimeRange::new(Timestamp::from_millis(whole_start), series.start(time.end));
+    if whole.is_empty() {
+        cover(finer, time, parts);
         return;
     }
-    cover(finer, from, whole_from, parts);
+    cover(finer, TimeRange::new(time.start, whole.start), parts);
     parts.push(Part {
         series,
-        from: whole_from,
-        to: whole_to,
+        time: whole,
     });
-    cover(finer, whole_to, to, parts);
+    cover(finer, TimeRange::new(whole.end, time.end), parts);
 }
 
 impl Store {
-    /// Readings with `from <= time < to`, by time and sensor. `None` when they, or those of them that
+    /// Readings of a time, by time and sensor. `None` when they, or those of them that
     /// are read in vain, take more than `bytes_max`: ask for less time.
     pub async fn history(
         &self,
         query: &HistoryQuery,
-        from: Timestamp,
-        to: Timestamp,
+        time: TimeRange,
         bytes_max: usize,
     ) -> Result<Option<Vec<HistoryRow>>, StoreError> {
         let part = Part {
             series: Series::Readings,
-            from: from.max(self.removed_to()),
-            to,
+            time: time.starting_from(self.removed_to()),
         };
         let mut rows = Vec::new();
-        if part.from >= part.to {
+        if part.time.is_empty() {
             return Ok(Some(rows));
         }
         let mut left = BytesLeft(bytes_max);
@@ -140,20 +140,19 @@ impl Store {
         Ok(Some(rows))
     }
 
-    /// Buckets of the readings with `from <= time < to`, by start, sensor and room. `None` when what
+    /// Buckets of the readings of a time, by start, sensor and room. `None` when what
     /// they are made of takes more than `bytes_max`: ask for less time.
     pub async fn buckets(
         &self,
         query: &HistoryQuery,
         bucket: Bucket,
-        from: Timestamp,
-        to: Timestamp,
+        time: TimeRange,
         bytes_max: usize,
     ) -> Result<Option<Vec<BucketRow>>, StoreError> {
         let mut rows = Vec::new();
         let mut left = BytesLeft(bytes_max);
         for sensors in query.sensors.chunks(SENSORS_AT_ONCE) {
-            let parts = self.parts_within(sensors, bucket.series(), from, to, &mut left);
+            let parts = self.parts_within(sensors, bucket.series(), time, &mut left);
             let Some(parts) = parts.await? else {
                 return Ok(None);
             };
@@ -178,21 +177,22 @@ impl Store {
         &self,
         query: &HistoryQuery,
         bucket: Bucket,
-        from: Timestamp,
-        to: Timestamp,
+        time: TimeRange,
         bytes_max: usize,
     ) -> Result<Vec<BucketRow>, StoreError> {
         let mut rows = Vec::new();
-        let mut next = from;
-        let mut width_ms = to.millis().saturating_sub(from.millis());
-        while next < to {
-            let end = Timestamp::from_millis(next.millis().saturating_add(width_ms)).min(to);
+        let mut left = time;
+        let mut width_ms = i64::try_from(time.width_ms()).unwrap_or(i64::MAX);
+        while !left.is_empty() {
+            let end = left.start.millis().saturating_add(width_ms);
+            let end = Timestamp::from_millis(end).min(left.end);
+            let piece = TimeRange::new(left.start, end);
             let bytes_max = if width_ms > 1 { bytes_max } else { usize::MAX };
-            match self.buckets(query, bucket, next, end, bytes_max).await? {
+            match self.buckets(query, bucket, piece, bytes_max).await? {
                 Some(more) => {
                     rows.extend(more);
                     rows = combined(rows);
-                    next = end;
+                    left.start = end;
                     width_ms = width_ms.saturating_mul(2);
                 }
                 None => width_ms /= 2,
@@ -201,19 +201,17 @@ impl Store {
         Ok(rows)
     }
 
-    /// About how many readings there are with `from <= time < to`: not too few.
+    /// About how many readings there are of a time: not too few.
     pub async fn reading_count(
         &self,
         query: &HistoryQuery,
-        from: Timestamp,
-        to: Timestamp,
+        time: TimeRange,
     ) -> Result<u64, StoreError> {
         let part = Part {
             series: Series::Readings,
-            from: from.max(self.removed_to()),
-            to,
+            time: time.starting_from(self.removed_to()),
         };
-        if part.from >= part.to {
+        if part.time.is_empty() {
             return Ok(0);
         }
         let spans = part.spans(&query.sensors);
@@ -227,7 +225,7 @@ impl Store {
         let heads = self.database.chunk_heads(Series::Readings, &spans).await?;
         let overlapping = heads
             .iter()
-            .filter(|head| head.start < to && head.end >= part.from);
+            .filter(|head| head.start < part.time.end && head.end >= part.time.start);
         Ok(recent + overlapping.map(|head| u64::from(head.rows)).sum::<u64>())
     }
 
@@ -269,17 +267,16 @@ impl Store {
         Ok(found)
     }
 
-    /// What the readings with `from <= time < to` are put together from: for each sensor roll-ups up
-    /// to `coarsest`, and readings where those are not up to date or would be too wide.
+    /// What the readings of a time are put together from: for each sensor roll-ups up to `coarsest`, and
+    /// readings where those are not up to date or would be too wide.
     pub(super) async fn parts(
         &self,
         sensors: &[SensorKey],
         coarsest: Series,
-        from: Timestamp,
-        to: Timestamp,
+        time: TimeRange,
     ) -> Result<Vec<(SensorKey, Vec<BucketRow>)>, StoreError> {
         let mut left = BytesLeft(usize::MAX);
-        let parts = self.parts_within(sensors, coarsest, from, to, &mut left);
+        let parts = self.parts_within(sensors, coarsest, time, &mut left);
         Ok(parts.await?.unwrap_or_default())
     }
 
@@ -288,20 +285,19 @@ impl Store {
         &self,
         sensors: &[SensorKey],
         coarsest: Series,
-        from: Timestamp,
-        to: Timestamp,
+        time: TimeRange,
         left: &mut BytesLeft,
     ) -> Result<Option<Vec<(SensorKey, Vec<BucketRow>)>>, StoreError> {
         let mut parts = Vec::new();
-        cover(coarsest, from, to, &mut parts);
+        cover(coarsest, time, &mut parts);
         let mut collected: FxHashMap<SensorKey, Vec<BucketRow>> = FxHashMap::default();
         let mut of_readings = Vec::new();
         let removed_to = self.removed_to();
         for part in &parts {
             if part.series == Series::Readings {
-                let from = part.from.max(removed_to);
-                let part = Part { from, ..*part };
-                if part.from < part.to {
+                let time = part.time.starting_from(removed_to);
+                let part = Part { time, ..*part };
+                if !part.time.is_empty() {
                     of_readings.extend(part.spans(sensors));
                 }
                 continue;
@@ -507,22 +503,23 @@ mod tests {
             width in 1..400_000_000_i64,
             coarsest in prop::sample::select(&Series::ALL),
         ) {
+            let time = TimeRange::new(at(from), at(from + width));
             let mut parts = Vec::new();
-            cover(coarsest, at(from), at(from + width), &mut parts);
-            let mut next = at(from);
-            for part in &parts {
-                prop_assert_eq!(part.from, next);
-                prop_assert!(part.from < part.to && part.series <= coarsest);
-                prop_assert_eq!(part.series.start(part.from), part.from);
-                prop_assert_eq!(part.series.start(part.to), part.to);
-                next = part.to;
+            cover(coarsest, time, &mut parts);
+            let mut next = time.start;
+            for Part { series, time } in parts {
+                prop_assert_eq!(time.start, next);
+                prop_assert!(!time.is_empty() && series <= coarsest);
+                prop_assert_eq!(series.start(time.start), time.start);
+                prop_assert_eq!(series.start(time.end), time.end);
+                next = time.end;
                 // A bucket of the next series does not fit into it.
-                if let Some(coarser) = part.series.coarser().filter(|coarser| *coarser <= coarsest) {
-                    let first = coarser.start(at(part.from.millis() + coarser.width_ms() - 1));
-                    prop_assert!(first.millis() + coarser.width_ms() > part.to.millis());
+                if let Some(coarser) = series.coarser().filter(|coarser| *coarser <= coarsest) {
+                    let first = coarser.start(at(time.start.millis() + coarser.width_ms() - 1));
+                    prop_assert!(first.millis() + coarser.width_ms() > time.end.millis());
                 }
             }
-            prop_assert_eq!(next, at(from + width));
+            prop_assert_eq!(next, time.end);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::rows::ReadingRow;
 use super::{HistoryQuery, Store};
 use crate::database::{SensorKey, Series, Span, StoreError};
-use crate::domain::Timestamp;
+use crate::domain::{TimeRange, Timestamp};
 
 /// Chunks that a page is read from.
 const PAGE_CHUNKS: usize = 4;
@@ -53,7 +53,9 @@ impl Store {
             rooms: None,
         };
         let to = next.unwrap_or(END);
-        let rows = self.history(&query, from, to, usize::MAX).await?;
+        let rows = self
+            .history(&query, TimeRange::new(from, to), usize::MAX)
+            .await?;
         let rows = rows.unwrap_or_default();
         Ok(Page { rows, next })
     }

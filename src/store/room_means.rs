@@ -5,7 +5,7 @@ use super::directory::Directory;
 use super::rows::{Measure, Statistics};
 use crate::clock::CLOCK_PRECISION;
 use crate::database::{RoomKey, SensorKey, Series, StoreError};
-use crate::domain::{Quantity, Timestamp, Values};
+use crate::domain::{Quantity, TimeRange, Timestamp, Values};
 use crate::score::standard;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -42,11 +42,10 @@ impl Store {
         let windows = self.directory(|directory| windows(directory, now));
         let mut sums: FxHashMap<(RoomKey, Quantity), Statistics> = FxHashMap::default();
         // What is further ahead has not come.
-        let to = now.plus(CLOCK_PRECISION);
+        let end = now.plus(CLOCK_PRECISION);
         for window in &windows {
-            let parts = self
-                .parts(&window.sensors, Series::Hours, window.start(now), to)
-                .await?;
+            let time = TimeRange::new(window.start(now), end);
+            let parts = self.parts(&window.sensors, Series::Hours, time).await?;
             for bucket in parts.iter().flat_map(|(_, buckets)| buckets) {
                 for quantity in &window.quantities {
                     if let Some(statistics) = bucket.get(Measure::Quantity(*quantity)) {

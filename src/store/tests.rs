@@ -11,7 +11,7 @@ use crate::database::test_database::TestDatabase;
 use crate::database::{
     self, Chunk, ChunkHead, Commit, Loaded, LogPart, OpenMode, Rewrite, SensorKey, Series, Span,
 };
-use crate::domain::{Extras, PlaceName, Quantity, SensorId, Sites, Topic, Values};
+use crate::domain::{Extras, PlaceName, Quantity, SensorId, Sites, TimeRange, Topic, Values};
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex as SyncMutex;
@@ -253,7 +253,7 @@ impl Running {
         };
         let (from, to) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
         self.store
-            .history(&query, from, to, usize::MAX)
+            .history(&query, TimeRange::new(from, to), usize::MAX)
             .await
             .unwrap()
             .unwrap()

@@ -115,7 +115,10 @@ fn a_bucket_that_lost_its_readings_is_not_made_again_of_a_late_one_alone(
             };
             let at = |second: i64| Timestamp::from_millis(second * 1000);
             let (from, to) = (at(3600), at(3600 + width_s));
-            let buckets = running.store.buckets(&query, bucket, from, to, usize::MAX);
+            let buckets =
+                running
+                    .store
+                    .buckets(&query, bucket, TimeRange::new(from, to), usize::MAX);
             let buckets = buckets.await.unwrap().unwrap();
             let counts: Vec<_> = buckets.iter().map(|row| row.readings).collect();
             assert_eq!(counts, [of_before + 3]);

@@ -509,13 +509,14 @@ impl<'a> Trial<'a> {
                     Timestamp::from_millis(BEGIN_S * 1000 + to_ms),
                 );
                 let buckets = store
-                    .buckets(&query, bucket, from, to, usize::MAX)
+                    .buckets(&query, bucket, TimeRange::new(from, to), usize::MAX)
                     .await
                     .unwrap()
                     .unwrap();
                 if to_ms - from_ms < 10_000_000 {
                     // About forty rows, so that it is put together from many pieces.
-                    let pieces = store.large_buckets(&query, bucket, from, to, 20_000);
+                    let pieces =
+                        store.large_buckets(&query, bucket, TimeRange::new(from, to), 20_000);
                     assert_eq!(pieces.await.unwrap(), buckets, "{bucket:?} {from} {to}");
                 }
                 let shown: Vec<_> = store.directory(|directory| {
