@@ -1,10 +1,8 @@
 //! Keys with which devices write their readings.
 
-use super::book::{Book, Change};
 use super::pattern::SensorPattern;
 use super::secret::{SECRET_LENGTH, fingerprint, has_fingerprint, random_id, random_secret};
-use crate::domain::PlaceName;
-use crate::domain::Sites;
+use crate::domain::{PlaceName, Sites};
 use serde::{Deserialize, Serialize};
 
 const PREFIX: &str = "iaqk_";
@@ -41,27 +39,6 @@ pub struct NewDeviceKey {
 
 /// Most patterns of one key.
 const PATTERNS_MAX: usize = 32;
-/// Most keys there can be.
-const KEYS_MAX: usize = 100_000;
-
-/// There are as many keys as there can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there are {KEYS_MAX} keys, and that is the most")]
-pub(crate) struct TooManyKeys;
-
-/// Adds a key to the book: the same for a call, a command and a sensor that redeems its code.
-pub(crate) fn add(
-    book: &Book,
-    change: &mut Change,
-    id: &str,
-    key: &DeviceKey,
-) -> Result<(), TooManyKeys> {
-    if book.keys.len() >= KEYS_MAX {
-        return Err(TooManyKeys);
-    }
-    change.put_key(id.to_owned(), key.clone());
-    Ok(())
-}
 
 /// What is wrong with the number of sensors of a key.
 pub(crate) fn sensors_fault(count: usize) -> Option<String> {
@@ -164,22 +141,6 @@ mod tests {
                 && !format!("{presented:?}").contains(presented.secret)
         );
         assert!(key.writes_for("bureau7") && !key.writes_for("salon"));
-    }
-
-    #[test]
-    fn there_are_only_so_many_keys() {
-        let (_, key, _) = key();
-        let mut book = Book::default();
-        let mut full = Change::default();
-        for number in 0..KEYS_MAX {
-            full.put_key(number.to_string(), key.clone());
-        }
-        book.apply(full);
-        let mut change = Change::default();
-        assert_eq!(add(&book, &mut change, "new", &key), Err(TooManyKeys));
-        assert!(change.is_empty());
-        assert!(book.keys.remove("7").is_some());
-        assert_eq!(add(&book, &mut change, "new", &key), Ok(()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) mod book;
 mod caller;
 mod claim;
 pub(crate) mod device_key;
+pub(crate) mod device_keys;
 pub(crate) mod gate;
 mod guard;
 pub mod http;

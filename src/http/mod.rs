@@ -14,6 +14,7 @@ mod origin;
 mod parameters;
 mod problem;
 mod request_id;
+mod security_headers;
 mod unreadable;
 
 pub use body::{Body, BodyMemory, BodyReader};

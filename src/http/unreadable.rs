@@ -4,9 +4,9 @@
 //! else. What leaves through the connection is therefore looked at here, and such an answer is given
 //! the body and headers that every error has.
 
-use super::context::SECURITY_HEADERS;
 use super::problem::Problem;
 use super::request_id::{RequestIds, X_REQUEST_ID};
+use super::security_headers::SECURITY_HEADERS;
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use bytes::Bytes;

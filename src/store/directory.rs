@@ -2,11 +2,11 @@
 //!
 //! A mirror of what is durable: the writer changes it after each commit, everybody else reads it.
 
-use super::latest::Found;
+use super::rhythm::smoothed_period;
 use super::rows::{ReadingRow, SensorCounters};
-use super::{ScoredReading, Stored, plan};
+use super::{ScoredReading, Stored};
 use crate::database::{RoomKey, RoomRow, SensorKey};
-use crate::domain::{Place, Reading, SensorId, StreamId, Timestamp};
+use crate::domain::{Place, SensorId, StreamId, Timestamp};
 use crate::score::Profile;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -124,6 +124,17 @@ pub struct Directory {
     latest_max: Timestamp,
     /// Sensors with readings that are newer than the latest, by when that may change.
     waiting: BTreeSet<(Timestamp, SensorKey)>,
+}
+
+/// What is stored around the present.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The newest reading that has come.
+    pub(super) newest: Option<ReadingRow>,
+    /// The first that has not; always when nothing has come, else only where it is at hand.
+    pub(super) next: Option<ReadingRow>,
+    /// Its time.
+    pub(super) due: Option<Timestamp>,
 }
 
 impl Directory {
@@ -360,7 +371,7 @@ impl Directory {
 
     fn latest_of(&self, id: &SensorId, row: &ReadingRow) -> Option<LatestReading> {
         let place = Arc::clone(self.rooms.get(&row.room)?);
-        let scored = scored(id.clone(), row, self.profile);
+        let scored = row.scored(id.clone(), self.profile);
         let id = StreamId {
             sequence: 0,
             ..self.position
@@ -494,7 +505,7 @@ impl Directory {
             Some(latest) => {
                 let observed_at = latest.scored.reading.observed_at;
                 if had_come && observed_at > before {
-                    let period_ms = plan::smoothed_period(entry.period_ms, before, observed_at);
+                    let period_ms = smoothed_period(entry.period_ms, before, observed_at);
                     entry.period_ms = Some(period_ms);
                 }
                 entry.room = latest.room;
@@ -514,21 +525,5 @@ impl Directory {
             }
         }
         self.set_due(sensor, found.due);
-    }
-}
-
-/// A stored row as a reading of the sensor `id`, scored by `profile`.
-pub(super) fn scored(id: SensorId, row: &ReadingRow, profile: Profile) -> ScoredReading {
-    ScoredReading {
-        assessment: profile.assess(&row.values),
-        reading: Reading {
-            sensor: id,
-            site: None,
-            room: None,
-            observed_at: row.observed_at,
-            values: row.values,
-            extras: row.extras.clone(),
-            tvoc_unit_assumed: row.tvoc_unit_assumed,
-        },
     }
 }

@@ -11,7 +11,8 @@
 use super::directory::{Directory, KnownSensor};
 use super::fold::{Change, unpacked};
 use super::log_extent::LogExtent;
-use super::plan::{Identity, smoothed_period};
+use super::plan::Identity;
+use super::rhythm::smoothed_period;
 use super::rows::ReadingRow;
 use super::settle::{self, SENSORS_AT_ONCE};
 use super::{Store, pack};

@@ -6,6 +6,7 @@
 //! among those that are stored. Only the writer does it, so nothing changes below a plan.
 
 use super::Store;
+use super::directory::Found;
 use super::fold::unpacked;
 use super::rows::ReadingRow;
 use crate::database::{ChunkHead, SensorKey, Series, Span, StoreError};
@@ -29,17 +30,6 @@ struct Known {
     /// What is looked through.
     from: Timestamp,
     to: Timestamp,
-}
-
-/// What is stored around the present.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// The newest reading that has come.
-    pub(super) newest: Option<ReadingRow>,
-    /// The first that has not; always when nothing has come, else only where it is at hand.
-    pub(super) next: Option<ReadingRow>,
-    /// Its time.
-    pub(super) due: Option<Timestamp>,
 }
 
 impl Store {

@@ -28,6 +28,7 @@ mod queue;
 mod recent;
 mod retention;
 mod retention_clock;
+mod rhythm;
 mod room_means;
 mod rows;
 mod settle;

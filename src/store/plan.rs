@@ -6,8 +6,9 @@
 
 mod places;
 
-use super::directory::{Directory, LatestReading, SensorEntry, scored};
+use super::directory::{Directory, LatestReading, SensorEntry};
 use super::recent::Recent;
+use super::rhythm::smoothed_period;
 use super::rows::{LogRow, ReadingRow, SensorCounters};
 use super::{Outcome, ScoredReading, Stored, pack};
 use crate::database::{Batch, Commit, RoomKey, RoomRow, SensorKey};
@@ -343,7 +344,7 @@ impl<'a> Planner<'a> {
         room: RoomKey,
         newer: &Reading,
     ) -> Outcome {
-        let mut merged = scored(newer.sensor.clone(), &row, self.profile);
+        let mut merged = row.scored(newer.sensor.clone(), self.profile);
         match merged.reading.merge(newer) {
             Ok(true) => {}
             Ok(false) => return Outcome::Duplicate(Arc::new(merged)),
@@ -509,20 +510,6 @@ fn too_many_keys(reading: &Reading, error: ExtrasError) -> Rejection {
             "too_many_keys",
             error.to_string(),
         )],
-    }
-}
-
-/// Weight of the newest interval in a sensor's period.
-const PERIOD_WEIGHT: f64 = 0.2;
-/// An interval of more periods than this is an outage, not the sensor's rhythm.
-const OUTAGE_PERIODS: f64 = 10.0;
-
-pub(super) fn smoothed_period(period_ms: Option<f64>, previous: Timestamp, next: Timestamp) -> f64 {
-    let interval_ms = next.since(previous).as_secs_f64() * 1000.0;
-    match period_ms {
-        None => interval_ms,
-        Some(period) if interval_ms > OUTAGE_PERIODS * period && period > 0.0 => period,
-        Some(period) => period + PERIOD_WEIGHT * (interval_ms - period),
     }
 }
 

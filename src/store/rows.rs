@@ -1,9 +1,8 @@
 //! What the store reads and writes, as it is in memory.
 
-use super::Stored;
-use super::directory::scored;
+use super::{ScoredReading, Stored};
 use crate::database::{RoomKey, SensorKey};
-use crate::domain::{Extras, Place, Quantity, SensorId, StreamId, Timestamp, Values};
+use crate::domain::{Extras, Place, Quantity, Reading, SensorId, StreamId, Timestamp, Values};
 use crate::score::Profile;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -34,7 +33,7 @@ impl LogRow {
         Stored {
             id: self.id,
             place,
-            scored: Arc::new(scored(sensor, &self.reading, profile)),
+            scored: Arc::new(self.reading.scored(sensor, profile)),
             late: self.late,
         }
     }
@@ -63,6 +62,22 @@ pub struct BucketRow {
 }
 
 impl ReadingRow {
+    /// The row as a reading of the sensor `id`, scored by `profile`.
+    pub(super) fn scored(&self, id: SensorId, profile: Profile) -> ScoredReading {
+        ScoredReading {
+            assessment: profile.assess(&self.values),
+            reading: Reading {
+                sensor: id,
+                site: None,
+                room: None,
+                observed_at: self.observed_at,
+                values: self.values,
+                extras: self.extras.clone(),
+                tvoc_unit_assumed: self.tvoc_unit_assumed,
+            },
+        }
+    }
+
     /// Bytes it takes in memory, about.
     pub fn bytes(&self) -> usize {
         let extras = self.extras.iter();

@@ -6,7 +6,8 @@ use super::{label, not_changed, shown};
 use crate::access::Access;
 use crate::access::book::{Book, Change};
 use crate::access::claim::{CLAIMS_MAX, Claim, NewClaim};
-use crate::access::device_key::{self, DeviceKey, NewDeviceKey};
+use crate::access::device_key::{DeviceKey, NewDeviceKey};
+use crate::access::device_keys;
 use crate::access::{Caller, SensorPattern};
 use crate::domain::SensorId;
 use crate::http::{BodyReader, Fields, Problem, TrustedProxies};
@@ -151,7 +152,7 @@ pub async fn redeem(
         let used = claim.used(&sensor, key_id.clone());
         let mut change = Change::default();
         change.put_claim(id.clone(), used.clone());
-        device_key::add(book, &mut change, &key_id, &key).map_err(too_many_keys)?;
+        device_keys::add(book, &mut change, &key_id, &key).map_err(too_many_keys)?;
         Ok((change, (used, key_id, text)))
     });
     let (claim, key_id, text) = redeemed.await.map_err(not_changed)?;

@@ -3,9 +3,8 @@
 use super::{label, not_changed, shown};
 use crate::access::Access;
 use crate::access::book::{Change, KeyEntry};
-use crate::access::device_key::{
-    self, DeviceKey, NewDeviceKey, TooManyKeys, place_fault, sensors_fault,
-};
+use crate::access::device_key::{DeviceKey, NewDeviceKey, place_fault, sensors_fault};
+use crate::access::device_keys::{self, TooManyKeys};
 use crate::access::{Caller, SensorPattern, sites_json};
 use crate::domain::Sites;
 use crate::http::{BodyReader, Fields, Problem};
@@ -61,7 +60,7 @@ pub async fn add_device_key(
     });
     let added = access.registry().change(|book| {
         let mut change = Change::default();
-        device_key::add(book, &mut change, &id, &key).map_err(too_many_keys)?;
+        device_keys::add(book, &mut change, &id, &key).map_err(too_many_keys)?;
         Ok((change, ()))
     });
     added.await.map_err(not_changed)?;

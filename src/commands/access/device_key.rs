@@ -3,9 +3,8 @@
 use super::{not_changed, note, open, say, sites};
 use crate::access::SensorPattern;
 use crate::access::book::Change;
-use crate::access::device_key::{
-    self, DeviceKey, NewDeviceKey, label_fault, place_fault, sensors_fault,
-};
+use crate::access::device_key::{DeviceKey, NewDeviceKey, label_fault, place_fault, sensors_fault};
+use crate::access::device_keys;
 use crate::access::registry::Registry;
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
@@ -69,7 +68,7 @@ async fn run(registry: &Registry, action: DeviceKeyAction) -> anyhow::Result<()>
             let (id, key, text) = DeviceKey::create(new);
             let added = registry.change(|book| {
                 let mut change = Change::default();
-                device_key::add(book, &mut change, &id, &key)?;
+                device_keys::add(book, &mut change, &id, &key)?;
                 Ok((change, ()))
             });
             added.await.map_err(not_changed)?;

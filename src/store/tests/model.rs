@@ -400,7 +400,7 @@ impl<'a> Trial<'a> {
                     let at = row.observed_at.millis();
                     let reading = Reading {
                         room: Some(place.room.clone()),
-                        ..directory::scored(sensor.clone(), &row, PROFILE).reading
+                        ..row.scored(sensor.clone(), PROFILE).reading
                     };
                     ((sensor, at), reading)
                 })
