@@ -18,11 +18,12 @@ use tokio::task::JoinError;
 
 /// Bytes of the message of a sensor, unless it measures more than most.
 const MESSAGE_BYTES: usize = 640;
-/// Snapshots that are kept for the next who asks for the same, and the most bytes of each, which is
-/// what may wait for a client anyway.
+/// Small snapshots that are kept for the next who asks for the same, and the most bytes of each. Who
+/// shares one is charged nothing for it: as much may wait for a client anyway.
 const KEPT_MAX: usize = 4;
 const KEPT_BYTES_MAX: usize = 256 * 1024;
-/// Snapshots that are known as long as a client has them; of more than these only new ones are made.
+/// Snapshots that can be found: small ones while they are kept or shared, larger ones as long as a
+/// client has them. Beyond this number each client gets one of its own.
 const KNOWN_MAX: usize = 4096;
 
 /// The latest reading of every sensor that any of the filters matches, as it is sent in one encoding,
@@ -41,7 +42,9 @@ pub(super) struct Snapshot {
 /// How old a snapshot may be at most.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SnapshotAge {
+    /// It has everything up to this message.
     pub(super) since: StreamId,
+    /// And every change of the latest readings up to this one.
     pub(super) latest_version: u64,
 }
 
@@ -138,10 +141,10 @@ fn json(id: StreamId, latest: &[Stored]) -> Vec<u8> {
 }
 
 fn message_bytes(latest: &LatestReading) -> usize {
-    let extras = latest.scored.reading.extras.iter();
-    // A number in JSON has up to 24 characters, and a key its quotes.
     let place = &latest.place;
     let names = place.site.as_str().len() + place.room.as_str().len();
+    let extras = latest.scored.reading.extras.iter();
+    // A number in JSON has up to 24 characters, and a key its quotes.
     MESSAGE_BYTES + names + extras.map(|(key, _)| key.len() + 32).sum::<usize>()
 }
 
