@@ -99,8 +99,7 @@ pub trait Database: std::fmt::Debug + Send + Sync {
     fn trim_log(&self, to: StreamId) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// What is known of the chunks that overlap the spans, without their payload: by sensor and
-    /// start. With each span that begins behind the start of all its sensor's chunks comes the last
-    /// chunk that starts before it, whether it overlaps or not.
+    /// start. With each span comes the last chunk that starts before it, whether it overlaps or not.
     fn chunk_heads<'a>(
         &'a self,
         series: Series,

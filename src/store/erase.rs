@@ -59,15 +59,17 @@ impl Store {
         Ok(())
     }
 
-    /// Removes readings; says how many were there. What is left of their sensors is looked at as of
-    /// `now`. Only where nobody else writes this store and no [`super::Keeper`] runs, and after
-    /// [`Store::forget_from`] the first of them.
+    /// Removes readings; says how many were there. Their sensors are looked at as of `now`, before and
+    /// after: one of which nothing is left stands where it stood then. Only where nobody else writes
+    /// this store and no [`super::Keeper`] runs, and after [`Store::forget_from`] the first of them.
     pub async fn erase(
         &self,
         mut readings: Vec<Identity>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         self.settle_all().await?;
+        let horizon = clock::horizon(now);
+        self.follow(horizon).await?;
         readings.sort_unstable();
         readings.dedup();
         let by_sensor: Vec<_> = readings.chunk_by(|a, b| a.0 == b.0).collect();
@@ -75,7 +77,7 @@ impl Store {
         for some in by_sensor.chunks(SENSORS_AT_ONCE) {
             erased += self.erase_at_once(&some.concat()).await?;
         }
-        self.follow(clock::horizon(now)).await?;
+        self.follow(horizon).await?;
         Ok(erased)
     }
 

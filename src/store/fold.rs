@@ -165,35 +165,27 @@ pub(super) fn spans<T>(series: Series, change: &Change<T>) -> Vec<Span> {
     spans
 }
 
-/// Rows between the start of one chunk and that of the next.
+/// Rows from the start of one chunk up to that of the next.
 struct Piece<T> {
+    start: Timestamp,
+    /// The chunk that the rows come from and that goes when they change.
     head: Option<ChunkHead>,
     rows: Vec<T>,
     changed: bool,
 }
 
-/// Makes a change in the chunks that overlap its [`spans`], and the change that follows from it for
-/// the coarser series. `chunks` are all of those, and may have more of the sensor, by start.
+/// Makes a change in the chunks of its sensor, and the change that follows from it for the coarser
+/// series. `heads` are those of every chunk that overlaps the [`spans`] of the change and of the last
+/// chunk before each span, by start. So no chunk is unknown that starts between a head and a time of
+/// the change behind it, and chunks never come to overlap. `chunks` are all that overlap a span, and
+/// those of the others that may grow.
 pub(super) fn fold<T: Packed>(
     series: Series,
     change: Change<T>,
+    heads: &[ChunkHead],
     chunks: &[Chunk],
 ) -> Result<(Folded, Option<Change<BucketRow>>), StoreError> {
-    let mut pieces = Vec::with_capacity(chunks.len().max(1));
-    for chunk in chunks {
-        pieces.push(Piece {
-            head: Some(chunk.head),
-            rows: unpacked(chunk, chunk.head.start, chunk.head.end)?,
-            changed: false,
-        });
-    }
-    if pieces.is_empty() {
-        pieces.push(Piece {
-            head: None,
-            rows: Vec::new(),
-            changed: false,
-        });
-    }
+    let mut pieces = pieces(&spans(series, &change), heads, chunks)?;
     let sensor = change.sensor;
     let times = change.times.clone();
     let before = series
@@ -210,6 +202,39 @@ pub(super) fn fold<T: Packed>(
     Ok((folded, coarser))
 }
 
+/// The rows of chunks; and none for what comes before all of them, or behind one that is not among
+/// `chunks`, which gets a chunk of its own.
+fn pieces<T: Packed>(
+    spans: &[Span],
+    heads: &[ChunkHead],
+    chunks: &[Chunk],
+) -> Result<Vec<Piece<T>>, StoreError> {
+    let mut pieces = vec![Piece {
+        start: Timestamp::from_millis(i64::MIN),
+        head: None,
+        rows: Vec::new(),
+        changed: false,
+    }];
+    for (position, head) in heads.iter().enumerate() {
+        let mut start = head.start;
+        if position == 0 {
+            // No chunk is between the start of a span and the first chunk in it, which so may grow there.
+            let around = spans.iter().find(|span| span.last >= start);
+            start = around.map_or(start, |span| start.min(span.first));
+        }
+        let found = chunks.binary_search_by_key(&head.start, |chunk| chunk.head.start);
+        let chunk = found.ok().and_then(|position| chunks.get(position));
+        let rows = chunk.map(|chunk| unpacked(chunk, head.start, head.end));
+        pieces.push(Piece {
+            start,
+            head: chunk.map(|chunk| chunk.head),
+            rows: rows.transpose()?.unwrap_or_default(),
+            changed: false,
+        });
+    }
+    Ok(pieces)
+}
+
 /// Puts each changed time into the piece it belongs to: the last that starts at or before it.
 fn place<T: Packed>(mut change: Change<T>, pieces: &mut [Piece<T>]) {
     if let Some(before) = change.before.take() {
@@ -218,10 +243,7 @@ fn place<T: Packed>(mut change: Change<T>, pieces: &mut [Piece<T>]) {
     let mut times = change.times.into_iter().peekable();
     let mut rows = change.rows.into_iter().peekable();
     for position in 0..pieces.len() {
-        let end = pieces
-            .get(position + 1)
-            .and_then(|next| next.head)
-            .map(|next| next.start);
+        let end = pieces.get(position + 1).map(|next| next.start);
         let ours = |time: Timestamp| end.is_none_or(|end| time < end);
         let mut here = Vec::new();
         while let Some(time) = times.next_if(|time| ours(*time)) {
@@ -431,9 +453,13 @@ mod tests {
         }
     }
 
+    fn heads(chunks: &[Chunk]) -> Vec<ChunkHead> {
+        chunks.iter().map(|chunk| chunk.head).collect()
+    }
+
     /// Rows of each chunk after a change.
     fn folded(change: Change<ReadingRow>, chunks: &mut Vec<Chunk>) -> Vec<u32> {
-        let (folded, _) = fold(Series::Readings, change, chunks).unwrap();
+        let (folded, _) = fold(Series::Readings, change, &heads(chunks), chunks).unwrap();
         chunks.retain(|chunk| !folded.removed.contains(&chunk.head.start));
         chunks.extend(folded.written);
         chunks.sort_by_key(|chunk| chunk.head.start);
@@ -461,12 +487,51 @@ mod tests {
         assert!(starts_and_ends.is_sorted_by(|a, b| a.1 < b.0));
     }
 
+    /// One chunk is behind a gap and not looked into; what is new lies at both sides of it.
+    #[test]
+    fn what_comes_around_a_chunk_stays_around_it() {
+        for has_space in [true, false] {
+            let mut chunks = Vec::new();
+            folded(change(0..10, 500.0), &mut chunks);
+            let between = if has_space { 1000..1001 } else { 1000..2024 };
+            let far = change(between.clone(), 500.0);
+            let (far, _) = fold(Series::Readings, far, &[], &[]).unwrap();
+            chunks.extend(far.written);
+            let known = heads(&chunks);
+            let looked_into = if has_space { &chunks[..] } else { &chunks[..1] };
+            let around = change([5, 700, 3000].into_iter(), 600.0);
+            let (new, _) = fold(Series::Readings, around, &known, looked_into).unwrap();
+            chunks.retain(|chunk| !new.removed.contains(&chunk.head.start));
+            chunks.extend(new.written);
+            chunks.sort_by_key(|chunk| chunk.head.start);
+            let seconds = |at: Timestamp| at.millis() / 1000;
+            let ends: Vec<_> = chunks
+                .iter()
+                .map(|chunk| (seconds(chunk.head.start), seconds(chunk.head.end)))
+                .collect();
+            if has_space {
+                assert_eq!(ends, [(0, 700), (1000, 3000)]);
+            } else {
+                assert_eq!(ends, [(0, 700), (1000, 2023), (3000, 3000)]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_just_before_the_first_chunk_goes_into_it_and_what_comes_long_before_does_not() {
+        let mut chunks = Vec::new();
+        folded(change(600..610, 500.0), &mut chunks);
+        assert_eq!(folded(change(590..600, 500.0), &mut chunks), [10, 10]);
+        let in_its_minute = change(588..590, 500.0);
+        assert_eq!(folded(in_its_minute, &mut chunks), [12, 10]);
+    }
+
     #[test]
     fn a_reading_takes_the_place_of_the_one_at_its_time_and_its_minute_is_made_again() {
         let mut chunks = Vec::new();
         folded(change(0..120, 500.0), &mut chunks);
         let newer = change(std::iter::once(70), 800.0);
-        let (folded, minutes) = fold(Series::Readings, newer, &chunks).unwrap();
+        let (folded, minutes) = fold(Series::Readings, newer, &heads(&chunks), &chunks).unwrap();
         let rows: Vec<ReadingRow> = unpacked(
             &folded.written[0],
             Timestamp::from_millis(70_000),
@@ -498,14 +563,20 @@ mod tests {
             rows: vec![bucket(1), bucket(2)],
             before: None,
         };
-        let (before, _) = fold(Series::Days, both, &[]).unwrap();
+        let (before, _) = fold(Series::Days, both, &[], &[]).unwrap();
         let moved = Change {
             sensor: SENSOR,
             times: vec![at],
             rows: vec![bucket(2)],
             before: None,
         };
-        let (after, _) = fold(Series::Days, moved, &before.written).unwrap();
+        let (after, _) = fold(
+            Series::Days,
+            moved,
+            &heads(&before.written),
+            &before.written,
+        )
+        .unwrap();
         let rows: Vec<BucketRow> = unpacked(&after.written[0], at, at).unwrap();
         assert_eq!(rows, [bucket(2)]);
     }

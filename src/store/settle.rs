@@ -147,7 +147,7 @@ async fn fold_all<T: Packed + Send + 'static>(
         .await?
         .unwrap_or_default();
     // Packing is work for a processor, which commits are not to wait for.
-    let folded = tokio::task::spawn_blocking(move || fold_each(series, changes, &chunks));
+    let folded = tokio::task::spawn_blocking(move || fold_each(series, changes, &heads, &chunks));
     let folded = folded
         .await
         .map_err(|error| StoreError::Unusable(format!("settling broke off: {error}")))??;
@@ -169,17 +169,24 @@ type FoldedSensor = (SensorKey, Folded, Option<Change<BucketRow>>);
 fn fold_each<T: Packed>(
     series: Series,
     changes: Vec<Change<T>>,
+    heads: &[ChunkHead],
     chunks: &[Chunk],
 ) -> Result<Vec<FoldedSensor>, StoreError> {
     let each = changes.into_iter().map(|change| {
         let sensor = change.sensor;
-        // They come by sensor.
-        let first = chunks.partition_point(|chunk| chunk.head.sensor < sensor);
-        let end = chunks.partition_point(|chunk| chunk.head.sensor <= sensor);
-        let (folded, coarser) = fold(series, change, &chunks[first..end])?;
+        let heads = of_sensor(heads, sensor, |head| head.sensor);
+        let chunks = of_sensor(chunks, sensor, |chunk| chunk.head.sensor);
+        let (folded, coarser) = fold(series, change, heads, chunks)?;
         Ok((sensor, folded, coarser))
     });
     each.collect()
+}
+
+/// Those of one sensor, of what comes by sensor.
+fn of_sensor<T>(all: &[T], sensor: SensorKey, sensor_of: impl Fn(&T) -> SensorKey) -> &[T] {
+    let first = all.partition_point(|each| sensor_of(each) < sensor);
+    let end = all.partition_point(|each| sensor_of(each) <= sensor);
+    all.get(first..end).unwrap_or_default()
 }
 
 /// Whether a chunk is looked into: when it has rows of a span, or space for those that come after it.

@@ -128,10 +128,6 @@ const HEADS: &str = "select chunks.sensor_key, chunks.start_ms, chunks.end_ms, c
                 where before.series = $1 and before.sensor_key = span.sensor
                     and before.start_ms <= span.first_ms
             ), span.first_ms))
-            and (end_ms >= span.first_ms or start_ms = (
-                select max(start_ms) from chunks as every
-                where every.series = $1 and every.sensor_key = span.sensor
-            ))
     ) as chunks
     order by chunks.sensor_key, chunks.start_ms";
 

@@ -101,10 +101,6 @@ pub(super) const HEADS: &str =
             where before.series = $1 and before.sensor_key = span.value ->> 0
                 and before.start_ms <= span.value ->> 1
         ), span.value ->> 1))
-    where chunks.end_ms >= span.value ->> 1 or chunks.start_ms = (
-        select max(start_ms) from chunks as every
-        where every.series = $1 and every.sensor_key = span.value ->> 0
-    )
     order by chunks.sensor_key, chunks.start_ms";
 
 pub(super) async fn check(readers: &SqlitePool) -> Result<(), StoreError> {

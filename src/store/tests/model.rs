@@ -685,3 +685,45 @@ proptest! {
         on_postgres(&async |url: &str| run(url, readings_kept, steps.clone()).await);
     }
 }
+
+fn write_co2(sensor: u8, time: u8, room: Option<u8>) -> Write {
+    Write {
+        sensor,
+        time,
+        room,
+        co2: 0,
+        pm25: None,
+        tvoc: None,
+        battery: None,
+    }
+}
+
+/// The clock went back below all readings between two looks of the writer, and then all were erased.
+#[test]
+fn a_sensor_without_readings_stands_where_it_stood_by_the_clock_when_they_were_erased() {
+    let steps = vec![
+        Step::Write(vec![write_co2(0, 3, Some(0)), write_co2(0, 6, Some(1))]),
+        Step::Clock(0),
+        Step::Erase(0, None),
+        Step::Write(vec![write_co2(0, 0, None)]),
+    ];
+    on_sqlite(&async |url: &str| run(url, 0, steps.clone()).await);
+}
+
+/// A late reading has a chunk of its own; then others come at both sides of it.
+#[test]
+fn late_readings_around_a_late_one_are_all_found() {
+    let steps = vec![
+        Step::Write(vec![write_co2(0, 10, Some(0))]),
+        Step::Settle,
+        Step::Write(vec![write_co2(0, 4, None)]),
+        Step::Settle,
+        Step::Write(vec![
+            write_co2(0, 3, None),
+            write_co2(0, 8, None),
+            write_co2(0, 10, Some(1)),
+        ]),
+        Step::Settle,
+    ];
+    on_sqlite(&async |url: &str| run(url, 0, steps.clone()).await);
+}
