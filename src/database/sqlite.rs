@@ -418,7 +418,7 @@ pub(super) mod plans {
 
     pub(in crate::database) const QUERIES: &[(&str, &[&str])] = &[
         (read::CHUNKS, &["chunks", "before"]),
-        (read::HEADS, &["chunks", "before", "every"]),
+        (read::HEADS, &["chunks", "before"]),
         (write::REMOVE, &["chunks"]),
         (write::REMOVE_OLD, &["chunks"]),
         (sql::LOG, &["log"]),
