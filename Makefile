@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint unit integration browser autobahn api-fuzz audit bench bench-access bench-hub bench-store fuzz fmt clean pages server tools
+.PHONY: help run test lint unit integration browser autobahn api-fuzz api-document audit bench bench-access bench-hub bench-store fuzz fmt clean pages server tools
 
 # Debian keeps nginx where the PATH of an ordinary user does not lead; cargo-deny is put below target/.
 export PATH := $(PATH):/usr/sbin:$(CURDIR)/target/tools/bin
@@ -32,7 +32,7 @@ test: ## Install what the tests need, then lint and run all tests
 	scripts/count-tests target/test-logs || status=1; \
 	exit $$status
 
-lint: $(NODE_MODULES) ## Format, clippy, licences, types of the pages, nginx configuration, service
+lint: $(NODE_MODULES) server ## Format, clippy, licences, API document, types of the pages, nginx configuration, service
 	@$(STEP) format cargo fmt --check
 	@$(STEP) clippy cargo clippy --all-targets --locked -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then \
@@ -40,6 +40,7 @@ lint: $(NODE_MODULES) ## Format, clippy, licences, types of the pages, nginx con
 	else \
 		echo "dependencies … skipped, cargo-deny is not installed"; \
 	fi
+	@$(STEP) api-document scripts/check-api-document
 	@$(STEP) pages-check $(NPM) run check
 	@$(STEP) nginx scripts/check-nginx
 	@if systemd-analyze --help 2>/dev/null | grep -q -- --offline; then \
@@ -90,6 +91,9 @@ bench-access: ## Measure what credentials cost, and the ill-behaved; BENCH_TOOLS
 
 fuzz: ## Feed made-up bytes to the WebSocket decoder for SECONDS (60); needs cargo-fuzz
 	@fuzz/run $(or $(SECONDS),60)
+
+api-document: server ## Write docs/openapi.json, which the types of the pages are made from
+	target/debug/iaqverse openapi > docs/openapi.json
 
 fmt: $(NODE_MODULES) ## Format everything
 	cargo fmt

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::borrow::Cow;
+use utoipa::ToSchema;
 
 /// Most faults that are told of one reading, or of one body of another kind.
 pub const FAULTS_MAX: usize = 20;
@@ -39,13 +40,15 @@ impl Rejection {
 }
 
 /// One fault of one field, as it is sent to the client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) from the reading to the field; empty for the reading itself.
+    #[schema(value_type = String)]
     pub pointer: Cow<'static, str>,
     /// Stable name of the fault.
     pub code: &'static str,
     /// What is expected, for people.
+    #[schema(value_type = String)]
     pub detail: Cow<'static, str>,
 }
 

@@ -3,10 +3,14 @@
 //! `query/write/json.rs` writes the same flat keys by hand, because histories are long; a property
 //! test holds both to one form.
 
-use crate::domain::{Level, Quantity};
+use crate::domain::{Level, Quantity, Timestamp};
+use crate::score::{Confidence, Profile};
 use crate::store::Stored;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A number as sensors write it: without a fraction when it has none.
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +123,60 @@ impl<T: std::fmt::Display> Serialize for Shown<'_, T> {
     }
 }
 
+/// RFC 3339 in UTC.
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl PartialSchema for Timestamp {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        text.format(Some(format)).into()
+    }
+}
+
+impl ToSchema for Timestamp {}
+
+/// Shows a type of names in JSON, and lists its names in the API document.
+macro_rules! named {
+    ($kind:ty, [$($name:expr),+]) => {
+        impl Serialize for $kind {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl PartialSchema for $kind {
+            fn schema() -> RefOr<Schema> {
+                let names = [$($name.as_str()),+];
+                let text = ObjectBuilder::new().schema_type(Type::String);
+                text.enum_values(Some(names)).into()
+            }
+        }
+
+        impl ToSchema for $kind {}
+    };
+}
+
+named!(
+    Level,
+    [
+        Level::Excellent,
+        Level::Good,
+        Level::Moderate,
+        Level::Poor,
+        Level::VeryPoor
+    ]
+);
+named!(Profile, [Profile::Iaqverse, Profile::Classic]);
+named!(
+    Confidence,
+    [Confidence::High, Confidence::Medium, Confidence::Low]
+);
+
 /// The JSON text of a `measurement` message.
 pub fn measurement(stored: &Stored) -> Vec<u8> {
     let mut json = Vec::with_capacity(512);
@@ -130,8 +188,7 @@ pub fn measurement(stored: &Stored) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Place, PlaceName, Reading, SensorId, StreamId, Timestamp};
-    use crate::score::Profile;
+    use crate::domain::{Place, PlaceName, Reading, SensorId, StreamId};
     use crate::store::ScoredReading;
     use pretty_assertions::assert_eq;
     use std::sync::Arc;

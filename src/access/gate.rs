@@ -13,12 +13,16 @@ use crate::domain::Timestamp;
 use crate::http::{AllowedOrigins, Problem};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
+use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Whether anybody has to log in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Auth)]
 pub enum AuthMode {
     /// Nobody: everybody is an operator.
     Off,

@@ -1,16 +1,17 @@
 //! The middleware that lets requests through.
 
+use super::call::method_not_allowed;
 use super::caller::Caller;
 use super::gate::{Access, counted_address, credential, forbidden, token_in_query};
 use super::rate::Counted;
-use super::rule::{self, Need};
+use super::rule::{Need, PathRules};
 use crate::http::{AllowedOrigins, Problem, TrustedProxies};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use std::future::{Ready, ready};
+use std::rc::Rc;
 
 /// What decides who gets in over HTTP. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,22 +36,19 @@ impl FromRequest for CountedAs {
     }
 }
 
-/// The one call that browsers cannot send a header with.
-const EVENTS: &str = "/api/events";
-
-/// Lets a request to `path` through that may be made, with its [`Caller`]; answers the others.
+/// Lets a request through that may be made, with its [`Caller`]; answers the others.
 ///
-/// Every request that reaches a handler has passed this guard under the path it is registered with,
-/// however its URL was spelled. `None` is for what is no call at all.
+/// Every request that reaches a handler has passed this guard with the rules of the path it is
+/// registered under, however its URL was spelled. `None` is for what is no call at all.
 pub(crate) async fn guard(
-    path: Option<&'static str>,
+    rules: Option<Rc<PathRules>>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(door) = request.app_data::<web::Data<Door>>().cloned() else {
         return Ok(request.error_response(Problem::internal()));
     };
-    match admit(&door, path, &request) {
+    match admit(&door, rules.as_deref(), &request) {
         Ok(admitted) => {
             if let Some((caller, counted_as)) = admitted {
                 request.extensions_mut().insert(caller);
@@ -70,7 +68,7 @@ pub(crate) async fn guard(
 /// Who may make this request; `None` where it needs nobody.
 fn admit(
     door: &Door,
-    path: Option<&'static str>,
+    rules: Option<&PathRules>,
     request: &ServiceRequest,
 ) -> Result<Option<(Caller, CountedAs)>, Problem> {
     // A page of another site must not be able to do anything through its visitor's browser.
@@ -79,7 +77,7 @@ fn admit(
     }
     let access = &door.access;
     access.require_host(request.headers(), &door.origins)?;
-    let need = path.and_then(|path| rule::need(request.method(), path));
+    let need = rules.and_then(|rules| rules.need(request.method()));
     if need == Some(Need::Nothing) {
         return Ok(None);
     }
@@ -93,7 +91,8 @@ fn admit(
         }
         return Ok(None);
     }
-    let in_query = || (path == Some(EVENTS)).then(|| token_in_query(request.query_string()));
+    let may_be_in_query = rules.is_some_and(|rules| rules.takes_token_in_query);
+    let in_query = || may_be_in_query.then(|| token_in_query(request.query_string()));
     let credential = credential(request.headers()).or_else(|| in_query()?);
     let caller = access.caller(credential.as_deref()).map_err(|refusal| {
         let limited = access.count_refused(address).err();
@@ -107,20 +106,14 @@ fn admit(
         };
         limit.check(counted)?;
     }
-    match (need, path) {
+    match (need, rules) {
         (Some(need), _) => need.check(&caller).map_err(forbidden)?,
-        (None, Some(path)) => return Err(not_for_anybody(path)),
+        (None, Some(rules)) => {
+            let methods = rules.needs.iter().map(|(method, _)| method);
+            return Err(method_not_allowed(methods));
+        }
         // There is nothing there, which may be told.
         (None, None) => {}
     }
     Ok(Some((caller, CountedAs(counted))))
-}
-
-/// A method that no rule has for this path.
-pub(crate) fn not_for_anybody(path: &str) -> Problem {
-    let mut problem = Problem::of_status(StatusCode::METHOD_NOT_ALLOWED);
-    if let Ok(allowed) = rule::methods(path).join(", ").parse() {
-        problem.headers.push((header::ALLOW, allowed));
-    }
-    problem
 }

@@ -1,27 +1,28 @@
 //! Who may do what.
 //!
 //! Credentials become a [`Caller`] at one place ([`gate`]), which every way in asks: the middleware of
-//! all calls (`guard`, by the table in [`rule`]), the WebSocket and its commands. What somebody may see
+//! all calls (`guard`, by what each [`Call`] declares to need), the WebSocket and its commands. What somebody may see
 //! or write then follows from their role and sites. Accounts, sessions, keys and claims are documents in
 //! the database and all in memory (`book`, `registry`).
 
 pub(crate) mod account;
 pub(crate) mod accounts;
 pub(crate) mod book;
+mod call;
 mod caller;
 mod claim;
 pub(crate) mod device_key;
 pub(crate) mod device_keys;
 pub(crate) mod gate;
 mod guard;
-pub mod http;
+pub(crate) mod http;
 mod keeper;
 pub(crate) mod password;
 mod pattern;
 mod rate;
 pub(crate) mod registry;
 mod role;
-pub mod rule;
+mod rule;
 pub(crate) mod secret;
 mod session;
 mod sites_json;
@@ -32,6 +33,7 @@ mod writing;
 pub(crate) mod test_support;
 
 pub use account::Account;
+pub use call::{Call, Schemas};
 pub use caller::{Caller, Who};
 pub use gate::{Access, AccessParts, AuthMode, Lifetimes, Refusal, credential, token_in_query};
 pub use keeper::keep;
@@ -39,9 +41,12 @@ pub use pattern::SensorPattern;
 pub use rate::{Counted, RateLimits, customer};
 pub use registry::Registry;
 pub use role::Role;
+pub use rule::Need;
 pub use token::{OutsideIssuer, SECRET_BYTES_MIN, Tokens, Verified};
 pub use writing::may_write;
 
+pub(crate) use call::{call, method_not_allowed, resources};
+pub(crate) use guard::guard;
 pub use guard::{CountedAs, Door};
-pub(crate) use guard::{guard, not_for_anybody};
+pub(crate) use http::calls;
 pub(crate) use secret::{hex, random_id, random_secret};

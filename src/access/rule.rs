@@ -1,4 +1,4 @@
-//! What each call needs: the whole of it in one table.
+//! What a call needs, and whether somebody has it.
 
 use super::caller::{Caller, Who};
 use super::role::Role;
@@ -20,6 +20,10 @@ pub enum Need {
 }
 
 impl Need {
+    pub const VIEWER: Self = Self::Role(Role::Viewer);
+    pub const OPERATOR: Self = Self::Role(Role::Operator);
+    pub const ADMIN: Self = Self::Role(Role::Admin);
+
     /// Whether this caller may make such a call; otherwise the role that it would take.
     pub(crate) fn check(self, caller: &Caller) -> Result<(), Role> {
         let role = match self {
@@ -36,79 +40,17 @@ impl Need {
     }
 }
 
-/// A call and what it needs.
-#[derive(Debug, Clone)]
-pub struct Rule {
-    pub method: Method,
-    /// As it is registered.
-    pub path: &'static str,
-    pub need: Need,
+/// What each method of one path needs. A method that is not here is refused, whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct PathRules {
+    pub(super) needs: Vec<(Method, Need)>,
+    pub(super) takes_token_in_query: bool,
 }
 
-const fn rule(method: Method, path: &'static str, need: Need) -> Rule {
-    Rule { method, path, need }
-}
-
-const VIEWER: Need = Need::Role(Role::Viewer);
-const OPERATOR: Need = Need::Role(Role::Operator);
-const ADMIN: Need = Need::Role(Role::Admin);
-
-/// Every call. One that is not here is refused, whoever asks.
-pub const RULES: &[Rule] = &[
-    rule(Method::POST, "/api/ingest", Need::Writing),
-    rule(Method::GET, "/api/iaq/data", VIEWER),
-    rule(Method::GET, "/api/latest", VIEWER),
-    rule(Method::GET, "/api/sensors", VIEWER),
-    rule(Method::GET, "/api/sensors/{id}", VIEWER),
-    rule(Method::GET, "/api/rooms", VIEWER),
-    rule(Method::GET, "/api/events", VIEWER),
-    rule(Method::GET, "/ws", VIEWER),
-    rule(Method::GET, "/ws/stats", VIEWER),
-    rule(Method::GET, "/metrics", VIEWER),
-    rule(Method::GET, "/api/health", VIEWER),
-    rule(Method::HEAD, "/api/health", VIEWER),
-    rule(Method::GET, "/health", VIEWER),
-    rule(Method::HEAD, "/health", VIEWER),
-    rule(Method::GET, "/health/ready", VIEWER),
-    rule(Method::HEAD, "/health/ready", VIEWER),
-    rule(Method::GET, "/health/live", Need::Nothing),
-    rule(Method::HEAD, "/health/live", Need::Nothing),
-    rule(Method::GET, "/api/openapi.json", VIEWER),
-    rule(Method::POST, "/api/auth/login", Need::Itself),
-    rule(Method::POST, "/api/auth/refresh", Need::Itself),
-    rule(Method::POST, "/api/auth/logout", Need::Itself),
-    rule(Method::GET, "/api/auth/me", Need::Somebody),
-    rule(Method::PUT, "/api/auth/password", VIEWER),
-    rule(Method::GET, "/api/users", ADMIN),
-    rule(Method::POST, "/api/users", ADMIN),
-    rule(Method::PATCH, "/api/users/{name}", ADMIN),
-    rule(Method::DELETE, "/api/users/{name}", ADMIN),
-    rule(Method::GET, "/api/device-keys", OPERATOR),
-    rule(Method::POST, "/api/device-keys", OPERATOR),
-    rule(Method::DELETE, "/api/device-keys/{id}", OPERATOR),
-    rule(Method::GET, "/api/claims", OPERATOR),
-    rule(Method::POST, "/api/claims", OPERATOR),
-    rule(Method::POST, "/api/claims/redeem", Need::Itself),
-    rule(Method::DELETE, "/api/claims/{id}", OPERATOR),
-    rule(Method::GET, "/api/models", VIEWER),
-    rule(Method::PUT, "/api/models", OPERATOR),
-    rule(Method::GET, "/api/models/{id}", VIEWER),
-    rule(Method::DELETE, "/api/models/{id}", OPERATOR),
-    rule(Method::GET, "/api/webhooks", ADMIN),
-    rule(Method::POST, "/api/webhooks", ADMIN),
-    rule(Method::DELETE, "/api/webhooks/{id}", ADMIN),
-    rule(Method::POST, "/api/webhooks/{id}/test", ADMIN),
-];
-
-/// What a call needs; `None` for one that nobody may make.
-pub fn need(method: &Method, path: &str) -> Option<Need> {
-    let mut rules = RULES.iter();
-    let rule = rules.find(|rule| rule.path == path && rule.method == *method);
-    rule.map(|rule| rule.need)
-}
-
-/// The methods there are for a path.
-pub fn methods(path: &str) -> Vec<&'static str> {
-    let rules = RULES.iter().filter(|rule| rule.path == path);
-    rules.map(|rule| rule.method.as_str()).collect()
+impl PathRules {
+    pub(super) fn need(&self, method: &Method) -> Option<Need> {
+        let mut needs = self.needs.iter();
+        let rule = needs.find(|(known, _)| known == method);
+        rule.map(|(_, need)| *need)
+    }
 }

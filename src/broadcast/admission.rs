@@ -12,10 +12,8 @@ use super::protocol::{self, ClientCommand, CommandError};
 use super::rate::{RateBudget, TOO_MANY_OVERHEAD_FRAMES};
 use super::shard::Shard;
 use super::state::Seat;
-use crate::access::rule::{self, Need};
-use crate::access::{Caller, Refusal};
+use crate::access::{Caller, Need, Refusal};
 use crate::domain::TopicSet;
-use actix_web::http::Method;
 use bytes::{Bytes, BytesMut};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -79,21 +77,21 @@ enum TurnedAway {
     Gone,
 }
 
-/// The path of the handshake, as the table of calls has it.
+/// The path of the handshake.
 pub(super) const PATH: &str = "/ws";
+/// What a stream needs, however it is begun.
+pub(super) const NEED: Need = Need::VIEWER;
 
 impl Visitor {
-    /// Asks the same table as the guard of all other calls, wherever the credentials are shown: in the
-    /// handshake, in the first message or on a live connection.
+    /// Asks what the call declares to need, wherever the credentials are shown: in the handshake, in
+    /// the first message or on a live connection.
     pub(super) fn of(caller: Result<Caller, Refusal>) -> Self {
-        Self::by(rule::need(&Method::GET, PATH), caller)
+        Self::by(NEED, caller)
     }
 
-    fn by(need: Option<Need>, caller: Result<Caller, Refusal>) -> Self {
+    fn by(need: Need, caller: Result<Caller, Refusal>) -> Self {
         match caller {
-            Ok(caller) if need.is_some_and(|need| need.check(&caller).is_ok()) => {
-                Self::Known(caller)
-            }
+            Ok(caller) if need.check(&caller).is_ok() => Self::Known(caller),
             Ok(_) => Self::Refused(Refusal::NoRole),
             Err(Refusal::Missing) => Self::Unknown,
             Err(refusal) => Self::Refused(refusal),
@@ -235,18 +233,15 @@ fn next_frame(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Role;
     use crate::access::test_support::viewer_of;
 
-    fn viewer_comes_in(need: Option<Need>) -> bool {
+    fn viewer_comes_in(need: Need) -> bool {
         matches!(Visitor::by(need, Ok(viewer_of(&["A"]))), Visitor::Known(_))
     }
 
     #[test]
-    fn the_table_of_calls_decides() {
-        assert!(viewer_comes_in(Some(Need::Role(Role::Viewer))));
-        assert!(!viewer_comes_in(Some(Need::Role(Role::Operator))));
-        assert!(!viewer_comes_in(None));
-        assert!(rule::need(&Method::GET, PATH).is_some());
+    fn what_the_call_needs_decides() {
+        assert!(viewer_comes_in(Need::VIEWER));
+        assert!(!viewer_comes_in(Need::OPERATOR));
     }
 }

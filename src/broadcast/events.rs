@@ -3,6 +3,7 @@
 //! The same messages from the same shards; only the way out differs. The stream goes one way, so
 //! everything a client wants is in its request.
 
+use super::admission;
 use super::client::Client;
 use super::encoding::{Encoding, event};
 use super::filter;
@@ -16,7 +17,7 @@ use super::shard::{Guest, Shard};
 use super::sink::{self, BodySender, Part, Sink};
 use super::state::Seat;
 use super::subscribe::subscribe;
-use crate::access::Caller;
+use crate::access::{Call, Caller, call};
 use crate::domain::Selector;
 use crate::domain::{Topic, TopicSet};
 use crate::http::{
@@ -52,10 +53,30 @@ const RETRY_MS: std::ops::RangeInclusive<u32> = 1000..=5000;
 /// Sent by browsers that come back.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// `GET /api/events?topics=&enseigne=&salle=&sensor_id=&snapshot=&since=&max_hz=`: one unnamed event
-/// for each message, with the JSON that the WebSocket carries as its data. `Last-Event-ID` has the
-/// meaning of `since`.
-pub async fn events(
+pub(super) fn calls() -> Vec<Call> {
+    vec![call!(admission::NEED, events).with_token_in_query()]
+}
+
+/// The stream as server-sent events
+#[utoipa::path(get, path = "/api/events", tag = "live",
+    params(
+        ("topics" = Option<String>, Query, description = "Comma-separated; all"),
+        ("enseigne" = Option<String>, Query, description = "Site"),
+        ("salle" = Option<String>, Query, description = "Room"),
+        ("sensor_id" = Option<String>, Query, description = "Sensor"),
+        ("snapshot" = Option<bool>, Query, description = "The latest of every sensor first"),
+        ("since" = Option<String>, Query, description = "Id of the last message one has"),
+        ("max_hz" = Option<f64>, Query, description = "Measurements at most so often"),
+        ("token" = Option<String>, Query, description = "Where no header can be set"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same as since"),
+    ),
+    responses(
+        (status = 200, description = "Events without end", body = String,
+            content_type = "text/event-stream"),
+        (status = 422, description = "A parameter cannot be read"),
+    ))]
+// `Last-Event-ID` has the meaning of `since`, and each event the JSON that the WebSocket carries.
+async fn events(
     caller: Caller,
     request: HttpRequest,
     hub: web::Data<Hub>,

@@ -9,7 +9,7 @@ use super::encoding::Encoding;
 use super::frame::{self, Negotiated, close};
 use super::hub::Hub;
 use super::protocol;
-use crate::access::{Door, credential, not_for_anybody, token_in_query};
+use crate::access::{Door, credential, method_not_allowed, token_in_query};
 use crate::domain::{Topic, TopicSet};
 use crate::http::{GuardedStream, Problem, RequestIds};
 use actix_codec::Framed;
@@ -143,7 +143,7 @@ impl Upgrade {
             return Err(Problem::not_found());
         }
         if request.method() != Method::GET {
-            return Err(not_for_anybody(admission::PATH));
+            return Err(method_not_allowed([Method::GET].iter()));
         }
         if self.hub.shutdown().has_begun() {
             return Err(Problem::unavailable("stopping", "the server is stopping"));
@@ -229,7 +229,7 @@ struct Accepted {
 }
 
 /// For a request to `/ws` that does not ask for what it offers.
-pub fn upgrade_required() -> Problem {
+pub(super) fn upgrade_required() -> Problem {
     Problem::new(
         StatusCode::UPGRADE_REQUIRED,
         "upgrade_required",

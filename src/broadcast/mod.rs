@@ -16,6 +16,7 @@
 //! of [`shard::Guest`]; `handshake` and `events` are where they come in. No file names one above it.
 
 mod admission;
+mod calls;
 mod client;
 mod encoding;
 mod events;
@@ -43,9 +44,9 @@ mod state;
 mod stats;
 mod subscribe;
 
-pub use events::events;
+pub(crate) use calls::calls;
 pub use frame::{Decoder, Frame, FrameError, Inflater};
-pub use handshake::{Upgrade, upgrade_required};
+pub use handshake::Upgrade;
 pub use hub::{Hub, HubThreads};
 pub use log::LogLimits;
 pub use state::{HubLimits, HubParts};

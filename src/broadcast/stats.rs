@@ -1,9 +1,11 @@
 //! Who is connected, as `/ws/stats` and the socket tell it.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Who is connected.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = StreamStats)]
 pub struct Stats {
     pub active_connections: usize,
     /// The same number under the name older clients read.
@@ -12,7 +14,7 @@ pub struct Stats {
 }
 
 /// Clients of each topic; those of `all` are counted there only.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Subscriptions {
     pub measurements: usize,
     pub predictions: usize,

@@ -5,6 +5,7 @@
 
 mod access;
 mod healthcheck;
+mod openapi;
 mod serve;
 mod simulate;
 mod transfer;
@@ -62,6 +63,7 @@ impl Command {
             Self::Future(arguments) => transfer::future::command(*arguments).await,
             Self::Backup(arguments) => transfer::backup::command(arguments).await,
             Self::Healthcheck(arguments) => healthcheck::command(arguments).await,
+            Self::Openapi => openapi::command(),
         }
     }
 }
@@ -92,4 +94,6 @@ pub enum Command {
     /// Ask a server whether it is ready, or without the credentials for that whether it lives; the
     /// exit code says so
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Write the API as an OpenAPI document to standard output
+    Openapi,
 }

@@ -1,12 +1,20 @@
 //! The JSON object of a request, field by field.
+//!
+//! A handler takes each field out by its kind and makes a struct of them; [`Fields::finish`] then
+//! checks the rules that the struct declares (`validator`) and tells all faults at once. The same
+//! struct describes the body in the API document. What depends on another field or on the caller is
+//! added with [`Fields::fault`].
 
+use super::rule::broken_rules;
 use super::{BodyReader, Problem, media_type};
-use crate::domain::{PlaceName, Sites};
+use crate::domain::Sites;
 use crate::fault::{FAULTS_MAX, FieldError, pointer};
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::fmt::Display;
+use validator::Validate;
 
 /// Largest body, expanded: everything that is asked for is a few names, and some of those who ask are
 /// nobody yet.
@@ -64,6 +72,10 @@ impl Fields {
         self.members.contains_key(name)
     }
 
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !value.is_null())
+    }
+
     fn take(&mut self, name: &str) -> Option<Value> {
         self.members.remove(name).filter(|value| !value.is_null())
     }
@@ -100,14 +112,43 @@ impl Fields {
         None
     }
 
-    /// A text that must be there; `None` is a fault.
-    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+    /// A text that must be there; without one there is a fault.
+    pub(crate) fn text(&mut self, name: &str) -> String {
         let errors = self.errors.len();
         let text = self.optional_text(name);
         if text.is_none() && self.errors.len() == errors {
             self.fault(name, "required", "must be given");
         }
-        text
+        text.unwrap_or_default()
+    }
+
+    /// What a text means that may be left out; one that means nothing is a fault.
+    pub(crate) fn optional<T, E: Display>(
+        &mut self,
+        name: &str,
+        code: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.optional_text(name)?;
+        let parsed = parse(&text);
+        parsed
+            .map_err(|error| self.fault(name, code, error.to_string()))
+            .ok()
+    }
+
+    /// What a text means that must be there; without it there is a fault.
+    pub(crate) fn required<T, E: Display>(
+        &mut self,
+        name: &str,
+        code: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let errors = self.errors.len();
+        let parsed = self.optional(name, code, parse);
+        if parsed.is_none() && self.errors.len() == errors {
+            self.fault(name, "required", "must be given");
+        }
+        parsed
     }
 
     /// A switch that is off when it is left out.
@@ -151,22 +192,22 @@ impl Fields {
         })
     }
 
-    /// Name of a site or room.
-    pub(crate) fn place_name(&mut self, name: &str, text: String) -> String {
-        if let Err(error) = PlaceName::parse(&text) {
-            self.fault(name, "bad_name", error.to_string());
-        }
-        text
-    }
-
-    /// All is well, and nothing is left.
-    pub(crate) fn finish(mut self) -> Result<(), Problem> {
+    /// The values, when they keep the rules they declare, nothing else is wrong and nothing is left.
+    pub(crate) fn finish<T: Validate>(mut self, values: T) -> Result<T, Problem> {
         for name in std::mem::take(&mut self.members).keys() {
             self.unknown(name);
         }
+        for error in broken_rules(&values) {
+            // A field that could not be read keeps no rule either.
+            let is_known = self.errors.iter().any(|it| it.pointer == error.pointer);
+            if !is_known && self.errors.len() < FAULTS_MAX {
+                self.errors.push(error);
+            }
+        }
         if self.errors.is_empty() {
-            Ok(())
+            Ok(values)
         } else {
+            self.errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
             Err(Problem::invalid("bad_body", "Bad body", self.errors))
         }
     }
@@ -187,8 +228,15 @@ mod tests {
         }
     }
 
-    fn faults(fields: Fields) -> Vec<(String, &'static str)> {
-        let problem = fields.finish().unwrap_err();
+    #[derive(Debug, Validate)]
+    struct Values {
+        #[validate(length(min = 2, code = "bad_name", message = "must have 2 characters"))]
+        name: String,
+    }
+
+    fn faults(fields: Fields, name: &str) -> Vec<(String, &'static str)> {
+        let name = name.to_owned();
+        let problem = fields.finish(Values { name }).unwrap_err();
         let faults = problem.errors.into_iter();
         faults
             .map(|error| (error.pointer.into_owned(), error.code))
@@ -198,29 +246,33 @@ mod tests {
     #[test]
     fn every_fault_is_named_with_its_field() {
         let mut body = fields(json!({"name": 1, "sites": ["a", 2], "a/b": 1}));
-        assert_eq!(body.text("name"), None);
-        assert_eq!(body.text("password"), None);
+        assert_eq!(body.text("name"), "");
+        assert_eq!(body.text("password"), "");
         assert!(body.sites("sites").are_all());
         let expected = [
+            ("/a~1b", "unknown_field"),
             ("/name", "not_text"),
             ("/password", "required"),
             ("/sites", "not_a_list"),
-            ("/a~1b", "unknown_field"),
         ];
         let expected = expected.map(|(pointer, code)| (pointer.to_owned(), code));
-        assert_eq!(faults(body), expected);
+        assert_eq!(faults(body, ""), expected);
     }
 
     #[test]
     fn what_is_well_formed_is_taken() {
         let mut body = fields(json!({"name": "ada", "sites": null, "cookie": true, "label": ""}));
-        assert_eq!(body.text("name").unwrap(), "ada");
+        let name = body.text("name");
+        assert_eq!(name, "ada");
         assert!(body.sites("sites").are_all() && body.flag("cookie"));
         assert_eq!(body.optional_text("label").unwrap(), "");
-        body.finish().unwrap();
+        body.finish(Values { name }).unwrap();
         assert_eq!(
-            faults(fields(json!({"sites": []}))),
-            [("/sites".to_owned(), "unknown_field")]
+            faults(fields(json!({"sites": []})), "a"),
+            [
+                ("/name".to_owned(), "bad_name"),
+                ("/sites".to_owned(), "unknown_field")
+            ]
         );
     }
 }

@@ -14,6 +14,7 @@ mod origin;
 mod parameters;
 mod problem;
 mod request_id;
+mod rule;
 mod security_headers;
 mod unreadable;
 
@@ -30,3 +31,5 @@ pub(crate) use etag::is_known;
 pub(crate) use fields::Fields;
 pub(crate) use media_type::media_type;
 pub(crate) use parameters::Parameters;
+pub(crate) use problem::ProblemBody;
+pub(crate) use rule::rule;

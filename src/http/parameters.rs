@@ -1,6 +1,7 @@
 //! Query parameters, each fault with a pointer to its name.
 
 use super::Problem;
+use super::rule::broken_rules;
 use crate::domain::Timestamp;
 use crate::fault::{FAULTS_MAX, FieldError};
 use actix_web::HttpRequest;
@@ -80,14 +81,11 @@ impl Parameters {
         }
     }
 
-    /// Checks the ranges that `values` declares and reports the faults found.
+    /// The values, when they keep the rules they declare and nothing else is wrong.
     pub(crate) fn finish<T: Validate>(mut self, values: T) -> Result<T, Problem> {
-        if let Err(errors) = values.validate() {
-            for (name, errors) in errors.field_errors() {
-                for error in errors {
-                    let detail = error.message.clone().unwrap_or("is out of range".into());
-                    self.fault(&name, "out_of_range", detail);
-                }
+        for error in broken_rules(&values) {
+            if self.errors.len() < FAULTS_MAX {
+                self.errors.push(error);
             }
         }
         self.done().map(|()| values)

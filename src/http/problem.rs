@@ -18,6 +18,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
+use utoipa::ToSchema;
 
 /// An error as the client sees it. The request context adds the `request_id`.
 ///
@@ -172,18 +173,7 @@ impl Problem {
 
     /// The body, complete with the id of the request.
     pub fn body(&self, request_id: &str) -> String {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            r#type: String,
-            title: &'a str,
-            status: u16,
-            detail: &'a str,
-            code: &'a str,
-            request_id: &'a str,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            errors: &'a [FieldError],
-        }
-        let body = Body {
+        let body = ProblemBody {
             r#type: format!("/problems/{}", self.code.replace('_', "-")),
             title: self.title,
             status: self.status.as_u16(),
@@ -202,6 +192,25 @@ impl Problem {
         }
         json
     }
+}
+
+/// An error, after RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody<'a> {
+    r#type: String,
+    title: &'a str,
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What went wrong, for people.
+    detail: &'a str,
+    /// Stable name of the problem.
+    code: &'a str,
+    request_id: &'a str,
+    /// What is wrong with which field: the first faults.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(max_items = 20, required = false)]
+    errors: &'a [FieldError],
 }
 
 /// Media type of a problem.

@@ -1,8 +1,8 @@
 //! What became of the readings of a batch, as it is answered.
 
-use crate::fault::{FieldError, Rejection};
+use super::shapes::Rejected;
+use crate::fault::Rejection;
 use crate::store::{Outcome, REFUSALS_TOLD_BYTES_MAX};
-use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Largest answer to a batch. A refused reading that does not fit is not told, nor are those behind
@@ -63,12 +63,6 @@ impl Counts {
     /// The counts as members of a JSON object, without its braces. Each refusal is written once, into
     /// the text that is sent.
     pub(super) fn members(&self) -> String {
-        #[derive(Serialize)]
-        struct Rejected<'a> {
-            index: usize,
-            sensor_id: Option<&'a str>,
-            errors: &'a [FieldError],
-        }
         let Self {
             accepted,
             duplicates,
@@ -109,7 +103,10 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::FieldError;
+    use crate::ingest::shapes::BatchTaken;
     use serde_json::{Value, json};
+    use utoipa::PartialSchema;
 
     fn refused(detail: &str) -> Outcome {
         let error = FieldError::new("/salle", "bad_name", detail.to_owned());
@@ -138,6 +135,18 @@ mod tests {
             answer["rejected_by_code"],
             json!({"bad_name": 100, "not_json": 1})
         );
+    }
+
+    #[test]
+    fn counts_are_written_as_they_are_described() {
+        let schema = serde_json::to_value(BatchTaken::schema()).unwrap();
+        let described = schema["properties"].as_object().unwrap();
+        let counts = parsed(&Counts::of(vec![refused("x")]));
+        let mut written: Vec<_> = counts.as_object().unwrap().keys().collect();
+        let status = "status".to_owned();
+        written.push(&status);
+        assert!(written.iter().all(|name| described.contains_key(*name)));
+        assert_eq!(written.len(), described.len());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `POST /api/ingest`.
 
 use super::answer::Counts;
-use crate::access::Caller;
+use super::shapes::{BatchTaken, OneOrBatch, ReadingOrReadings, Success, Taken};
+use crate::access::{Call, Caller, Need, call};
 use crate::fault::FORBIDDEN;
 use crate::http::{BodyReader, ConnectionGuard, Problem, media_type};
 use crate::payload::{BatchError, Format, JsonArray, JsonLines, JsonObject};
@@ -11,14 +12,32 @@ use crate::store::{AppendError, Outcome, ScoredReading};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ContentType, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Serialize;
 use std::rc::Rc;
 
 /// When a device may try again to send a reading without a time.
 const CLOCK_WAIT_S: u32 = 10;
 
-/// Takes one reading, an array or lines of them. A 2xx means they are durable.
-pub async fn ingest(
+pub(crate) fn calls() -> Vec<Call> {
+    vec![call!(Need::Writing, ingest)]
+}
+
+/// Takes readings
+///
+/// One object, an array, or lines of JSON, up to 10 000 readings. A 2xx means that they are durable.
+/// Of those refused the first 100 are told, in up to 256 KiB; when there are any, `rejected_total` and
+/// `rejected_by_code` count all of them, also in the problem of a batch of which none was taken.
+#[utoipa::path(post, path = "/api/ingest", tag = "readings",
+    params(("Content-Encoding" = Option<String>, Header, description = "gzip, deflate or zstd")),
+    request_body(content(
+        (ReadingOrReadings = "application/json"),
+        (String = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 200, description = "All taken", body = OneOrBatch),
+        (status = 207, description = "Some of a batch taken", body = BatchTaken),
+        (status = 422, description = "None taken"),
+    ))]
+async fn ingest(
     caller: Caller,
     request: HttpRequest,
     payload: web::Payload,
@@ -140,20 +159,6 @@ fn log_refusals(outcomes: &[Outcome]) {
     }
 }
 
-#[derive(Serialize)]
-struct Taken<'a> {
-    status: &'static str,
-    message: &'static str,
-    sensor_id: &'a str,
-    timestamp: String,
-    global_score: Option<u8>,
-    global_level: Option<&'static str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    duplicate: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    updated: bool,
-}
-
 fn one(outcomes: &[Outcome]) -> Result<HttpResponse, Problem> {
     let (scored, message, duplicate, updated): (&ScoredReading, _, _, _) = match outcomes {
         [Outcome::Accepted(scored)] => (scored, "reading stored", false, false),
@@ -175,12 +180,12 @@ fn one(outcomes: &[Outcome]) -> Result<HttpResponse, Problem> {
         _ => return Err(Problem::internal()),
     };
     Ok(HttpResponse::Ok().json(Taken {
-        status: "success",
+        status: Success::Success,
         message,
         sensor_id: scored.reading.sensor.as_str(),
-        timestamp: scored.reading.observed_at.to_string(),
+        timestamp: scored.reading.observed_at,
         global_score: scored.assessment.shown(),
-        global_level: scored.assessment.level().map(crate::domain::Level::as_str),
+        global_level: scored.assessment.level(),
         duplicate,
         updated,
     }))

@@ -2,4 +2,7 @@
 //! format of what they send, and hands the bytes to the road that is the same for all (`pipeline`).
 
 mod answer;
-pub mod http;
+mod http;
+mod shapes;
+
+pub(crate) use http::calls;

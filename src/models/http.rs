@@ -7,7 +7,7 @@ use super::id::ModelId;
 use super::incoming::{Part, Received, UploadError};
 use super::model::Model;
 use super::space::QuotaExceeded;
-use crate::access::Caller;
+use crate::access::{Call, Caller, Need, call};
 use crate::clock::Clock;
 use crate::domain::{Place, PlaceName, Timestamp};
 use crate::fault::{FORBIDDEN, FieldError};
@@ -20,11 +20,12 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use metrics::counter;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 /// Media type of a GLB.
 const GLB: &str = "model/gltf-binary";
@@ -33,8 +34,52 @@ const PARTS_MAX: usize = 4;
 /// Longest silence within an upload: others may wait for its place.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// `GET /api/models`: those of one's sites, by site and room.
-pub async fn models(caller: Caller, models: Data<Models>) -> HttpResponse {
+pub(crate) fn calls() -> Vec<Call> {
+    vec![
+        call!(Need::VIEWER, models),
+        call!(Need::OPERATOR, put_model),
+        call!(Need::VIEWER, model),
+        call!(Need::OPERATOR, remove_model),
+    ]
+}
+
+/// A 3D model of a room.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Model)]
+struct ShownModel<'a> {
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    id: String,
+    /// Site.
+    enseigne: &'a str,
+    /// Room.
+    salle: &'a str,
+    /// Size of the file.
+    bytes: u64,
+    /// Path of the file.
+    url: String,
+    created_at: Timestamp,
+    /// Name of whoever uploaded it.
+    created_by: &'a str,
+}
+
+impl<'a> ShownModel<'a> {
+    fn of(model: &'a Model) -> Self {
+        Self {
+            id: model.id.to_string(),
+            enseigne: model.place.site.as_str(),
+            salle: model.place.room.as_str(),
+            bytes: model.bytes,
+            url: format!("/api/models/{}", model.id),
+            created_at: Timestamp::from_millis(model.created_ms),
+            created_by: &model.created_by,
+        }
+    }
+}
+
+/// The models of all rooms
+#[utoipa::path(get, path = "/api/models", tag = "models",
+    responses((status = 200, description = "By site and room", body = Vec<ShownModel>)))]
+async fn models(caller: Caller, models: Data<Models>) -> HttpResponse {
     let mut all: Vec<Model> = models.book(|book| {
         let own = |model: &&Model| caller.sites().allow(model.place.site.as_str());
         book.iter().filter(own).cloned().collect()
@@ -42,11 +87,25 @@ pub async fn models(caller: Caller, models: Data<Models>) -> HttpResponse {
     all.sort_by(|one, other| one.place.cmp(&other.place));
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .json(all.iter().map(body).collect::<Vec<_>>())
+        .json(all.iter().map(ShownModel::of).collect::<Vec<_>>())
 }
 
-/// `GET /api/models/{id}`: the file, which never changes.
-pub async fn model(
+/// A model
+///
+/// What an id names never changes.
+#[utoipa::path(get, path = "/api/models/{id}", tag = "models",
+    params(
+        ("id" = String, Path, description = "Id of the model"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of the one one has"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = Vec<u8>,
+            content_type = "model/gltf-binary"),
+        (status = 304, description = "One has it"),
+        (status = 404, description = "There is none"),
+        (status = 500, description = "Its file is missing or damaged"),
+    ))]
+async fn model(
     caller: Caller,
     id: Path<String>,
     request: HttpRequest,
@@ -83,8 +142,24 @@ pub async fn model(
         .body(SizedStream::new(bytes, file.into_stream())))
 }
 
-/// `PUT /api/models?enseigne=&salle=`: the model of a room, in place of the one it had.
-pub async fn put_model(
+/// The model of a room
+///
+/// A GLB (glTF 2 in its binary form) with everything in itself. It takes the place of the one the room
+/// had.
+#[utoipa::path(put, path = "/api/models", tag = "models",
+    params(
+        ("enseigne" = String, Query, description = "Site"),
+        ("salle" = String, Query, description = "Room"),
+    ),
+    request_body(content = Vec<u8>, content_type = "model/gltf-binary"),
+    responses(
+        (status = 200, description = "In place of the one there was", body = ShownModel),
+        (status = 201, description = "Added", body = ShownModel),
+        (status = 409, description = "All models would be too large, or there are too many"),
+        (status = 422, description = "Not a model, with the place of the fault in `errors` or \
+            `offset`; or a parameter is missing or wrong"),
+    ))]
+async fn put_model(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
@@ -103,11 +178,17 @@ pub async fn put_model(
     } else {
         HttpResponse::Created()
     };
-    Ok(response.json(body(&model)))
+    Ok(response.json(ShownModel::of(&model)))
 }
 
-/// `DELETE /api/models/{id}`: the room has none from now on.
-pub async fn remove_model(
+/// Removes a model
+#[utoipa::path(delete, path = "/api/models/{id}", tag = "models",
+    params(("id" = String, Path, description = "Id of the model")),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 404, description = "There is none"),
+    ))]
+async fn remove_model(
     caller: Caller,
     id: Path<String>,
     models: Data<Models>,
@@ -323,16 +404,4 @@ fn not_sent(fault: &FileFault) -> Problem {
     };
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     Problem::new(status, code, "Model not available", detail)
-}
-
-fn body(model: &Model) -> Value {
-    json!({
-        "id": model.id.to_string(),
-        "enseigne": model.place.site.as_str(),
-        "salle": model.place.room.as_str(),
-        "bytes": model.bytes,
-        "url": format!("/api/models/{}", model.id),
-        "created_at": Timestamp::from_millis(model.created_ms).to_string(),
-        "created_by": model.created_by,
-    })
 }

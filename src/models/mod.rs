@@ -10,7 +10,7 @@ mod catalogue;
 mod file_body;
 mod folder;
 pub mod glb;
-pub mod http;
+mod http;
 mod id;
 mod incoming;
 mod model;
@@ -18,5 +18,6 @@ mod space;
 
 pub use catalogue::{ModelLimits, Models, ModelsError};
 pub use folder::FolderError;
+pub(crate) use http::calls;
 pub use id::ModelId;
 pub use model::Model;

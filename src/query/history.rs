@@ -7,10 +7,11 @@ use super::parameters;
 use super::rows::Order;
 use super::sampling::{POINTS_MAX, POINTS_MIN, POINTS_TOTAL_MAX, Points, Sampling, SamplingError};
 use super::scope::Scope;
+use super::shapes;
 use super::slices::Slices;
 use super::step::{Step, step};
 use super::write::Format;
-use crate::access::{Access, Caller, CountedAs};
+use crate::access::{Access, Call, Caller, CountedAs, Need, call};
 use crate::domain::{Selector, TimeRange, Timestamp};
 use crate::http::{Parameters, Problem};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Owner, ReadBudget};
@@ -50,8 +51,41 @@ struct Wanted {
     profile: Profile,
 }
 
-/// Records ascending by time. They are written as they are read, so their number has no bound.
-pub async fn history(
+pub(super) fn calls() -> Vec<Call> {
+    vec![call!(Need::VIEWER, history)]
+}
+
+/// Readings of the past
+///
+/// As they were, as means, or as points to draw; ascending, of any length.
+#[utoipa::path(get, path = "/api/iaq/data", tag = "readings",
+    params(
+        ("enseigne" = Option<String>, Query, description = "Site"),
+        ("salle" = Option<String>, Query, description = "Room"),
+        ("sensor_id" = Option<String>, Query, description = "Sensor"),
+        ("start" = Option<String>, Query, description = "RFC 3339, inclusive"),
+        ("end" = Option<String>, Query, description = "RFC 3339, exclusive"),
+        ("hours" = Option<f64>, Query, minimum = 0.001, maximum = 1_000_000,
+            description = "Hours before the end; 24"),
+        ("step" = Option<String>, Query, description = "5min, 15min, 1h, daily, weekly, or a number \
+            with s, min, h or d; 1min stands for single readings"),
+        ("raw" = Option<bool>, Query, description = "Single readings, whatever step says"),
+        ("points" = Option<u32>, Query, minimum = 2, maximum = 10_000,
+            description = "At most so many of each sensor, to draw"),
+        ("minmax" = Option<bool>, Query, description = "With extremes"),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "The first so many"),
+        ("profile" = Option<String>, Query, description = "Score: iaqverse or classic"),
+        ("format" = Option<String>, Query, description = "json, csv or ndjson; else Accept decides"),
+    ),
+    responses(
+        (status = 200, description = "Records", content(
+            (Vec<shapes::Record> = "application/json"),
+            (String = "text/csv"),
+            (String = "application/x-ndjson"),
+        )),
+        (status = 422, description = "A parameter cannot be read"),
+    ))]
+async fn history(
     caller: Caller,
     request: HttpRequest,
     counted_as: CountedAs,

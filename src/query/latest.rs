@@ -3,7 +3,8 @@
 use super::Source;
 use super::parameters::{profile, selector};
 use super::record::LatestRecord;
-use crate::access::{Caller, CountedAs};
+use super::shapes;
+use crate::access::{Call, Caller, CountedAs, Need, call};
 use crate::domain::{Selector, Subject};
 use crate::http::{Parameters, Problem, is_known};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Lease};
@@ -24,8 +25,26 @@ struct Wanted {
     since: Option<crate::domain::Timestamp>,
 }
 
-/// A bare array by site, room and sensor; `304` when nothing has changed since the client's `ETag`.
-pub async fn latest(
+pub(super) fn calls() -> Vec<Call> {
+    vec![call!(Need::VIEWER, latest)]
+}
+
+/// The latest reading of each sensor
+#[utoipa::path(get, path = "/api/latest", tag = "readings",
+    params(
+        ("enseigne" = Option<String>, Query, description = "Site"),
+        ("salle" = Option<String>, Query, description = "Room"),
+        ("since" = Option<String>, Query, description = "RFC 3339; only newer ones"),
+        ("profile" = Option<String>, Query, description = "Score: iaqverse or classic"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of the answer one has"),
+    ),
+    responses(
+        (status = 200, description = "By site, room and sensor", body = Vec<shapes::Latest>,
+            headers(("ETag" = String, description = "Changes with the readings"))),
+        (status = 304, description = "Nothing has changed"),
+        (status = 422, description = "A parameter cannot be read"),
+    ))]
+async fn latest(
     caller: Caller,
     request: HttpRequest,
     counted_as: CountedAs,

@@ -14,19 +14,17 @@ mod rows;
 mod sampling;
 mod scope;
 mod sensors;
+mod shapes;
 mod slices;
 mod step;
 mod write;
 
 pub use body::BodyError;
 pub use export::Export;
-pub use history::history;
-pub use latest::latest;
-pub use rooms::rooms;
-pub use sensors::{sensor, sensors};
 pub(crate) use write::GUARDED_BEGINS;
 pub use write::{Format, Line, Names, RowWriter};
 
+use crate::access::Call;
 use crate::clock::Clock;
 use crate::read_budget::ReadBudget;
 use crate::score::Profile;
@@ -41,4 +39,16 @@ pub struct Source {
     pub clock: Arc<dyn Clock>,
     /// The score that is shown to whoever asks for none.
     pub profile: Profile,
+}
+
+pub(crate) fn calls() -> Vec<Call> {
+    [
+        history::calls(),
+        latest::calls(),
+        sensors::calls(),
+        rooms::calls(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

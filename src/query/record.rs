@@ -6,6 +6,7 @@ use crate::store::LatestReading;
 use crate::wire::{Number, Shown, flat_values};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use utoipa::ToSchema;
 
 /// One reading in flat keys.
 pub(super) struct Record<'a> {
@@ -151,9 +152,11 @@ impl Serialize for SubScores<'_> {
     }
 }
 
-#[derive(Serialize)]
-struct SubScore {
+#[derive(Serialize, ToSchema)]
+pub(super) struct SubScore {
+    #[schema(value_type = f64, minimum = 0, maximum = 100)]
     score: Number,
+    #[schema(value_type = f64)]
     value: Number,
     unit: &'static str,
     averaging: String,
@@ -197,4 +200,67 @@ impl SubScore {
 /// `number` to one part in `steps`.
 pub(super) fn rounded(number: f64, steps: f64) -> f64 {
     (number * steps).round() / steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::RoomKey;
+    use crate::domain::{PlaceName, Reading, StreamId};
+    use crate::query::shapes::{self, describes};
+    use crate::store::ScoredReading;
+    use std::sync::Arc;
+
+    fn latest(numbers: &[(Quantity, f64)], battery: Option<f64>) -> LatestReading {
+        let mut values = Values::default();
+        for (quantity, number) in numbers {
+            assert!(values.set(*quantity, *number));
+        }
+        let mut extras = Extras::default();
+        if let Some(battery) = battery {
+            extras.insert("battery", battery).unwrap();
+        }
+        LatestReading {
+            id: StreamId::default(),
+            room: RoomKey(1),
+            place: Arc::new(Place {
+                site: PlaceName::parse("Home").unwrap(),
+                room: PlaceName::parse("Office").unwrap(),
+            }),
+            scored: Arc::new(ScoredReading {
+                assessment: Profile::Iaqverse.assess(&values),
+                reading: Reading {
+                    sensor: SensorId::parse("bureau1").unwrap(),
+                    site: None,
+                    room: None,
+                    observed_at: Timestamp::from_millis(0),
+                    values,
+                    extras,
+                    tvoc_unit_assumed: battery.is_some(),
+                },
+            }),
+        }
+    }
+
+    #[test]
+    fn records_are_written_as_they_are_described() {
+        let all = [(Quantity::Co2, 645.0), (Quantity::Pm25, 12.0)];
+        for latest in [latest(&[], None), latest(&all, Some(3.5))] {
+            for profile in [Profile::Iaqverse, Profile::Classic] {
+                let latest = &latest;
+                let record = serde_json::to_value(LatestRecord { latest, profile }).unwrap();
+                describes::<shapes::Latest>(&record);
+                let reading = &latest.scored.reading;
+                let record = Record {
+                    timestamp: reading.observed_at,
+                    sensor: &reading.sensor,
+                    place: &latest.place,
+                    values: &reading.values,
+                    extras: &reading.extras,
+                    assessment: latest.scored.assessment,
+                };
+                describes::<shapes::Record>(&serde_json::to_value(record).unwrap());
+            }
+        }
+    }
 }

@@ -5,7 +5,8 @@ use super::leased_body::json;
 use super::parameters::profile;
 use super::record::{Averaging, explanation, verdict};
 use super::sensors::{State, state};
-use crate::access::{Caller, CountedAs};
+use super::shapes;
+use crate::access::{Call, Caller, CountedAs, Need, call};
 use crate::domain::{Place, Sites, Timestamp, Values};
 use crate::http::{Parameters, Problem};
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
@@ -16,10 +17,20 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
-/// A bare array of sites, each with its rooms. A room's score rests on averages over the windows of
-/// its pollutants' limits, which end now; without readings in them it has none.
-pub async fn rooms(
+pub(super) fn calls() -> Vec<Call> {
+    vec![call!(Need::VIEWER, rooms)]
+}
+
+/// Sites and their rooms as they are now
+#[utoipa::path(get, path = "/api/rooms", tag = "readings",
+    params(("profile" = Option<String>, Query, description = "Score: iaqverse or classic")),
+    responses(
+        (status = 200, description = "By site and room", body = Vec<Site>),
+        (status = 422, description = "A parameter cannot be read"),
+    ))]
+async fn rooms(
     caller: Caller,
     request: HttpRequest,
     counted_as: CountedAs,
@@ -98,9 +109,11 @@ fn rooms_of(
     rooms.into_values().collect()
 }
 
-#[derive(Serialize)]
+/// A site and its rooms.
+#[derive(Serialize, ToSchema)]
 struct Site {
     enseigne: String,
+    #[schema(value_type = Vec<shapes::Room>)]
     salles: Vec<Room>,
 }
 
@@ -130,5 +143,28 @@ impl Serialize for Room {
         map.serialize_entry("stale", &self.stale)?;
         map.serialize_entry("sensors", &self.sensors)?;
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::PlaceName;
+
+    #[test]
+    fn a_room_is_written_as_it_is_described() {
+        let means = Values::default();
+        let room = Room {
+            place: Arc::new(Place {
+                site: PlaceName::parse("Home").unwrap(),
+                room: PlaceName::parse("Office").unwrap(),
+            }),
+            means,
+            assessment: Profile::Iaqverse.assess(&means),
+            newest: Timestamp::from_millis(0),
+            stale: true,
+            sensors: Vec::new(),
+        };
+        shapes::describes::<shapes::Room>(&serde_json::to_value(room).unwrap());
     }
 }

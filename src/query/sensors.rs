@@ -2,7 +2,7 @@
 
 use super::Source;
 use super::leased_body::json;
-use crate::access::{Caller, CountedAs};
+use crate::access::{Call, Caller, CountedAs, Need, call};
 use crate::domain::Timestamp;
 use crate::http::Problem;
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
@@ -11,23 +11,32 @@ use crate::wire::Number;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// What is known of a sensor.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Sensor)]
 struct Known {
     sensor_id: String,
     enseigne: String,
     salle: String,
-    first_seen: String,
-    last_seen: String,
-    /// Smoothed time between readings; `null` until there are two.
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    /// Smoothed time between readings in seconds; `null` until there are two.
+    #[schema(value_type = Option<f64>, required = true)]
     expected_period_s: Option<Number>,
-    state: &'static str,
+    state: State,
     reading_count: u64,
 }
 
-/// All sensors by id.
-pub async fn sensors(
+pub(super) fn calls() -> Vec<Call> {
+    vec![call!(Need::VIEWER, sensors), call!(Need::VIEWER, sensor)]
+}
+
+/// All sensors
+#[utoipa::path(get, path = "/api/sensors", tag = "readings",
+    responses((status = 200, description = "By id", body = Vec<Known>)))]
+async fn sensors(
     caller: Caller,
     counted_as: CountedAs,
     source: web::Data<Source>,
@@ -51,8 +60,14 @@ pub async fn sensors(
 /// Bytes a sensor takes in the answer and while that is made, about.
 const SENSOR_BYTES: usize = 512;
 
-/// One sensor.
-pub async fn sensor(
+/// One sensor
+#[utoipa::path(get, path = "/api/sensors/{id}", tag = "readings",
+    params(("id" = String, Path, description = "Id of the sensor")),
+    responses(
+        (status = 200, description = "The sensor", body = Known),
+        (status = 404, description = "There is none"),
+    ))]
+async fn sensor(
     caller: Caller,
     id: web::Path<String>,
     source: web::Data<Source>,
@@ -80,36 +95,27 @@ fn shown(entry: &SensorEntry, now: Timestamp) -> Known {
         sensor_id: reading.sensor.as_str().to_owned(),
         enseigne: entry.latest.place.site.as_str().to_owned(),
         salle: entry.latest.place.room.as_str().to_owned(),
-        first_seen: entry.first_seen.to_string(),
-        last_seen: reading.observed_at.to_string(),
+        first_seen: entry.first_seen,
+        last_seen: reading.observed_at,
         expected_period_s: entry
             .period_ms
             .map(|period| Number(super::record::rounded(period / 1000.0, 1000.0))),
         state: match entry.come() {
             Some(_) => state(now.since(reading.observed_at), entry.period_ms),
             None => State::Offline,
-        }
-        .as_str(),
+        },
         reading_count: entry.reading_count,
     }
 }
 
 /// Whether a sensor keeps its rhythm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = SensorState)]
 pub(super) enum State {
     Online,
     Late,
     Offline,
-}
-
-impl State {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Late => "late",
-            Self::Offline => "offline",
-        }
-    }
 }
 
 /// Rhythm of a sensor that has not shown one yet.
@@ -137,14 +143,14 @@ mod tests {
     #[test]
     fn silence_is_judged_by_the_rhythm_of_the_sensor() {
         let after = |seconds, period_s: Option<f64>| {
-            state(Duration::from_secs(seconds), period_s.map(|s| s * 1000.0)).as_str()
+            state(Duration::from_secs(seconds), period_s.map(|s| s * 1000.0))
         };
-        assert_eq!(after(120, Some(60.0)), "online");
-        assert_eq!(after(121, Some(60.0)), "late");
-        assert_eq!(after(181, Some(60.0)), "offline");
-        assert_eq!(after(20, Some(0.5)), "online");
-        assert_eq!(after(31, Some(0.5)), "offline");
-        assert_eq!(after(600, None), "online");
-        assert_eq!(after(901, None), "offline");
+        assert_eq!(after(120, Some(60.0)), State::Online);
+        assert_eq!(after(121, Some(60.0)), State::Late);
+        assert_eq!(after(181, Some(60.0)), State::Offline);
+        assert_eq!(after(20, Some(0.5)), State::Online);
+        assert_eq!(after(31, Some(0.5)), State::Offline);
+        assert_eq!(after(600, None), State::Online);
+        assert_eq!(after(901, None), State::Offline);
     }
 }

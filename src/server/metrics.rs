@@ -1,10 +1,33 @@
 //! What is counted and measured, each with its meaning, and the way out to Prometheus.
 
+use crate::access::{Call, Need, call};
 use crate::broadcast::Hub;
 use crate::models::Models;
 use crate::store::Store;
+use actix_web::HttpResponse;
+use actix_web::web::Data;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+pub(super) fn calls() -> Vec<Call> {
+    vec![call!(Need::VIEWER, metrics)]
+}
+
+/// Numbers for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "operation",
+    responses((status = 200, description = "Prometheus text", body = String,
+        content_type = "text/plain")))]
+async fn metrics(
+    hub: Data<Hub>,
+    store: Data<Store>,
+    models: Data<Models>,
+    page: Data<PrometheusHandle>,
+) -> HttpResponse {
+    update(&hub, &store, &models);
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(page.render())
+}
 
 /// Starts counting. Whoever starts a second time in one process gets a page of its own that stays
 /// empty: what counts is the first.
@@ -62,7 +85,7 @@ fn describe() {
 }
 
 /// Brings what is not counted as it happens up to date.
-pub(super) fn update(hub: &Hub, store: &Store, models: &Models) {
+fn update(hub: &Hub, store: &Store, models: &Models) {
     gauge!("iaqverse_broadcast_clients").set(as_f64(hub.stats().active_connections));
     let sensors = store.directory(crate::store::Directory::sensor_count);
     gauge!("iaqverse_sensors").set(as_f64(sensors));

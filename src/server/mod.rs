@@ -10,3 +10,5 @@ mod routes;
 pub mod telemetry;
 
 pub use app::Application;
+pub use openapi::document;
+pub use routes::calls;

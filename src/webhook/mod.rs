@@ -13,7 +13,7 @@ mod connection;
 mod courier;
 mod dispatch;
 mod entry;
-pub mod http;
+mod http;
 mod names;
 mod news;
 mod record;
@@ -25,5 +25,6 @@ mod worker;
 
 pub use courier::Failure;
 pub use dispatch::dispatch;
+pub(crate) use http::calls;
 pub use news::{Announced, News};
 pub use webhooks::{WebhookParts, Webhooks};

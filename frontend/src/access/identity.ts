@@ -1,9 +1,9 @@
 /** Who the server takes the reader for, and what that person may do. */
 
-import { isJsonObject } from "../domain/reading";
+import { type Schemas, unchecked } from "../api/schemas";
 
-export const ROLES = ["viewer", "operator", "admin"] as const;
-export type Role = (typeof ROLES)[number];
+export const ROLES = ["viewer", "operator", "admin"] as const satisfies readonly Schemas["Role"][];
+export type Role = Schemas["Role"];
 
 export interface Identity {
   /** `anyone` is a reader of a server that asks nobody to log in. */
@@ -16,14 +16,15 @@ export interface Identity {
 
 /** Undefined when the answer names nobody; everything about login then stays hidden. */
 export function identityOf(answer: unknown): Identity | undefined {
-  if (!isJsonObject(answer)) return undefined;
-  const { kind = "person", name, role } = answer;
+  const me = unchecked<"Me">(answer);
+  if (me === undefined) return undefined;
+  const { kind = "person", name, role } = me;
   if (kind !== "anyone" && kind !== "person" && kind !== "device") return undefined;
   return {
     kind,
     name: typeof name === "string" ? name : null,
     role: isRole(role) ? role : null,
-    sites: textsOf(answer.sites),
+    sites: textsOf(me.sites),
   };
 }
 

@@ -3,7 +3,7 @@
  * a cookie no script can read, so nothing of value is left in the browser's storage.
  */
 
-import { isJsonObject } from "../domain/reading";
+import { unchecked } from "../api/schemas";
 import { onPageReturn } from "../live/page-return";
 import type { Credentials } from "./credentials";
 import { type Identity, identityOf } from "./identity";
@@ -131,8 +131,7 @@ export class Session implements Credentials {
   }
 
   private take(tokens: unknown): boolean {
-    if (!isJsonObject(tokens)) return false;
-    const { access_token: token, expires_in: seconds } = tokens;
+    const { access_token: token, expires_in: seconds } = unchecked<"Tokens">(tokens) ?? {};
     if (typeof token !== "string" || typeof seconds !== "number") return false;
     const identity = identityOf(tokens);
     const before = this.known?.name;

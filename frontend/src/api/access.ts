@@ -5,6 +5,7 @@ import { isRole, type Role, textsOf } from "../access/identity";
 import { isJsonObject } from "../domain/reading";
 import { RequestError } from "./problem";
 import { jsonArray, request } from "./request";
+import { type Schemas, unchecked } from "./schemas";
 
 export interface User {
   name: string;
@@ -13,15 +14,10 @@ export interface User {
   lastLoginMs: number | undefined;
 }
 
-export interface UserChange {
-  role?: Role;
-  sites?: readonly string[] | null;
-  password?: string;
-}
-
-export interface NewUser extends Required<UserChange> {
-  name: string;
-}
+export type UserChange = Schemas["ChangeUser"];
+export type NewUser = Schemas["NewUser"];
+export type NewDeviceKey = Schemas["NewDeviceKey"];
+export type NewClaim = Schemas["NewClaim"];
 
 export interface DeviceKey {
   id: string;
@@ -33,13 +29,6 @@ export interface DeviceKey {
   lastUsedMs: number | undefined;
 }
 
-export interface NewDeviceKey {
-  label?: string;
-  sensors: readonly string[];
-  enseigne?: string;
-  salle?: string;
-}
-
 export interface Claim {
   id: string;
   redeemed: boolean;
@@ -48,18 +37,10 @@ export interface Claim {
   lifetimeMs: number;
 }
 
-export interface NewClaim {
-  enseigne: string;
-  salle: string;
-  sensor_id?: string;
-}
-
 export interface Site {
   name: string;
   rooms: readonly string[];
 }
-
-type JsonObject = Record<string, unknown>;
 
 export class AccessClient {
   constructor(private readonly credentials?: Credentials) {}
@@ -101,7 +82,7 @@ export class AccessClient {
 
   /** Returns the key itself, which the server tells this once. */
   async addDeviceKey(key: NewDeviceKey): Promise<string> {
-    return textOf(await this.create("/api/device-keys", key), "key");
+    return textOf(unchecked<"DeviceKey">(await this.create("/api/device-keys", key))?.key, "key");
   }
 
   async revokeDeviceKey(id: string): Promise<void> {
@@ -117,7 +98,7 @@ export class AccessClient {
     const answer = await this.create("/api/claims", claim);
     const made = claimOf(answer);
     if (made === undefined) throw new RequestError("unreadable", "the answer is not a claim");
-    return { claim: made, code: textOf(answer, "code") };
+    return { claim: made, code: textOf(unchecked<"Claim">(answer)?.code, "code") };
   }
 
   async removeClaim(id: string): Promise<void> {
@@ -143,7 +124,7 @@ export class AccessClient {
     return jsonArray(await request(path, this.credentials));
   }
 
-  private async create(path: string, body: unknown): Promise<JsonObject> {
+  private async create(path: string, body: unknown): Promise<object> {
     const response = await request(path, this.credentials, { method: "POST", body });
     const answer: unknown = await response.json().catch(() => undefined);
     if (isJsonObject(answer)) return answer;
@@ -155,15 +136,17 @@ export class AccessClient {
   }
 }
 
-function userOf(record: unknown): User | undefined {
-  if (!isJsonObject(record)) return undefined;
+function userOf(answer: unknown): User | undefined {
+  const record = unchecked<"User">(answer);
+  if (record === undefined) return undefined;
   const { name, role, sites, last_login_at: lastLogin } = record;
   if (typeof name !== "string" || !isRole(role)) return undefined;
   return { name, role, sites: textsOf(sites), lastLoginMs: timeOf(lastLogin) };
 }
 
-function deviceKeyOf(record: unknown): DeviceKey | undefined {
-  if (!isJsonObject(record) || typeof record.id !== "string") return undefined;
+function deviceKeyOf(answer: unknown): DeviceKey | undefined {
+  const record = unchecked<"DeviceKey">(answer);
+  if (typeof record?.id !== "string") return undefined;
   return {
     id: record.id,
     label: textOrNull(record.label) ?? "",
@@ -175,8 +158,9 @@ function deviceKeyOf(record: unknown): DeviceKey | undefined {
   };
 }
 
-function claimOf(record: unknown): Claim | undefined {
-  if (!isJsonObject(record) || typeof record.id !== "string") return undefined;
+function claimOf(answer: unknown): Claim | undefined {
+  const record = unchecked<"Claim">(answer);
+  if (typeof record?.id !== "string") return undefined;
   const madeMs = timeOf(record.created_at);
   const expiresMs = timeOf(record.expires_at);
   if (madeMs === undefined || expiresMs === undefined) return undefined;
@@ -188,20 +172,21 @@ function claimOf(record: unknown): Claim | undefined {
   };
 }
 
-function siteOf(record: unknown): Site | undefined {
-  if (!isJsonObject(record) || typeof record.enseigne !== "string") return undefined;
-  const rooms = Array.isArray(record.salles) ? record.salles : [];
+function siteOf(answer: unknown): Site | undefined {
+  const record = unchecked<"Site">(answer);
+  if (typeof record?.enseigne !== "string") return undefined;
+  const rooms: unknown[] = Array.isArray(record.salles) ? record.salles : [];
   return {
     name: record.enseigne,
-    rooms: rooms.flatMap((room: unknown) =>
-      isJsonObject(room) && typeof room.salle === "string" ? room.salle : [],
-    ),
+    rooms: rooms.flatMap((room) => {
+      const name = unchecked<"Room">(room)?.salle;
+      return typeof name === "string" ? name : [];
+    }),
   };
 }
 
-function textOf(record: JsonObject, member: string): string {
-  const value = textOrNull(record[member]);
-  if (value === null) throw new RequestError("unreadable", `the answer has no ${member}`);
+function textOf(value: unknown, member: string): string {
+  if (typeof value !== "string") throw new RequestError("unreadable", `the answer has no ${member}`);
   return value;
 }
 

@@ -1,8 +1,9 @@
 /** The calls the pages make, typed and with a time limit. */
 
 import type { Credentials } from "../access/credentials";
-import { isJsonObject, type Reading, readingsFromRecords } from "../domain/reading";
+import { type Reading, readingsFromRecords } from "../domain/reading";
 import { jsonArray, request } from "./request";
+import { unchecked } from "./schemas";
 
 export interface SensorPeriod {
   sensorId: string;
@@ -35,8 +36,7 @@ export class ApiClient {
   async sensorPeriods(signal?: AbortSignal): Promise<SensorPeriod[]> {
     const sensors = await jsonArray(await request("/api/sensors", this.credentials, { signal }));
     return sensors.flatMap((sensor) => {
-      if (!isJsonObject(sensor)) return [];
-      const { sensor_id: sensorId, expected_period_s: periodSeconds } = sensor;
+      const { sensor_id: sensorId, expected_period_s: periodSeconds } = unchecked<"Sensor">(sensor) ?? {};
       return typeof sensorId === "string" && typeof periodSeconds === "number" && periodSeconds > 0
         ? { sensorId, periodMs: periodSeconds * 1000 }
         : [];

@@ -2,8 +2,8 @@
 
 import type { Credentials } from "../access/credentials";
 import { authorized, jsonArray, request } from "../api/request";
+import { unchecked } from "../api/schemas";
 import { type Progress, sendFile } from "../api/upload";
-import { isJsonObject } from "../domain/reading";
 
 const GLB_TYPE = "model/gltf-binary";
 const FILE_TIMEOUT_MS = 120_000;
@@ -56,8 +56,7 @@ export class ModelApi {
 /** What is not as it must be is left out. */
 export function modelsOf(answer: readonly unknown[]): RoomModel[] {
   return answer.flatMap((model: unknown) => {
-    if (!isJsonObject(model)) return [];
-    const { id, enseigne: site, salle: room, bytes, url } = model;
+    const { id, enseigne: site, salle: room, bytes, url } = unchecked<"Model">(model) ?? {};
     const isModel =
       typeof id === "string" &&
       typeof site === "string" &&

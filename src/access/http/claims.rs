@@ -1,24 +1,88 @@
 //! Adopting a new sensor: an operator makes a code, the sensor uses it up for a key of its own.
 
-use super::device_keys::{place_of, too_many_keys};
+use super::device_keys::{require_own, too_many_keys};
 use super::sessions::{address_of, limit_attempts, unauthorized};
-use super::{label, not_changed, shown};
-use crate::access::Access;
+use super::{label, label_rule, not_changed};
 use crate::access::book::{Book, Change};
+use crate::access::call::{Call, call};
 use crate::access::claim::{CLAIMS_MAX, Claim, NewClaim};
 use crate::access::device_key::{DeviceKey, NewDeviceKey};
 use crate::access::device_keys;
-use crate::access::{Caller, SensorPattern};
-use crate::domain::SensorId;
+use crate::access::{Access, Caller, Need, SensorPattern};
+use crate::domain::{PlaceName, SensorId, Timestamp};
 use crate::http::{BodyReader, Fields, Problem, TrustedProxies};
 use crate::store::Store;
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use validator::Validate;
 
-/// `GET /api/claims`: those that are not over, the newest first.
-pub async fn claims(caller: Caller, access: Data<Access>) -> HttpResponse {
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        call!(Need::OPERATOR, claims),
+        call!(Need::OPERATOR, claim),
+        call!(Need::OPERATOR, drop_claim),
+        call!(Need::Itself, redeem),
+    ]
+}
+
+/// A place that waits for its sensor.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Claim)]
+struct ShownClaim<'a> {
+    id: &'a str,
+    state: ClaimState,
+    enseigne: &'a str,
+    salle: &'a str,
+    #[schema(required = true)]
+    sensor_id: Option<&'a str>,
+    #[schema(required = true)]
+    label: Option<&'a str>,
+    #[schema(required = true)]
+    key_id: Option<&'a str>,
+    created_by: &'a str,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    /// The code, in the answer that made it and nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ClaimState {
+    Waiting,
+    Redeemed,
+}
+
+impl<'a> ShownClaim<'a> {
+    fn of(id: &'a str, claim: &'a Claim) -> Self {
+        Self {
+            id,
+            state: if claim.key_id.is_some() {
+                ClaimState::Redeemed
+            } else {
+                ClaimState::Waiting
+            },
+            enseigne: &claim.site,
+            salle: &claim.room,
+            sensor_id: claim.sensor.as_deref(),
+            label: claim.label.as_deref(),
+            key_id: claim.key_id.as_deref(),
+            created_by: &claim.created_by,
+            created_at: Timestamp::from_millis(claim.created_ms),
+            expires_at: Timestamp::from_millis(claim.expires_ms),
+            code: None,
+        }
+    }
+}
+
+/// Sensors that are awaited
+#[utoipa::path(get, path = "/api/claims", tag = "devices",
+    responses((status = 200, description = "The newest first", body = Vec<ShownClaim>)))]
+async fn claims(caller: Caller, access: Data<Access>) -> HttpResponse {
     let now = access.now();
     let mut claims: Vec<(String, Claim)> = access.registry().book(|book| {
         let own = book
@@ -28,12 +92,36 @@ pub async fn claims(caller: Caller, access: Data<Access>) -> HttpResponse {
         own.map(|(id, claim)| (id.clone(), claim.clone())).collect()
     });
     claims.sort_by(|(a, one), (b, other)| (other.created_ms, a).cmp(&(one.created_ms, b)));
-    let claims: Vec<_> = claims.iter().map(|(id, claim)| body(id, claim)).collect();
+    let claims: Vec<_> = claims
+        .iter()
+        .map(|(id, claim)| ShownClaim::of(id, claim))
+        .collect();
     HttpResponse::Ok().json(claims)
 }
 
-/// `POST /api/claims`: a code for a sensor that will stand in this room.
-pub async fn claim(
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = NewClaim)]
+struct WantedClaim {
+    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    enseigne: Option<PlaceName>,
+    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    salle: Option<PlaceName>,
+    /// The only sensor that may use the code, when it is known.
+    #[schema(value_type = Option<String>)]
+    sensor_id: Option<SensorId>,
+    #[validate(custom(function = "label_rule"))]
+    #[schema(max_length = 128)]
+    label: Option<String>,
+}
+
+/// A code for a sensor that will stand in a room
+#[utoipa::path(post, path = "/api/claims", tag = "devices", request_body = WantedClaim,
+    responses(
+        (status = 201, description = "Made", body = ShownClaim),
+        (status = 409, description = "Too many are awaited"),
+        (status = 422, description = "A field is missing or wrong"),
+    ))]
+async fn claim(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
@@ -41,26 +129,25 @@ pub async fn claim(
     bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&bodies, &request, payload).await?;
-    let label = label(&mut fields, "label");
-    let (site, room) = (fields.text("enseigne"), fields.text("salle"));
-    let place = site
-        .zip(room)
-        .map(|(site, room)| place_of(&mut fields, &caller, site, room));
-    let sensor = fields.optional_text("sensor_id");
-    if let Some(sensor) = &sensor
-        && let Err(error) = SensorId::parse(sensor)
-    {
-        fields.fault("sensor_id", "bad_sensor_id", error.to_string());
-    }
-    fields.finish()?;
+    let site = fields.required("enseigne", "bad_name", PlaceName::parse);
+    require_own(&mut fields, &caller, site.as_ref());
+    let values = WantedClaim {
+        enseigne: site,
+        salle: fields.required("salle", "bad_name", PlaceName::parse),
+        sensor_id: fields.optional("sensor_id", "bad_sensor_id", SensorId::parse),
+        label: label(&mut fields, "label"),
+    };
+    let values = fields.finish(values)?;
+    // Without one there was a fault.
+    let place = values.enseigne.zip(values.salle);
+    let (site, room) = place.ok_or_else(Problem::internal)?;
 
-    let (site, room) = place.unwrap_or_default();
     let now = access.now();
     let new = NewClaim {
-        label,
-        site,
-        room,
-        sensor,
+        label: values.label,
+        site: site.as_str().to_owned(),
+        room: room.as_str().to_owned(),
+        sensor: values.sensor_id.map(|sensor| sensor.as_str().to_owned()),
         sites: caller.sites().clone(),
         created_by: caller.name().to_owned(),
     };
@@ -86,13 +173,20 @@ pub async fn claim(
     });
     made.await.map_err(not_changed)?;
     tracing::info!(id, by = caller.name(), "a sensor is awaited");
-    let mut answer = body(&id, &claim);
-    answer["code"] = code.into();
-    Ok(HttpResponse::Created().json(answer))
+    Ok(HttpResponse::Created().json(ShownClaim {
+        code: Some(code),
+        ..ShownClaim::of(&id, &claim)
+    }))
 }
 
-/// `DELETE /api/claims/{id}`: the code is worth nothing from now on.
-pub async fn drop_claim(
+/// Takes a code back
+#[utoipa::path(delete, path = "/api/claims/{id}", tag = "devices",
+    params(("id" = String, Path, description = "Id of the claim")),
+    responses(
+        (status = 204, description = "Taken back"),
+        (status = 404, description = "There is none"),
+    ))]
+async fn drop_claim(
     caller: Caller,
     id: Path<String>,
     access: Data<Access>,
@@ -110,8 +204,33 @@ pub async fn drop_claim(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST /api/claims/redeem`: a sensor gets its key for the code.
-pub async fn redeem(
+#[derive(Debug, Validate, ToSchema)]
+struct Redeem {
+    /// As somebody types it.
+    #[schema(example = "K7QM-3F9P")]
+    code: String,
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    sensor_id: Option<SensorId>,
+}
+
+/// The key of a sensor that was adopted.
+#[derive(Debug, Serialize, ToSchema)]
+struct Adopted<'a> {
+    key: String,
+    key_id: String,
+    sensor_id: &'a str,
+    enseigne: &'a str,
+    salle: &'a str,
+}
+
+/// A key for a code, for the sensor that has it
+#[utoipa::path(post, path = "/api/claims/redeem", tag = "devices", request_body = Redeem,
+    responses(
+        (status = 200, description = "Adopted", body = Adopted),
+        (status = 409, description = "The sensor, or the code, is another's"),
+        (status = 422, description = "A field is missing or wrong"),
+    ))]
+async fn redeem(
     request: HttpRequest,
     payload: Payload,
     access: Data<Access>,
@@ -120,17 +239,13 @@ pub async fn redeem(
     store: Data<Store>,
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&bodies, &request, payload).await?;
-    let (code, sensor) = (fields.text("code"), fields.text("sensor_id"));
-    let sensor = sensor.and_then(|sensor| {
-        let parsed = SensorId::parse(&sensor);
-        parsed
-            .map_err(|error| fields.fault("sensor_id", "bad_sensor_id", error.to_string()))
-            .ok()
-    });
-    fields.finish()?;
-    let (Some(code), Some(sensor)) = (code, sensor) else {
-        return Err(Problem::internal());
+    let values = Redeem {
+        code: fields.text("code"),
+        sensor_id: fields.required("sensor_id", "bad_sensor_id", SensorId::parse),
     };
+    let Redeem { code, sensor_id } = fields.finish(values)?;
+    // Without one there was a fault.
+    let sensor = sensor_id.ok_or_else(Problem::internal)?;
     limit_attempts(&access, address_of(&proxies, &request), None)?;
 
     let now = access.now();
@@ -159,13 +274,13 @@ pub async fn redeem(
     tracing::info!(sensor_id = sensor.as_str(), key_id, "a sensor was adopted");
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({
-            "key": text,
-            "key_id": key_id,
-            "sensor_id": sensor.as_str(),
-            "enseigne": claim.site,
-            "salle": claim.room,
-        })))
+        .json(Adopted {
+            key: text,
+            key_id,
+            sensor_id: sensor.as_str(),
+            enseigne: &claim.site,
+            salle: &claim.room,
+        }))
 }
 
 /// A code that names no sensor is worth a new one only: nobody takes over another's readings with it.
@@ -195,24 +310,4 @@ fn require_free(
             Ok(())
         }
     }
-}
-
-fn body(id: &str, claim: &Claim) -> Value {
-    let state = if claim.key_id.is_some() {
-        "redeemed"
-    } else {
-        "waiting"
-    };
-    json!({
-        "id": id,
-        "state": state,
-        "enseigne": claim.site,
-        "salle": claim.room,
-        "sensor_id": claim.sensor,
-        "label": claim.label,
-        "key_id": claim.key_id,
-        "created_by": claim.created_by,
-        "created_at": shown(claim.created_ms),
-        "expires_at": shown(claim.expires_ms),
-    })
 }

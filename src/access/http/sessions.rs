@@ -1,25 +1,53 @@
 //! Logging in and out.
 
-use super::{cookie, not_changed, shown};
+use super::{cookie, not_changed};
 use crate::access::book::{Book, Change};
+use crate::access::call::{Call, call};
 use crate::access::gate::{Access, counted_address};
 use crate::access::password::{PasswordsBusy, length_fault};
 use crate::access::session::{RefreshToken, Refreshed, Session};
 use crate::access::token::Verified;
-use crate::access::{Account, AuthMode, Caller, Role, Who, sites_json};
-use crate::domain::Sites;
-use crate::http::{BodyReader, Fields, Problem, TrustedProxies};
+use crate::access::{Account, AuthMode, Caller, Need, Role, Who, sites_json};
+use crate::domain::{Sites, Timestamp};
+use crate::http::{BodyReader, Fields, Problem, TrustedProxies, rule};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::net::IpAddr;
+use utoipa::ToSchema;
+use validator::{Validate, ValidationError};
 
 /// Logins of one account that may go on at the same time; the one that would end first is ended for the next.
 const SESSIONS_MAX: usize = 20;
 
-/// `POST /api/auth/login`: a name and a password for a token.
-pub async fn log_in(
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        call!(Need::Itself, log_in),
+        call!(Need::Itself, refresh),
+        call!(Need::Itself, log_out),
+        call!(Need::Somebody, me),
+        call!(Need::VIEWER, change_password),
+    ]
+}
+
+#[derive(Debug, Validate, ToSchema)]
+struct Login {
+    name: String,
+    #[schema(format = Password)]
+    password: String,
+    /// Keep the refresh token in a cookie that no script can read.
+    #[schema(value_type = Option<bool>)]
+    cookie: bool,
+}
+
+/// A token for a name and a password
+#[utoipa::path(post, path = "/api/auth/login", tag = "sessions", request_body = Login,
+    responses(
+        (status = 200, description = "Logged in", body = Tokens),
+        (status = 422, description = "A field is missing or wrong"),
+    ))]
+async fn log_in(
     request: HttpRequest,
     payload: Payload,
     access: Data<Access>,
@@ -27,10 +55,16 @@ pub async fn log_in(
     bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&bodies, &request, payload).await?;
-    let (name, password) = (fields.text("name"), fields.text("password"));
-    let in_cookie = fields.flag("cookie");
-    fields.finish()?;
-    let (name, password) = (name.unwrap_or_default(), password.unwrap_or_default());
+    let values = Login {
+        name: fields.text("name"),
+        password: fields.text("password"),
+        cookie: fields.flag("cookie"),
+    };
+    let Login {
+        name,
+        password,
+        cookie: in_cookie,
+    } = fields.finish(values)?;
 
     limit_attempts(&access, address_of(&proxies, &request), Some(&name))?;
     let account = access
@@ -76,8 +110,21 @@ pub async fn log_in(
     token.answer(&access, &proxies, &request)
 }
 
-/// `POST /api/auth/refresh`: the next token, for a refresh token that is used up.
-pub async fn refresh(
+/// A refresh token; without one that of the cookie is taken.
+#[derive(Debug, Validate, ToSchema)]
+struct Refresh {
+    refresh_token: Option<String>,
+}
+
+/// The next token, for a refresh token that is used up
+///
+/// One that was used before ends its session.
+#[utoipa::path(post, path = "/api/auth/refresh", tag = "sessions", request_body = Option<Refresh>,
+    responses(
+        (status = 200, description = "Still logged in", body = Tokens),
+        (status = 422, description = "A field is wrong"),
+    ))]
+async fn refresh(
     request: HttpRequest,
     payload: Payload,
     access: Data<Access>,
@@ -141,8 +188,13 @@ pub async fn refresh(
     token.answer(&access, &proxies, &request)
 }
 
-/// `POST /api/auth/logout`: ends a session and the tokens that came from it.
-pub async fn log_out(
+/// Ends a session and its tokens
+#[utoipa::path(post, path = "/api/auth/logout", tag = "sessions", request_body = Option<Refresh>,
+    responses(
+        (status = 204, description = "Logged out"),
+        (status = 422, description = "A field is wrong"),
+    ))]
+async fn log_out(
     request: HttpRequest,
     payload: Payload,
     access: Data<Access>,
@@ -168,31 +220,68 @@ pub async fn log_out(
     Ok(response.finish())
 }
 
-/// `GET /api/auth/me`: who is asking.
-pub async fn me(caller: Caller, access: Data<Access>) -> HttpResponse {
+/// Who is asking.
+#[derive(Debug, Serialize, ToSchema)]
+struct Me<'a> {
+    auth: AuthMode,
+    kind: Kind,
+    name: &'a str,
+    #[schema(required = true)]
+    role: Option<Role>,
+    #[schema(required = true)]
+    sites: Option<Vec<&'a str>>,
+    /// Until when the credentials count.
+    #[schema(required = true)]
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Anyone,
+    Person,
+    Device,
+}
+
+/// Who is asking
+#[utoipa::path(get, path = "/api/auth/me", tag = "sessions",
+    responses((status = 200, description = "Whose credentials they are", body = Me)))]
+async fn me(caller: Caller, access: Data<Access>) -> HttpResponse {
     let kind = match caller.who() {
-        Who::Anyone => "anyone",
-        Who::Person { .. } => "person",
-        Who::Device { .. } => "device",
-    };
-    let auth = match access.mode() {
-        AuthMode::Off => "off",
-        AuthMode::Required => "required",
+        Who::Anyone => Kind::Anyone,
+        Who::Person { .. } => Kind::Person,
+        Who::Device { .. } => Kind::Device,
     };
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({
-            "auth": auth,
-            "kind": kind,
-            "name": caller.name(),
-            "role": caller.role().map(Role::as_str),
-            "sites": sites_json::names(caller.sites()),
-            "expires_at": caller.expires_at().map(|end| end.to_string()),
-        }))
+        .json(Me {
+            auth: access.mode(),
+            kind,
+            name: caller.name(),
+            role: caller.role(),
+            sites: sites_json::names(caller.sites()),
+            expires_at: caller.expires_at(),
+        })
 }
 
-/// `PUT /api/auth/password`: another password for oneself. Every login ends.
-pub async fn change_password(
+#[derive(Debug, Validate, ToSchema)]
+struct ChangePassword {
+    #[schema(format = Password)]
+    current_password: String,
+    #[validate(custom(function = "password_rule"))]
+    #[schema(format = Password, min_length = 10, max_length = 256)]
+    new_password: String,
+}
+
+/// Another password for oneself
+///
+/// Every login of the account ends.
+#[utoipa::path(put, path = "/api/auth/password", tag = "sessions", request_body = ChangePassword,
+    responses(
+        (status = 204, description = "Changed"),
+        (status = 422, description = "A field is missing or wrong"),
+    ))]
+async fn change_password(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
@@ -201,10 +290,14 @@ pub async fn change_password(
     bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&bodies, &request, payload).await?;
-    let current = fields.text("current_password");
-    let new = new_password(&mut fields, "new_password");
-    fields.finish()?;
-    let current = current.unwrap_or_default();
+    let values = ChangePassword {
+        current_password: fields.text("current_password"),
+        new_password: fields.text("new_password"),
+    };
+    let ChangePassword {
+        current_password: current,
+        new_password: new,
+    } = fields.finish(values)?;
     let account = match caller.who() {
         Who::Person {
             name,
@@ -263,15 +356,8 @@ fn bad_credentials() -> Problem {
     unauthorized("bad_credentials", "name or password is not right")
 }
 
-/// A password somebody chooses; any fault keeps the body from being taken.
-pub(super) fn new_password(fields: &mut Fields, name: &str) -> String {
-    let Some(password) = fields.text(name) else {
-        return String::new();
-    };
-    if let Some(fault) = length_fault(&password) {
-        fields.fault(name, "bad_password", fault);
-    }
-    password
+pub(super) fn password_rule(password: &str) -> Result<(), ValidationError> {
+    rule("bad_password", length_fault(password))
 }
 
 pub(super) fn busy(_: PasswordsBusy) -> Problem {
@@ -320,8 +406,10 @@ async fn presented(
     payload: Payload,
 ) -> Result<Presented, Problem> {
     let mut fields = Fields::read(bodies, request, payload).await?;
-    let in_body = fields.optional_text("refresh_token");
-    fields.finish()?;
+    let values = Refresh {
+        refresh_token: fields.optional_text("refresh_token"),
+    };
+    let in_body = fields.finish(values)?.refresh_token;
     let in_cookie = in_body.is_none();
     let text = in_body.or_else(|| cookie::refresh_token(request.headers()));
     Ok(Presented {
@@ -332,6 +420,25 @@ async fn presented(
 }
 
 /// What somebody who has logged in gets.
+#[derive(Debug, Serialize, ToSchema)]
+struct Tokens<'a> {
+    /// For `Authorization: Bearer`.
+    access_token: String,
+    token_type: &'static str,
+    /// Seconds the token counts.
+    expires_in: u64,
+    expires_at: Timestamp,
+    /// Counts once; not there when it is in a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    name: &'a str,
+    role: Role,
+    /// Sites one is restricted to; `null` for all.
+    #[schema(required = true)]
+    sites: Option<Vec<&'a str>>,
+}
+
+/// A token and how it is handed out.
 struct Handout<'a> {
     account: &'a Account,
     session: String,
@@ -359,20 +466,20 @@ impl Handout<'_> {
             sites: Sites::ALL,
             expires_at: access.now().plus(lifetimes.token),
         };
-        let expires_at = shown(token.expires_at.millis());
         let access_token = access.issue(&token).map_err(|error| {
             tracing::error!(%error, "no token could be made");
             Problem::internal()
         })?;
-        let mut body = json!({
-            "access_token": access_token,
-            "token_type": "Bearer",
-            "expires_in": lifetimes.token.as_secs(),
-            "expires_at": expires_at,
-            "name": name,
-            "role": role.as_str(),
-            "sites": sites_json::names(sites),
-        });
+        let mut tokens = Tokens {
+            access_token,
+            token_type: "Bearer",
+            expires_in: lifetimes.token.as_secs(),
+            expires_at: token.expires_at,
+            refresh_token: None,
+            name,
+            role: *role,
+            sites: sites_json::names(sites),
+        };
         let mut response = HttpResponse::Ok();
         response.insert_header((header::CACHE_CONTROL, "no-store"));
         match self.refresh_token {
@@ -382,9 +489,8 @@ impl Handout<'_> {
                     response.insert_header((header::SET_COOKIE, cookie));
                 }
             }
-            Some(token) => body["refresh_token"] = Value::String(token),
-            None => {}
+            token => tokens.refresh_token = token,
         }
-        Ok(response.json(body))
+        Ok(response.json(tokens))
     }
 }

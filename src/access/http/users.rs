@@ -1,28 +1,87 @@
 //! Accounts, for admins.
 
-use super::sessions::{busy, new_password};
-use super::{not_changed, role, shown};
-use crate::access::Access;
+use super::sessions::{busy, password_rule};
+use super::{not_changed, role};
 use crate::access::account::{name_fault, role_fault};
 use crate::access::accounts::{self, AccountEdit, AccountRefusal};
+use crate::access::call::{Call, call};
+use crate::access::{Access, Need, Role};
 use crate::access::{Account, Caller, sites_json};
+use crate::domain::{Sites, Timestamp};
 use crate::fault::FieldError;
-use crate::http::{BodyReader, Fields, Problem};
+use crate::http::{BodyReader, Fields, Problem, rule};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use validator::{Validate, ValidationError};
 
-/// `GET /api/users`: all accounts by name.
-pub async fn users(access: Data<Access>) -> HttpResponse {
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        call!(Need::ADMIN, users),
+        call!(Need::ADMIN, add_user),
+        call!(Need::ADMIN, change_user),
+        call!(Need::ADMIN, remove_user),
+    ]
+}
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+struct User<'a> {
+    name: &'a str,
+    role: Role,
+    #[schema(required = true)]
+    sites: Option<Vec<&'a str>>,
+    created_at: Timestamp,
+    #[schema(required = true)]
+    last_login_at: Option<Timestamp>,
+}
+
+impl<'a> User<'a> {
+    fn of(account: &'a Account) -> Self {
+        Self {
+            name: &account.name,
+            role: account.role,
+            sites: sites_json::names(&account.sites),
+            created_at: Timestamp::from_millis(account.created_ms),
+            last_login_at: account.last_login_ms.map(Timestamp::from_millis),
+        }
+    }
+}
+
+/// All accounts
+#[utoipa::path(get, path = "/api/users", tag = "people",
+    responses((status = 200, description = "By name", body = Vec<User>)))]
+async fn users(access: Data<Access>) -> HttpResponse {
     let mut accounts: Vec<Account> = access
         .registry()
         .book(|book| book.accounts.values().cloned().collect());
     accounts.sort_by(|a, b| a.name.cmp(&b.name));
-    HttpResponse::Ok().json(accounts.iter().map(body).collect::<Vec<_>>())
+    HttpResponse::Ok().json(accounts.iter().map(User::of).collect::<Vec<_>>())
 }
 
-/// `POST /api/users`: a new account.
-pub async fn add_user(
+#[derive(Debug, Validate, ToSchema)]
+struct NewUser {
+    #[validate(custom(function = "name_rule"))]
+    #[schema(pattern = "^[A-Za-z0-9._@+-]{1,64}$")]
+    name: String,
+    #[validate(custom(function = "password_rule"))]
+    #[schema(format = Password, min_length = 10, max_length = 256)]
+    password: String,
+    role: Role,
+    /// Sites it is restricted to; left out or `null` for all. An admin cannot be restricted.
+    #[schema(value_type = Option<Vec<String>>)]
+    sites: Sites,
+}
+
+/// A new account
+#[utoipa::path(post, path = "/api/users", tag = "people", request_body = NewUser,
+    responses(
+        (status = 201, description = "Added", body = User),
+        (status = 409, description = "There is one of this name, or too many"),
+        (status = 422, description = "A field is missing or wrong"),
+    ))]
+async fn add_user(
     caller: Caller,
     request: HttpRequest,
     payload: Payload,
@@ -30,20 +89,26 @@ pub async fn add_user(
     bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&bodies, &request, payload).await?;
-    let name = fields.text("name");
-    if let Some(fault) = name.as_deref().and_then(name_fault) {
-        fields.fault("name", "bad_name", fault);
-    }
-    let password = new_password(&mut fields, "password");
     let (role, sites) = (role(&mut fields, "role"), fields.sites("sites"));
     if let Some(fault) = role_fault(role, &sites) {
         fields.fault("sites", "bad_sites", fault);
     }
-    fields.finish()?;
+    let values = NewUser {
+        name: fields.text("name"),
+        password: fields.text("password"),
+        role,
+        sites,
+    };
+    let NewUser {
+        name,
+        password,
+        role,
+        sites,
+    } = fields.finish(values)?;
 
     let hash = access.passwords().hash(password.into()).await;
     let account = Account {
-        name: name.unwrap_or_default(),
+        name,
         password_hash: hash.map_err(busy)?,
         role,
         sites,
@@ -61,12 +126,35 @@ pub async fn add_user(
         by = caller.name(),
         "an account was added"
     );
-    Ok(HttpResponse::Created().json(body(&account)))
+    Ok(HttpResponse::Created().json(User::of(&account)))
 }
 
-/// `PATCH /api/users/{name}`: another role, other sites or another password. Logins of the account
-/// end.
-pub async fn change_user(
+/// What is left out stays.
+#[derive(Debug, Validate, ToSchema)]
+struct ChangeUser {
+    #[schema(value_type = Role, required = false)]
+    role: Option<Role>,
+    /// `null` for all.
+    #[schema(value_type = Option<Vec<String>>)]
+    sites: Option<Sites>,
+    #[validate(custom(function = "password_rule"))]
+    #[schema(value_type = String, required = false, format = Password, min_length = 10,
+        max_length = 256)]
+    password: Option<String>,
+}
+
+/// Another role, other sites or another password
+///
+/// Logins of the account end.
+#[utoipa::path(patch, path = "/api/users/{name}", tag = "people", request_body = ChangeUser,
+    params(("name" = String, Path, description = "Name of the account")),
+    responses(
+        (status = 200, description = "Changed", body = User),
+        (status = 404, description = "There is none"),
+        (status = 409, description = "It is the last admin"),
+        (status = 422, description = "A field is wrong"),
+    ))]
+async fn change_user(
     caller: Caller,
     name: Path<String>,
     request: HttpRequest,
@@ -75,19 +163,23 @@ pub async fn change_user(
     bodies: Data<BodyReader>,
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&bodies, &request, payload).await?;
-    let role = fields.has("role").then(|| role(&mut fields, "role"));
-    let sites = fields.has("sites").then(|| fields.sites("sites"));
-    let password = fields
-        .has("password")
-        .then(|| new_password(&mut fields, "password"));
-    if role.is_none() && sites.is_none() && password.is_none() {
+    let values = ChangeUser {
+        role: fields.has("role").then(|| role(&mut fields, "role")),
+        sites: fields.has("sites").then(|| fields.sites("sites")),
+        password: fields.has("password").then(|| fields.text("password")),
+    };
+    if values.role.is_none() && values.sites.is_none() && values.password.is_none() {
         fields.fault(
             "",
             "nothing_to_change",
             "must name a role, sites or a password",
         );
     }
-    fields.finish()?;
+    let ChangeUser {
+        role,
+        sites,
+        password,
+    } = fields.finish(values)?;
 
     let password_hash = match password {
         Some(password) => Some(
@@ -114,11 +206,18 @@ pub async fn change_user(
         by = caller.name(),
         "an account was changed"
     );
-    Ok(HttpResponse::Ok().json(body(&account)))
+    Ok(HttpResponse::Ok().json(User::of(&account)))
 }
 
-/// `DELETE /api/users/{name}`.
-pub async fn remove_user(
+/// Removes an account
+#[utoipa::path(delete, path = "/api/users/{name}", tag = "people",
+    params(("name" = String, Path, description = "Name of the account")),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 404, description = "There is none"),
+        (status = 409, description = "It is the last admin"),
+    ))]
+async fn remove_user(
     caller: Caller,
     name: Path<String>,
     access: Data<Access>,
@@ -147,12 +246,6 @@ fn refused(refusal: AccountRefusal) -> Problem {
     }
 }
 
-fn body(account: &Account) -> Value {
-    json!({
-        "name": account.name,
-        "role": account.role.as_str(),
-        "sites": sites_json::names(&account.sites),
-        "created_at": shown(account.created_ms),
-        "last_login_at": account.last_login_ms.map(shown),
-    })
+fn name_rule(name: &str) -> Result<(), ValidationError> {
+    rule("bad_name", name_fault(name))
 }

@@ -1,69 +1,76 @@
-//! Adds to each described call the credentials and refusals that its rule implies.
+//! Adds a call to the document, with the credentials and refusals that what it needs implies.
 
-use crate::access::Role;
-use crate::access::rule::{Need, need};
+use crate::access::{Call, Need, Role};
 use actix_web::http::Method;
-use utoipa::Modify;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::path::{HttpMethod, Operation, Parameter};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
+/// Media type of a problem.
+const PROBLEM_JSON: &str = "application/problem+json";
 /// Name of the token's scheme.
 const BEARER: &str = "bearer";
 /// Name of the device key's scheme.
 const DEVICE_KEY: &str = "deviceKey";
 
-/// Adds to every operation of the document the credentials and refusals that follow from its rule.
-pub(super) struct Common;
+/// Adds the two kinds of credentials.
+pub(super) fn add_credentials(document: &mut OpenApi) {
+    let components = document.components.get_or_insert_default();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some(
+            "Token of a login, of `iaqverse token`, or a device key",
+        ));
+    components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
+    let key = ApiKeyValue::with_description("X-API-Key", "Key of a device");
+    let key = SecurityScheme::ApiKey(ApiKey::Header(key));
+    components.add_security_scheme(DEVICE_KEY, key);
+}
 
-impl Modify for Common {
-    fn modify(&self, document: &mut OpenApi) {
-        if let Some(components) = &mut document.components {
-            let bearer = HttpBuilder::new()
-                .scheme(HttpAuthScheme::Bearer)
-                .bearer_format("JWT")
-                .description(Some(
-                    "Token of a login, of `iaqverse token`, or a device key",
-                ));
-            components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
-            let key = ApiKeyValue::with_description("X-API-Key", "Key of a device");
-            let key = SecurityScheme::ApiKey(ApiKey::Header(key));
-            components.add_security_scheme(DEVICE_KEY, key);
+/// Adds a call: what it describes itself, and the credentials and refusals that follow from what it
+/// needs.
+pub(super) fn add_call(document: &mut OpenApi, call: &Call) {
+    let components = document.components.get_or_insert_default();
+    let mut schemas = Vec::new();
+    call.add_schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    for method in &call.methods {
+        let mut operation = call.operation();
+        complete(&mut operation, method, call.need);
+        if *method == Method::HEAD {
+            // The other method of the same path has the name, the words and the body.
+            operation.operation_id = operation.operation_id.map(|id| format!("{id}_head"));
+            operation.summary = Some("The same without a body".to_owned());
         }
-        for (path, item) in &mut document.paths.paths {
-            for (method, operation) in operations(item) {
-                complete(path, &method, operation);
-            }
-        }
+        document
+            .paths
+            .add_path_operation(&call.path, vec![http_method(method)], operation);
     }
 }
 
-/// The operations of a path and their methods.
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
-    [
-        (Method::GET, &mut item.get),
-        (Method::HEAD, &mut item.head),
-        (Method::POST, &mut item.post),
-        (Method::PUT, &mut item.put),
-        (Method::PATCH, &mut item.patch),
-        (Method::DELETE, &mut item.delete),
-    ]
-    .into_iter()
-    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+fn http_method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::HEAD => HttpMethod::Head,
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::PATCH => HttpMethod::Patch,
+        Method::DELETE => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
 }
 
-fn complete(path: &str, method: &Method, operation: &mut Operation) {
-    let need = need(method, path);
+fn complete(operation: &mut Operation, method: &Method, need: Need) {
     let (security, who) = match need {
-        None | Some(Need::Nothing) => (Vec::new(), "Needs nothing."),
-        Some(Need::Itself) => (Vec::new(), "Its body carries the credential."),
-        Some(Need::Somebody) => (both(), "Needs a token or a device key."),
-        Some(Need::Writing) => (both(), "Needs a device key, or the role operator."),
-        Some(Need::Role(role)) => (bearer(), of_role(role)),
+        Need::Nothing => (Vec::new(), "Needs nothing."),
+        Need::Itself => (Vec::new(), "Its body carries the credential."),
+        Need::Somebody => (both(), "Needs a token or a device key."),
+        Need::Writing => (both(), "Needs a device key, or the role operator."),
+        Need::Role(role) => (bearer(), of_role(role)),
     };
     operation.security = Some(security);
     let said = operation.description.take().unwrap_or_default();
@@ -74,13 +81,12 @@ fn complete(path: &str, method: &Method, operation: &mut Operation) {
             without_null(parameter);
         }
     }
-    let has_body = !matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
     add(
         operation,
         "403",
         "Not allowed, or from a page or to a host that is foreign",
     );
-    if need != Some(Need::Nothing) {
+    if need != Need::Nothing {
         add(operation, "401", "No credentials, or none that count");
         add(operation, "429", "Too many requests");
         add(
@@ -89,7 +95,7 @@ fn complete(path: &str, method: &Method, operation: &mut Operation) {
             "Not now: the store does not answer, too much is read at once, or the server stops",
         );
     }
-    if has_body {
+    if operation.request_body.is_some() {
         for (status, detail) in [
             ("400", "The body is not what it says it is"),
             ("408", "The body did not arrive in time"),
@@ -106,6 +112,11 @@ fn complete(path: &str, method: &Method, operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response {
             with_headers(status, response);
+            if status.starts_with(['4', '5']) && response.content.is_empty() {
+                response
+                    .content
+                    .insert(PROBLEM_JSON.to_owned(), problem().into());
+            }
             if is_head {
                 response.content.clear();
             }
@@ -154,12 +165,12 @@ fn add(operation: &mut Operation, status: &str, detail: &str) {
     if responses.contains_key(status) {
         return;
     }
-    let problem = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
-    let response = ResponseBuilder::new()
-        .description(detail)
-        .content("application/problem+json", problem)
-        .build();
+    let response = ResponseBuilder::new().description(detail).build();
     responses.insert(status.to_owned(), response.into());
+}
+
+fn problem() -> Content {
+    Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))))
 }
 
 fn with_headers(status: &str, response: &mut Response) {

@@ -1,28 +1,12 @@
-//! The API as an OpenAPI 3.1 document.
-//!
-//! Answers are written by hand where they are long or shared, so what is here is a description and
-//! nothing else: one function without a body for each call, and a type for each shape. What a call
-//! needs, and the refusals that follow from it, come from the table that the guard goes by.
-#![expect(
-    dead_code,
-    reason = "nothing here is called or read: the macros make the document of it"
-)]
-#![expect(clippy::struct_field_names, reason = "they are the names on the wire")]
+//! The API as an OpenAPI 3.1 document, made of the declarations of all calls.
 
-mod access;
 mod common;
-mod live;
-mod models;
-mod operation;
-mod readings;
-mod shapes;
-mod webhooks;
 
-use crate::access::hex;
-use crate::http::is_known;
+use super::routes;
+use crate::access::{Call, Need, call, hex};
+use crate::http::{ProblemBody, is_known};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use common::Common;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 use utoipa::OpenApi;
@@ -36,53 +20,7 @@ use utoipa::OpenApi;
             in docs/API.md.",
         license(name = "MIT", identifier = "MIT"),
     ),
-    paths(
-        readings::ingest,
-        readings::history,
-        readings::latest,
-        readings::sensors,
-        readings::sensor,
-        readings::rooms,
-        live::events,
-        live::ws,
-        live::ws_stats,
-        operation::metrics,
-        operation::api_health,
-        operation::api_health_head,
-        operation::health,
-        operation::health_head,
-        operation::ready,
-        operation::ready_head,
-        operation::live,
-        operation::live_head,
-        operation::document,
-        access::log_in,
-        access::refresh,
-        access::log_out,
-        access::me,
-        access::change_password,
-        access::users,
-        access::add_user,
-        access::change_user,
-        access::remove_user,
-        access::device_keys,
-        access::add_device_key,
-        access::revoke_device_key,
-        access::claims,
-        access::claim,
-        access::drop_claim,
-        access::redeem,
-        models::models,
-        models::put_model,
-        models::model,
-        models::remove_model,
-        webhooks::webhooks,
-        webhooks::add_webhook,
-        webhooks::remove_webhook,
-        webhooks::test_webhook,
-    ),
-    components(schemas(shapes::Problem)),
-    modifiers(&Common),
+    components(schemas(ProblemBody)),
     tags(
         (name = "readings", description = "Readings in and out"),
         (name = "live", description = "The stream of what happens"),
@@ -94,7 +32,18 @@ use utoipa::OpenApi;
         (name = "webhooks", description = "Measurements pushed to other systems"),
     )
 )]
-struct Document;
+struct Head;
+
+/// The document of every call.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Head::openapi();
+    common::add_credentials(&mut document);
+    for call in routes::calls() {
+        common::add_call(&mut document, &call);
+    }
+    document
+}
 
 struct Text {
     json: String,
@@ -103,13 +52,24 @@ struct Text {
 
 static TEXT: LazyLock<Text> = LazyLock::new(|| {
     // Serialising texts and numbers into memory cannot fail.
-    let json = Document::openapi().to_json().unwrap_or_default();
+    let json = document().to_json().unwrap_or_default();
     let tag = format!("\"{}\"", hex(&Sha256::digest(&json)));
     Text { json, tag }
 });
 
-/// `GET /api/openapi.json`.
-pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
+pub(super) fn calls() -> Vec<Call> {
+    vec![call!(Need::VIEWER, openapi)]
+}
+
+/// This document
+#[utoipa::path(get, path = "/api/openapi.json", tag = "operation",
+    params(("If-None-Match" = Option<String>, Header, description = "ETag of the one one has")),
+    responses(
+        (status = 200, description = "OpenAPI 3.1", body = Object,
+            content_type = "application/json"),
+        (status = 304, description = "Nothing has changed"),
+    ))]
+async fn openapi(request: HttpRequest) -> HttpResponse {
     if is_known(&request, &TEXT.tag) {
         return HttpResponse::NotModified()
             .insert_header((header::ETAG, TEXT.tag.as_str()))

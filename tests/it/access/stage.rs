@@ -1,6 +1,7 @@
 //! A server that everybody has to log in to, and everybody who tries.
 
 use crate::harness::{Server, client};
+use iaqverse::access::Need;
 use iaqverse::clock::{Clock, SystemClock};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Method, Response};
@@ -200,4 +201,24 @@ pub fn token_for_another_audience() -> String {
     let mut claims = claims("admin");
     claims["aud"] = json!("another-service");
     signed(&claims)
+}
+
+/// A call by one of its methods, and what it needs.
+pub struct Rule {
+    pub method: String,
+    pub path: String,
+    pub need: Need,
+}
+
+/// Every call that the server declares.
+pub fn rules() -> Vec<Rule> {
+    let calls = iaqverse::server::calls().into_iter();
+    let rules = calls.flat_map(|call| {
+        call.methods.into_iter().map(move |method| Rule {
+            method: method.to_string(),
+            path: call.path.clone(),
+            need: call.need,
+        })
+    });
+    rules.collect()
 }

@@ -1,0 +1,116 @@
+//! Records as the API document shows them.
+//!
+//! What is sent is written member by member, because the quantities that a record has differ; a test
+//! holds what is written to what is described.
+
+use super::record::SubScore;
+use crate::domain::{Level, Timestamp};
+use crate::score::{Confidence, Profile};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A reading, or the mean of several. Further quantities have a member of their own.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes")]
+pub(super) struct Record {
+    timestamp: Timestamp,
+    sensor_id: String,
+    enseigne: String,
+    salle: String,
+    /// ppm
+    #[schema(required = true)]
+    co2: Option<f64>,
+    /// µg/m³
+    #[schema(required = true)]
+    pm25: Option<f64>,
+    /// ppb
+    #[schema(required = true)]
+    tvoc: Option<f64>,
+    /// °C
+    #[schema(required = true)]
+    temperature: Option<f64>,
+    /// % RH
+    #[schema(required = true)]
+    humidity: Option<f64>,
+    /// People; 0 when nobody counted.
+    occupants: f64,
+    /// Values of no known quantity.
+    extra: Option<BTreeMap<String, f64>>,
+    #[schema(minimum = 0, maximum = 100, required = true)]
+    global_score: Option<f64>,
+    #[schema(required = true)]
+    global_level: Option<Level>,
+}
+
+/// A sensor's latest reading, and why its score is what it is.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes")]
+pub(super) struct Latest {
+    #[schema(inline)]
+    #[serde(flatten)]
+    record: Record,
+    #[schema(inline)]
+    #[serde(flatten)]
+    explanation: Explanation,
+    /// The unit of TVOC was not sent but taken for granted.
+    tvoc_unit_assumed: Option<bool>,
+}
+
+/// Why a score is what it is.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes")]
+pub(super) struct Explanation {
+    profile: Profile,
+    /// The pollutant that costs the most.
+    #[schema(required = true)]
+    dominant: Option<String>,
+    /// For each quantity its score, value, unit, averaging time and the source of the limit.
+    sub_scores: BTreeMap<String, SubScore>,
+    /// Quantities that would make it complete.
+    missing: Vec<String>,
+    #[schema(minimum = 0, maximum = 1)]
+    coverage: f64,
+    confidence: Confidence,
+}
+
+/// A room as it is now: averages over the window of each pollutant.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes")]
+pub(super) struct Room {
+    salle: String,
+    #[schema(minimum = 0, maximum = 100, required = true)]
+    global_score: Option<f64>,
+    #[schema(required = true)]
+    global_level: Option<Level>,
+    #[schema(inline)]
+    #[serde(flatten)]
+    explanation: Explanation,
+    timestamp: Timestamp,
+    /// Every sensor of the room is offline.
+    stale: bool,
+    sensors: Vec<String>,
+}
+
+/// Whether JSON has every member that a shape requires, and no other that the shape does not know.
+#[cfg(test)]
+pub(super) fn describes<T: ToSchema>(written: &serde_json::Value) {
+    use std::collections::BTreeSet;
+    let schema = serde_json::to_value(T::schema()).unwrap();
+    let parts = schema["allOf"].as_array().cloned();
+    let parts = parts.unwrap_or_else(|| vec![schema]);
+    let (mut known, mut required) = (BTreeSet::new(), BTreeSet::new());
+    for part in &parts {
+        let properties = part["properties"].as_object().unwrap();
+        known.extend(properties.keys().cloned());
+        let names = part["required"].as_array().into_iter().flatten();
+        required.extend(names.map(|name| name.as_str().unwrap().to_owned()));
+    }
+    let written: BTreeSet<_> = written.as_object().unwrap().keys().cloned().collect();
+    let unknown: Vec<_> = written.difference(&known).collect();
+    let missing: Vec<_> = required.difference(&written).collect();
+    assert!(
+        unknown.is_empty() && missing.is_empty(),
+        "unknown {unknown:?}, missing {missing:?}"
+    );
+    assert!(!required.is_empty());
+}
