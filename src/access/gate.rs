@@ -143,7 +143,7 @@ impl Access {
     }
 
     /// Who has this token or key.
-    pub fn caller(&self, credential: Option<&str>) -> Result<Caller, Refusal> {
+    pub(super) fn caller(&self, credential: Option<&str>) -> Result<Caller, Refusal> {
         let caller = match credential {
             Some(credential) => self.caller_of(credential),
             None => Err(Refusal::Missing),
@@ -209,8 +209,8 @@ impl Access {
         }
     }
 
-    /// Counts credentials that were refused: whoever tries some out is slowed down like everybody else.
-    pub fn count_refused(&self, address: Option<IpAddr>) -> Result<(), Limited> {
+    /// Counts credentials that were refused.
+    pub(super) fn count_refused(&self, address: Option<IpAddr>) -> Result<(), Limited> {
         let counted = counted_address(address);
         counted.map_or(Ok(()), |counted| self.0.limits.api.check(counted))
     }

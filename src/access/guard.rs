@@ -1,5 +1,6 @@
 //! The middleware that lets requests through.
 
+use super::admit::{Admitted, Attempt, Cost, Denied};
 use super::call::method_not_allowed;
 use super::caller::Caller;
 use super::gate::{Access, counted_address, credential, forbidden, token_in_query};
@@ -84,36 +85,30 @@ fn admit(
     let address = door
         .trusted_proxies
         .client(request.peer_addr(), request.headers());
-    let limits = access.limits();
     if need == Some(Need::Itself) {
         if let Some(counted) = counted_address(address) {
-            limits.api.check(counted)?;
+            access.limits().api.check(counted)?;
         }
         return Ok(None);
     }
     let may_be_in_query = rules.is_some_and(|rules| rules.takes_token_in_query);
     let in_query = || may_be_in_query.then(|| token_in_query(request.query_string()));
     let credential = credential(request.headers()).or_else(|| in_query()?);
-    let caller = access.caller(credential.as_deref()).map_err(|refusal| {
-        let limited = access.count_refused(address).err();
-        limited.map_or(refusal.into(), Problem::from)
+    let admitted = access.admit(&Attempt {
+        credential: credential.as_deref(),
+        address,
+        need,
+        cost: Cost::Request,
+    });
+    let Admitted { caller, counted } = admitted.map_err(|denied| match denied {
+        Denied::Refused(refusal) => refusal.into(),
+        Denied::Limited(limited) => Problem::from(limited),
+        Denied::Role(role) => forbidden(role),
     })?;
-    let counted = access.counted(&caller, address);
-    if let Some(counted) = counted {
-        let limit = match need {
-            Some(Need::Writing) => &limits.ingest,
-            _ => &limits.api,
-        };
-        limit.check(counted)?;
-    }
-    match (need, rules) {
-        (Some(need), _) => need.check(&caller).map_err(forbidden)?,
-        (None, Some(rules)) => {
-            let methods = rules.needs.iter().map(|(method, _)| method);
-            return Err(method_not_allowed(methods));
-        }
-        // There is nothing there, which may be told.
-        (None, None) => {}
+    // What is not there at all may be told.
+    if let (None, Some(rules)) = (need, rules) {
+        let methods = rules.needs.iter().map(|(method, _)| method);
+        return Err(method_not_allowed(methods));
     }
     Ok(Some((caller, CountedAs(counted))))
 }

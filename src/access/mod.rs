@@ -7,6 +7,7 @@
 
 pub(crate) mod account;
 pub(crate) mod accounts;
+mod admit;
 pub(crate) mod book;
 mod call;
 mod caller;
@@ -33,12 +34,13 @@ mod writing;
 pub(crate) mod test_support;
 
 pub use account::Account;
+pub use admit::{Admitted, Attempt, Cost, Denied};
 pub use call::{Call, Schemas};
 pub use caller::{Caller, Who};
 pub use gate::{Access, AccessParts, AuthMode, Lifetimes, Refusal, credential, token_in_query};
 pub use keeper::keep;
 pub use pattern::SensorPattern;
-pub use rate::{Counted, RateLimits, customer};
+pub use rate::{Counted, Limited, RateLimits, customer};
 pub use registry::Registry;
 pub use role::Role;
 pub use rule::Need;

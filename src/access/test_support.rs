@@ -28,6 +28,15 @@ pub(crate) fn viewer_of(sites: &[&str]) -> Caller {
 
 /// A server's access, with nothing in it.
 pub(crate) async fn access(mode: AuthMode, clock: Arc<dyn Clock>) -> Access {
+    limited_access(mode, clock, RateLimits::new(0, 0, 0)).await
+}
+
+/// The same, with limits.
+pub(crate) async fn limited_access(
+    mode: AuthMode,
+    clock: Arc<dyn Clock>,
+    limits: RateLimits,
+) -> Access {
     Access::new(AccessParts {
         mode,
         registry: Registry::open(Arc::new(MemoryDocuments::default()))
@@ -38,7 +47,7 @@ pub(crate) async fn access(mode: AuthMode, clock: Arc<dyn Clock>) -> Access {
             token: Duration::from_mins(10),
             refresh: Duration::from_hours(1),
         },
-        limits: RateLimits::new(0, 0, 0),
+        limits,
         clock,
     })
 }

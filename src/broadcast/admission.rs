@@ -12,7 +12,7 @@ use super::protocol::{self, ClientCommand, CommandError};
 use super::rate::{RateBudget, TOO_MANY_OVERHEAD_FRAMES};
 use super::shard::Shard;
 use super::state::Seat;
-use crate::access::{Caller, Need, Refusal};
+use crate::access::{Access, Attempt, AuthMode, Caller, Cost, Denied, Limited, Need, Refusal};
 use crate::domain::TopicSet;
 use bytes::{Bytes, BytesMut};
 use std::net::IpAddr;
@@ -83,24 +83,35 @@ pub(super) const PATH: &str = "/ws";
 pub(super) const NEED: Need = Need::VIEWER;
 
 impl Visitor {
-    /// Asks what the call declares to need, wherever the credentials are shown: in the handshake, in
-    /// the first message or on a live connection.
-    pub(super) fn of(caller: Result<Caller, Refusal>) -> Self {
-        Self::by(NEED, caller)
-    }
-
-    fn by(need: Need, caller: Result<Caller, Refusal>) -> Self {
-        match caller {
-            Ok(caller) if need.check(&caller).is_ok() => Self::Known(caller),
-            Ok(_) => Self::Refused(Refusal::NoRole),
-            Err(Refusal::Missing) => Self::Unknown,
-            Err(refusal) => Self::Refused(refusal),
+    /// Asks for what the call declares to need, wherever the credentials are shown: in the handshake,
+    /// in the first message or on a live connection.
+    pub(super) fn of(
+        access: &Access,
+        credential: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> Result<Self, Limited> {
+        if credential.is_none() && access.mode() == AuthMode::Required {
+            return Ok(Self::Unknown);
+        }
+        let admitted = access.admit(&Attempt {
+            credential,
+            address,
+            need: Some(NEED),
+            cost: Cost::Beginning,
+        });
+        match admitted {
+            Ok(admitted) => Ok(Self::Known(admitted.caller)),
+            Err(Denied::Refused(refusal)) => Ok(Self::Refused(refusal)),
+            Err(Denied::Role(_)) => Ok(Self::Refused(Refusal::NoRole)),
+            Err(Denied::Limited(limited)) => Err(limited),
         }
     }
 }
 
 /// Why a connection is closed whose first message brings no token.
 const TOKEN_NEEDED: &str = "a token is needed";
+/// Why a connection is closed whose address has shown too many credentials that were refused.
+const TOO_MANY_REFUSED: &str = "too many credentials were refused";
 
 /// Whoever may come in does.
 pub(super) async fn admit(shard: &Shard, mut newcomer: Newcomer) -> Option<Admitted> {
@@ -126,7 +137,13 @@ pub(super) async fn admit(shard: &Shard, mut newcomer: Newcomer) -> Option<Admit
         Visitor::Known(caller) => Ok(caller),
         Visitor::Refused(refusal) => Err(TurnedAway::Refused(refusal.detail())),
         Visitor::Unknown => {
-            let waiting = wait_for_token(shard, &mut stream, &mut decoder, &mut unread);
+            let waiting = wait_for_token(
+                shard,
+                &mut stream,
+                &mut decoder,
+                &mut unread,
+                newcomer.address,
+            );
             tokio::select! {
                 caller = waiting => caller,
                 () = shard.hub.shutdown().begun() => Err(TurnedAway::Gone),
@@ -172,16 +189,18 @@ async fn wait_for_token(
     stream: &mut TcpStream,
     decoder: &mut Decoder,
     unread: &mut BytesMut,
+    address: Option<IpAddr>,
 ) -> Result<Caller, TurnedAway> {
     let token = first_token(shard, stream, decoder, unread);
     let token = match timeout(TOKEN_WAIT_MAX, token).await {
         Ok(token) => token?,
         Err(_elapsed) => return Err(TurnedAway::Refused(TOKEN_NEEDED)),
     };
-    match Visitor::of(shard.hub.access().caller(Some(&token))) {
-        Visitor::Known(caller) => Ok(caller),
-        Visitor::Refused(refusal) => Err(TurnedAway::Refused(refusal.detail())),
-        Visitor::Unknown => Err(TurnedAway::Refused(TOKEN_NEEDED)),
+    match Visitor::of(shard.hub.access(), Some(&token), address) {
+        Ok(Visitor::Known(caller)) => Ok(caller),
+        Ok(Visitor::Refused(refusal)) => Err(TurnedAway::Refused(refusal.detail())),
+        Ok(Visitor::Unknown) => Err(TurnedAway::Refused(TOKEN_NEEDED)),
+        Err(_limited) => Err(TurnedAway::Refused(TOO_MANY_REFUSED)),
     }
 }
 
@@ -228,20 +247,4 @@ fn next_frame(
     let read = unread.len() - left;
     drop(unread.split_to(read));
     frame.map_err(|_violation| TurnedAway::Refused("the protocol was broken"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access::test_support::viewer_of;
-
-    fn viewer_comes_in(need: Need) -> bool {
-        matches!(Visitor::by(need, Ok(viewer_of(&["A"]))), Visitor::Known(_))
-    }
-
-    #[test]
-    fn what_the_call_needs_decides() {
-        assert!(viewer_comes_in(Need::VIEWER));
-        assert!(!viewer_comes_in(Need::OPERATOR));
-    }
 }

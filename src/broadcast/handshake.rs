@@ -208,11 +208,7 @@ impl Upgrade {
         let shown = credential(request.headers())
             .or_else(in_protocol)
             .or_else(in_query);
-        let visitor = Visitor::of(self.door.access.caller(shown.as_deref()));
-        if matches!(visitor, Visitor::Refused(_)) {
-            self.door.access.count_refused(address)?;
-        }
-        Ok(visitor)
+        Ok(Visitor::of(&self.door.access, shown.as_deref(), address)?)
     }
 }
 

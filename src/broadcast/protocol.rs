@@ -2,7 +2,7 @@
 
 use super::filter::{self, Filter};
 use super::stats::Stats;
-use crate::access::Refusal;
+use crate::access::{Limited, Refusal};
 use crate::domain::{Selector, Timestamp, Topic, TopicSet};
 use crate::host::Metrics;
 use serde::Deserialize;
@@ -73,6 +73,15 @@ impl From<Refusal> for CommandError {
         Self {
             code: refusal.code(),
             detail: refusal.detail().to_owned(),
+        }
+    }
+}
+
+impl From<Limited> for CommandError {
+    fn from(_: Limited) -> Self {
+        Self {
+            code: "rate_limited",
+            detail: "too many credentials were refused; try again later".to_owned(),
         }
     }
 }

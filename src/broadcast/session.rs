@@ -368,10 +368,11 @@ impl Session {
     /// may have it now.
     fn authenticate(&mut self, token: &str) -> Result<(), CommandError> {
         let hub = self.shard.hub.clone();
-        let caller = match Visitor::of(hub.access().caller(Some(token))) {
-            Visitor::Known(caller) => caller,
-            Visitor::Unknown => return Err(Refusal::Missing.into()),
-            Visitor::Refused(refusal) => return Err(refusal.into()),
+        let caller = match Visitor::of(hub.access(), Some(token), self.client.address) {
+            Ok(Visitor::Known(caller)) => caller,
+            Ok(Visitor::Unknown) => return Err(Refusal::Missing.into()),
+            Ok(Visitor::Refused(refusal)) => return Err(refusal.into()),
+            Err(limited) => return Err(limited.into()),
         };
         let now = hub.clock().now();
         let before = self.client.pass.replace(Pass::new(caller.clone(), now));
