@@ -19,7 +19,7 @@ pub(crate) mod test_database;
 mod tests;
 
 pub use documents::{
-    Certainty, Document, DocumentChange, DocumentDatabase, LoadedDocuments, open_documents,
+    Document, DocumentChange, DocumentDatabase, DocumentVersions, LoadedDocuments, open_documents,
     prepare_documents,
 };
 pub use error::StoreError;

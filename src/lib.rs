@@ -17,6 +17,7 @@ pub mod database;
 pub mod payload;
 pub mod score;
 
+pub mod documents;
 pub mod simulate;
 pub mod validate;
 

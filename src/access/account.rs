@@ -1,6 +1,8 @@
 //! People who log in.
 
 use super::role::Role;
+use crate::database::{Document, StoreError};
+use crate::documents::Record;
 use crate::domain::Sites;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,15 @@ pub struct Account {
     pub sites: Sites,
     pub created_ms: i64,
     pub last_login_ms: Option<i64>,
+}
+
+impl Record for Account {
+    const KIND: &'static str = "account";
+    const SUBJECT: &'static str = "accounts";
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        document.record()
+    }
 }
 
 impl std::fmt::Debug for Account {

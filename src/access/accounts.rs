@@ -102,6 +102,7 @@ fn require_another_admin(book: &Book, but: &str) -> Result<(), AccountRefusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documents::Book as _;
     use pretty_assertions::assert_eq;
 
     fn account(name: &str, role: Role) -> Account {
@@ -140,15 +141,17 @@ mod tests {
     #[test]
     fn there_are_only_so_many_accounts_and_each_once() {
         let mut book = Book::default();
+        let mut full = Change::default();
         for number in 0..ACCOUNTS_MAX {
-            let account = account(&number.to_string(), Role::Viewer);
-            book.accounts.insert(account.name.clone(), account);
+            full.put_account(account(&number.to_string(), Role::Viewer));
         }
+        book.apply(full);
         let refused = add(&book, &account("ada", Role::Admin)).unwrap_err();
         assert_eq!(refused, AccountRefusal::TooMany);
         let refused = add(&book, &account("7", Role::Admin)).unwrap_err();
         assert_eq!(refused, AccountRefusal::Exists);
-        assert!(book.accounts.remove("7").is_some());
+        let removed = remove(&book, "7").unwrap();
+        book.apply(removed);
         assert!(add(&book, &account("ada", Role::Admin)).is_ok());
     }
 }

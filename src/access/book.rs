@@ -4,20 +4,20 @@ use super::account::Account;
 use super::claim::Claim;
 use super::device_key::DeviceKey;
 use super::session::Session;
-use crate::database::{Document, DocumentChange, LoadedDocuments, StoreError};
+use crate::database::{Document, DocumentChange, StoreError};
+use crate::documents::{self, Record, RecordChanges, Records};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// All accounts, sessions, device keys and claims of one version. A mirror of the documents in the database.
+/// All accounts, sessions, device keys and claims: what may become of one hangs on the others.
 #[derive(Debug, Default)]
 pub struct Book {
-    pub(crate) version: i64,
-    pub(crate) accounts: FxHashMap<String, Account>,
-    pub(crate) sessions: FxHashMap<String, Session>,
+    pub(crate) accounts: Records<Account>,
+    pub(crate) sessions: Records<Session>,
     pub(crate) keys: FxHashMap<String, KeyEntry>,
-    pub(crate) claims: FxHashMap<String, Claim>,
+    pub(crate) claims: Records<Claim>,
 }
 
 /// A key and when it was used.
@@ -32,24 +32,36 @@ pub(crate) struct KeyEntry {
 /// What a change does to the book.
 #[derive(Debug, Default)]
 pub struct Change {
-    accounts: Vec<(String, Option<Account>)>,
-    sessions: Vec<(String, Option<Session>)>,
-    keys: Vec<(String, Option<DeviceKey>)>,
-    claims: Vec<(String, Option<Claim>)>,
+    accounts: RecordChanges<Account>,
+    sessions: RecordChanges<Session>,
+    keys: RecordChanges<DeviceKey>,
+    claims: RecordChanges<Claim>,
 }
 
-const ACCOUNT: &str = "account";
-const SESSION: &str = "session";
-const KEY: &str = "device_key";
-const KEY_USE: &str = "device_key_use";
-const CLAIM: &str = "claim";
-
-#[derive(Serialize, Deserialize)]
+/// When a key was last used. It is noted, so no version grows with it.
+#[derive(Debug, Serialize, Deserialize)]
 struct KeyUse {
     used_ms: i64,
 }
 
+impl Record for KeyUse {
+    const KIND: &'static str = "device_key_use";
+    const SUBJECT: &'static str = "uses of keys";
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        document.record()
+    }
+}
+
 impl KeyEntry {
+    fn new(key: DeviceKey) -> Self {
+        Self {
+            key: Arc::new(key),
+            used_ms: Arc::default(),
+            written_ms: 0,
+        }
+    }
+
     pub(crate) fn used_ms(&self) -> Option<i64> {
         Some(self.used_ms.load(Ordering::Relaxed)).filter(|used_ms| *used_ms > 0)
     }
@@ -59,45 +71,64 @@ impl KeyEntry {
     }
 }
 
-impl Book {
-    pub(crate) fn read(loaded: &LoadedDocuments) -> Result<Self, StoreError> {
-        let mut book = Self {
-            version: loaded.version,
-            ..Self::default()
-        };
-        let mut uses: FxHashMap<&str, i64> = FxHashMap::default();
-        for document in &loaded.documents {
-            let id = document.id.clone();
-            match document.kind.as_str() {
-                ACCOUNT => drop(book.accounts.insert(id, document.record()?)),
-                SESSION => drop(book.sessions.insert(id, document.record()?)),
-                KEY => {
-                    let entry = KeyEntry {
-                        key: Arc::new(document.record()?),
-                        used_ms: Arc::default(),
-                        written_ms: 0,
-                    };
-                    book.keys.insert(id, entry);
-                }
-                KEY_USE => {
-                    uses.insert(&document.id, document.record::<KeyUse>()?.used_ms);
-                }
-                CLAIM => drop(book.claims.insert(id, document.record()?)),
-                // Documents are not only for access.
-                _ => {}
+impl documents::Book for Book {
+    const KINDS: &'static [&'static str] = &[
+        Account::KIND,
+        Session::KIND,
+        DeviceKey::KIND,
+        KeyUse::KIND,
+        Claim::KIND,
+    ];
+    const SUBJECT: &'static str = "accounts";
+
+    type Change = Change;
+
+    fn read(documents: &[Document]) -> Result<Self, StoreError> {
+        let mut keys: FxHashMap<String, KeyEntry> = FxHashMap::default();
+        for document in documents.iter().filter(|it| it.kind == DeviceKey::KIND) {
+            keys.insert(document.id.clone(), KeyEntry::new(DeviceKey::of(document)?));
+        }
+        for (id, KeyUse { used_ms }) in Records::among(documents)?.iter() {
+            if let Some(entry) = keys.get_mut(id) {
+                entry.note_use(*used_ms);
+                entry.written_ms = *used_ms;
             }
         }
-        for (id, used_ms) in uses {
-            if let Some(entry) = book.keys.get_mut(id) {
-                entry.note_use(used_ms);
-                entry.written_ms = used_ms;
-            }
-        }
-        Ok(book)
+        Ok(Self {
+            accounts: Records::among(documents)?,
+            sessions: Records::among(documents)?,
+            keys,
+            claims: Records::among(documents)?,
+        })
     }
 
-    /// Takes over what `before` knows of uses that are not written yet.
-    pub(crate) fn keep_uses(&mut self, before: &Self) {
+    fn apply(&mut self, change: Change) {
+        self.accounts.take_over(change.accounts);
+        self.sessions.take_over(change.sessions);
+        self.claims.take_over(change.claims);
+        for (id, key) in change.keys {
+            match key {
+                Some(key) => drop(self.keys.insert(id, KeyEntry::new(key))),
+                None => drop(self.keys.remove(&id)),
+            }
+        }
+    }
+
+    fn documents(change: &Change) -> DocumentChange {
+        let mut documents = DocumentChange::default();
+        change.accounts.write(&mut documents);
+        change.sessions.write(&mut documents);
+        change.keys.write(&mut documents);
+        change.claims.write(&mut documents);
+        for id in change.keys.removed() {
+            let removed = (KeyUse::KIND.to_owned(), id.clone());
+            documents.removed.push(removed);
+        }
+        documents
+    }
+
+    /// Uses that are not written yet.
+    fn succeed(&mut self, before: &Self) {
         for (id, entry) in &mut self.keys {
             if let Some(known) = before.keys.get(id) {
                 let used_ms = known.used_ms().max(entry.used_ms()).unwrap_or(0);
@@ -106,29 +137,17 @@ impl Book {
             }
         }
     }
+}
 
+impl Book {
     /// Uses of keys that are not written yet, as documents.
     pub(crate) fn unwritten_uses(&mut self) -> Vec<Document> {
         let entries = self.keys.iter_mut().filter_map(|(id, entry)| {
             let used_ms = entry.used_ms().filter(|used| *used > entry.written_ms)?;
             entry.written_ms = used_ms;
-            Some(Document::of(KEY_USE, id, &KeyUse { used_ms }))
+            Some(Document::of(KeyUse::KIND, id, &KeyUse { used_ms }))
         });
         entries.collect()
-    }
-
-    pub(crate) fn apply(&mut self, change: Change) {
-        self.version += 1;
-        apply(&mut self.accounts, change.accounts);
-        apply(&mut self.sessions, change.sessions);
-        apply(&mut self.claims, change.claims);
-        let entry = |key| KeyEntry {
-            key: Arc::new(key),
-            used_ms: Arc::default(),
-            written_ms: 0,
-        };
-        let keys = change.keys.into_iter();
-        apply(&mut self.keys, keys.map(|(id, key)| (id, key.map(entry))));
     }
 
     /// The sessions of an account.
@@ -138,40 +157,21 @@ impl Book {
     }
 }
 
-fn apply<T>(
-    records: &mut FxHashMap<String, T>,
-    changes: impl IntoIterator<Item = (String, Option<T>)>,
-) {
-    for (id, record) in changes {
-        match record {
-            Some(record) => drop(records.insert(id, record)),
-            None => drop(records.remove(&id)),
-        }
-    }
-}
-
 impl Change {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
-            && self.sessions.is_empty()
-            && self.keys.is_empty()
-            && self.claims.is_empty()
-    }
-
     pub(crate) fn put_account(&mut self, account: Account) {
-        self.accounts.push((account.name.clone(), Some(account)));
+        self.accounts.put(account.name.clone(), account);
     }
 
     pub(crate) fn remove_account(&mut self, name: &str) {
-        self.accounts.push((name.to_owned(), None));
+        self.accounts.remove(name);
     }
 
     pub(crate) fn put_session(&mut self, id: String, session: Session) {
-        self.sessions.push((id, Some(session)));
+        self.sessions.put(id, session);
     }
 
     pub(crate) fn remove_session(&mut self, id: &str) {
-        self.sessions.push((id.to_owned(), None));
+        self.sessions.remove(id);
     }
 
     /// Ends every login of an account.
@@ -185,7 +185,7 @@ impl Change {
     /// something else from now on, or nothing.
     pub(crate) fn remove_sessions_and_claims_of(&mut self, book: &Book, account: &str) {
         self.remove_sessions_of(book, account);
-        for (id, claim) in &book.claims {
+        for (id, claim) in book.claims.iter() {
             if claim.created_by == account && claim.key_id.is_none() {
                 self.remove_claim(id);
             }
@@ -193,46 +193,18 @@ impl Change {
     }
 
     pub(crate) fn put_key(&mut self, id: String, key: DeviceKey) {
-        self.keys.push((id, Some(key)));
+        self.keys.put(id, key);
     }
 
     pub(crate) fn remove_key(&mut self, id: &str) {
-        self.keys.push((id.to_owned(), None));
+        self.keys.remove(id);
     }
 
     pub(crate) fn put_claim(&mut self, id: String, claim: Claim) {
-        self.claims.push((id, Some(claim)));
+        self.claims.put(id, claim);
     }
 
     pub(crate) fn remove_claim(&mut self, id: &str) {
-        self.claims.push((id.to_owned(), None));
-    }
-
-    /// The same for the database.
-    pub(crate) fn documents(&self) -> DocumentChange {
-        let mut documents = DocumentChange::default();
-        write(&mut documents, ACCOUNT, &self.accounts);
-        write(&mut documents, SESSION, &self.sessions);
-        write(&mut documents, KEY, &self.keys);
-        write(&mut documents, CLAIM, &self.claims);
-        for (id, key) in &self.keys {
-            if key.is_none() {
-                documents.removed.push((KEY_USE.to_owned(), id.clone()));
-            }
-        }
-        documents
-    }
-}
-
-fn write<T: Serialize>(
-    documents: &mut DocumentChange,
-    kind: &str,
-    records: &[(String, Option<T>)],
-) {
-    for (id, record) in records {
-        match record {
-            Some(record) => documents.put.push(Document::of(kind, id, record)),
-            None => documents.removed.push((kind.to_owned(), id.clone())),
-        }
+        self.claims.remove(id);
     }
 }

@@ -1,6 +1,8 @@
 //! Codes with which a new sensor is adopted: typed in by a person, worth a key to the device.
 
 use super::secret::{fingerprint, has_fingerprint, random_bytes, random_id};
+use crate::database::{Document, StoreError};
+use crate::documents::Record;
 use crate::domain::Sites;
 use crate::domain::{SensorId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -8,8 +10,6 @@ use std::time::Duration;
 
 /// How long a code can be used.
 pub(crate) const CLAIM_LIFETIME: Duration = Duration::from_mins(10);
-/// Claims at one time, so that nobody can fill memory with them.
-pub(crate) const CLAIMS_MAX: usize = 200;
 /// Characters of a code: without those that look like others.
 const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 /// 40 bits. With ten minutes to live and the limit on attempts nobody finds one.
@@ -33,6 +33,15 @@ pub(crate) struct Claim {
     pub key_id: Option<String>,
     /// Fingerprint of the code.
     code: String,
+}
+
+impl Record for Claim {
+    const KIND: &'static str = "claim";
+    const SUBJECT: &'static str = "claims";
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        document.record()
+    }
 }
 
 /// What a new claim is for.

@@ -2,6 +2,8 @@
 
 use super::pattern::SensorPattern;
 use super::secret::{SECRET_LENGTH, fingerprint, has_fingerprint, random_id, random_secret};
+use crate::database::{Document, StoreError};
+use crate::documents::Record;
 use crate::domain::{PlaceName, Sites};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,15 @@ pub struct DeviceKey {
     secret: String,
     pub created_by: String,
     pub created_ms: i64,
+}
+
+impl Record for DeviceKey {
+    const KIND: &'static str = "device_key";
+    const SUBJECT: &'static str = "keys of devices";
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        document.record()
+    }
 }
 
 /// What a new key is for.

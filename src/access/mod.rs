@@ -12,6 +12,7 @@ pub(crate) mod book;
 mod call;
 mod caller;
 mod claim;
+mod claims;
 pub(crate) mod device_key;
 pub(crate) mod device_keys;
 pub(crate) mod gate;

@@ -5,6 +5,8 @@
 //! one before it has stolen it. Then the session ends for both.
 
 use super::secret::{SECRET_LENGTH, fingerprint, has_fingerprint, random_id, random_secret};
+use crate::database::{Document, StoreError};
+use crate::documents::Record;
 use crate::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -28,6 +30,15 @@ pub(crate) struct Session {
     /// The token is kept by a browser, where no script can read it.
     pub in_cookie: bool,
     pub expires_ms: i64,
+}
+
+impl Record for Session {
+    const KIND: &'static str = "session";
+    const SUBJECT: &'static str = "logins";
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        document.record()
+    }
 }
 
 /// What a refresh token asks for.

@@ -7,11 +7,8 @@ use super::registry::Registry;
 use super::role::Role;
 use super::token::Tokens;
 use crate::clock::Clock;
-use crate::database::{Document, DocumentChange, DocumentDatabase, LoadedDocuments, StoreError};
+use crate::documents::test_support::MemoryDocuments;
 use crate::domain::Sites;
-use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,67 +47,4 @@ pub(crate) async fn limited_access(
         limits,
         clock,
     })
-}
-
-/// Documents that are gone with the process.
-#[derive(Debug, Default)]
-pub(crate) struct MemoryDocuments(Mutex<(i64, Bodies)>);
-
-/// By kind and id.
-type Bodies = BTreeMap<(String, String), String>;
-
-impl DocumentDatabase for MemoryDocuments {
-    fn version(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
-        Box::pin(async { Ok(self.0.lock().0) })
-    }
-
-    fn load(&self) -> BoxFuture<'_, Result<LoadedDocuments, StoreError>> {
-        Box::pin(async {
-            let (version, documents) = &*self.0.lock();
-            let documents = documents.iter().map(|((kind, id), body)| Document {
-                kind: kind.clone(),
-                id: id.clone(),
-                body: body.clone(),
-            });
-            Ok(LoadedDocuments {
-                version: *version,
-                documents: documents.collect(),
-            })
-        })
-    }
-
-    fn change<'a>(
-        &'a self,
-        expected: i64,
-        change: &'a DocumentChange,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(async move {
-            let (version, documents) = &mut *self.0.lock();
-            if *version != expected {
-                return Ok(false);
-            }
-            *version += 1;
-            for name in &change.removed {
-                documents.remove(name);
-            }
-            for Document { kind, id, body } in change.put.clone() {
-                documents.insert((kind, id), body);
-            }
-            Ok(true)
-        })
-    }
-
-    fn note<'a>(&'a self, noted: &'a [Document]) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let (_, documents) = &mut *self.0.lock();
-            for Document { kind, id, body } in noted.iter().cloned() {
-                documents.insert((kind, id), body);
-            }
-            Ok(())
-        })
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
 }

@@ -1,8 +1,8 @@
 //! Rows of either database, checked on the way in.
 
 use super::{
-    Batch, Chunk, ChunkHead, Document, Loaded, LoadedDocuments, LogPart, Marks, SensorRow,
-    SettledSensor, StoreError,
+    Batch, Chunk, ChunkHead, Document, DocumentVersions, Loaded, LoadedDocuments, LogPart, Marks,
+    SensorRow, SettledSensor, StoreError,
 };
 use crate::database::{ClockRecord, Doubt, RoomKey, RoomRow, SensorKey};
 use crate::domain::{PlaceName, SensorId, StreamId, Timestamp};
@@ -40,24 +40,39 @@ pub(super) type BatchColumns = (i64, i64, Vec<u8>);
 pub(super) type LogColumns = (i64, Option<i64>, Option<i64>, Option<Vec<u8>>);
 /// Sensor, start, end and number of rows.
 pub(super) type HeadColumns = (i64, i64, i64, i64);
-/// Version, and a document if there is one: kind, id and body.
-pub(super) type DocumentColumns = (i64, Option<String>, Option<String>, Option<String>);
+/// A kind and its version.
+pub(super) type VersionColumns = (String, i64);
+/// Kind, id and body of a document.
+pub(super) type DocumentColumns = (String, String, String);
+/// A kind, its version, and a document of it if there is one: id and body.
+pub(super) type LoadedDocumentColumns = (String, i64, Option<String>, Option<String>);
 /// A head and its payload.
 pub(super) type ChunkColumns = (i64, i64, i64, i64, Vec<u8>);
 
-pub(super) fn documents(rows: Vec<DocumentColumns>) -> Result<LoadedDocuments, StoreError> {
-    let Some((version, ..)) = rows.first() else {
-        return Err(corrupt("document_version", "no row".to_owned()));
-    };
-    let version = *version;
-    let documents = rows.into_iter().filter_map(|row| match row {
-        (_, Some(kind), Some(id), Some(body)) => Some(Document { kind, id, body }),
-        _ => None,
-    });
-    Ok(LoadedDocuments {
-        version,
-        documents: documents.collect(),
-    })
+/// The versions of `kinds`: 0 for a kind that never changed.
+pub(super) fn document_versions(kinds: &[&str], rows: Vec<VersionColumns>) -> DocumentVersions {
+    let mut versions: DocumentVersions = kinds.iter().map(|kind| ((*kind).into(), 0)).collect();
+    for (kind, version) in rows {
+        if let Some(asked) = versions.get_mut(&kind) {
+            *asked = version;
+        }
+    }
+    versions
+}
+
+pub(super) fn document((kind, id, body): DocumentColumns) -> Document {
+    Document { kind, id, body }
+}
+
+pub(super) fn documents(rows: Vec<LoadedDocumentColumns>) -> LoadedDocuments {
+    let mut loaded = LoadedDocuments::default();
+    for (kind, version, id, body) in rows {
+        loaded.versions.insert(kind.clone(), version);
+        if let (Some(id), Some(body)) = (id, body) {
+            loaded.documents.push(Document { kind, id, body });
+        }
+    }
+    loaded
 }
 
 pub(super) fn room((key, site, room): RoomColumns) -> Result<RoomRow, StoreError> {

@@ -1,18 +1,17 @@
 //! Small records beside the readings: what a database must be able to do for them.
 //!
-//! Accounts, sessions, keys, claims, models and webhooks are kept so. Their owner has all of them in
-//! memory; where several processes change them, it asks now and then whether another one did. So this
-//! is no way to keep what is many or changes often.
+//! Accounts, sessions, keys, claims, models and webhooks are kept so. Each kind has a version, which
+//! grows with every change of it. Whoever uses a kind has all of it in memory (`documents` at the top),
+//! and asks now and then whether another process has changed it. So this is no way to keep what is many
+//! or changes often.
 
 use super::error::within;
 use super::{OpenMode, PostgresDocuments, SqliteDocuments, StoreError, WORK_WAIT_MAX, open};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// How often a change is made again because somebody else changed documents at that moment.
-const CHANGE_TRIES_MAX: usize = 10;
 
 /// A record by its kind and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +54,15 @@ impl Document {
     }
 }
 
-/// Everything there was at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The version of each kind; a kind that never changed has 0.
+pub type DocumentVersions = BTreeMap<String, i64>;
+
+/// Everything there was of some kinds at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadedDocuments {
-    pub version: i64,
+    /// Of every kind that was asked for.
+    pub versions: DocumentVersions,
+    /// By kind and id.
     pub documents: Vec<Document>,
 }
 
@@ -71,63 +75,69 @@ pub struct DocumentChange {
     pub removed: Vec<(String, String)>,
 }
 
-/// Whether what its owner has in memory is what the database has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Certainty {
-    #[default]
-    Sure,
-    /// A change was begun whose end nobody has seen.
-    Unsure,
+impl DocumentChange {
+    pub fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.removed.is_empty()
+    }
+
+    /// The kinds of what is put or removed.
+    pub fn kinds(&self) -> BTreeSet<&str> {
+        let put = self.put.iter().map(|document| document.kind.as_str());
+        put.chain(self.removed.iter().map(|(kind, _)| kind.as_str()))
+            .collect()
+    }
+
+    /// By how much each kind is raised that this changes or that it was decided on: 1 or 0.
+    pub(super) fn raises<'a>(&'a self, expected: &'a DocumentVersions) -> BTreeMap<&'a str, i64> {
+        let mut raises: BTreeMap<&str, i64> =
+            expected.keys().map(|kind| (kind.as_str(), 0)).collect();
+        raises.extend(self.kinds().into_iter().map(|kind| (kind, 1)));
+        raises
+    }
+}
+
+/// Whether `versions`, which were raised like this, come from those that were expected.
+pub(super) fn are_expected(
+    expected: &DocumentVersions,
+    raises: &BTreeMap<&str, i64>,
+    versions: &[(String, i64)],
+) -> bool {
+    versions.iter().all(|(kind, version)| {
+        let before = raises.get(kind.as_str()).map(|raise| version - raise);
+        expected
+            .get(kind)
+            .is_none_or(|expected| before == Some(*expected))
+    })
 }
 
 /// A database that keeps documents. It has a connection of its own, and any number of processes may
 /// use it beside the owner of the readings.
 pub trait DocumentDatabase: std::fmt::Debug + Send + Sync {
-    fn version(&self) -> BoxFuture<'_, Result<i64, StoreError>>;
+    /// The versions of `kinds`.
+    fn versions<'a>(
+        &'a self,
+        kinds: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<DocumentVersions, StoreError>>;
 
-    fn load(&self) -> BoxFuture<'_, Result<LoadedDocuments, StoreError>>;
+    /// The documents of `kinds`, with the versions of the same moment.
+    fn load<'a>(
+        &'a self,
+        kinds: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<LoadedDocuments, StoreError>>;
 
-    /// Makes the change durable if nobody has changed anything since `version`, and raises the
-    /// version by one; `false` when somebody has, and nothing is changed.
+    /// Makes the change durable if every kind in `expected` still has its version there, and raises
+    /// the version of exactly the kinds it changes by one; `false` when one has moved, and nothing is
+    /// changed.
     fn change<'a>(
         &'a self,
-        version: i64,
+        expected: &'a DocumentVersions,
         change: &'a DocumentChange,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Writes documents that nobody needs to hear of: the version stays.
+    /// Writes documents that nobody needs to hear of: no version grows.
     fn note<'a>(&'a self, documents: &'a [Document]) -> BoxFuture<'a, Result<(), StoreError>>;
 
     fn close(&self) -> BoxFuture<'_, ()>;
-}
-
-impl dyn DocumentDatabase {
-    /// [`change_own`](Self::change_own). When that fails, or nobody waits for its end, what is in
-    /// memory is no longer known to be right.
-    pub async fn change_or_doubt(
-        &self,
-        certainty: &mut Certainty,
-        change: &DocumentChange,
-    ) -> Result<(), StoreError> {
-        *certainty = Certainty::Unsure;
-        self.change_own(change).await?;
-        *certainty = Certainty::Sure;
-        Ok(())
-    }
-
-    /// Makes a change durable whatever else is changed at that moment: for documents that nobody but
-    /// the caller changes.
-    pub async fn change_own(&self, change: &DocumentChange) -> Result<(), StoreError> {
-        for _ in 0..CHANGE_TRIES_MAX {
-            let version = self.version().await?;
-            if self.change(version, change).await? {
-                return Ok(());
-            }
-        }
-        Err(StoreError::InUse(
-            "others change documents all the time".to_owned(),
-        ))
-    }
 }
 
 /// Opens the documents of a database that has its tables.

@@ -30,7 +30,7 @@ pub(super) const TABLES: [(&str, i64); 10] = [
     ("stream_epochs", 1),
     ("marks", 1),
     ("documents", 2),
-    ("document_version", 2),
+    ("document_versions", 4),
 ];
 
 /// Refuses the database `name` unless what was done to it is the beginning of what is known, and for a

@@ -49,15 +49,10 @@ pub(super) const LOG: &str = "select marks.trimmed_to, part.last_id, part.readin
     ) as part on true
     where marks.key = 1 order by part.last_id";
 
-pub(super) const DOCUMENT_VERSION: &str = "select version from document_version where key = 1";
+/// There is a row for each kind that ever changed: few.
+pub(super) const DOCUMENT_VERSIONS: &str = "select kind, version from document_versions";
 
-/// One statement, so that version and documents are of one moment. The row with the version is there
-/// also when no document is.
-pub(super) const DOCUMENTS: &str = "select document_version.version, kind, id, body
-    from document_version left join documents on true
-    where document_version.key = 1 order by kind, id";
-
-pub(super) const ADVANCE_DOCUMENTS: &str =
-    "update document_version set version = version + 1 where key = 1 and version = $1";
+/// Only in a transaction that sees one moment.
+pub(super) const ALL_DOCUMENTS: &str = "select kind, id, body from documents order by kind, id";
 
 pub(super) const REMOVE_DOCUMENT: &str = "delete from documents where kind = $1 and id = $2";

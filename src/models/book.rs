@@ -1,8 +1,10 @@
 //! Every model, in memory.
 
+use super::change::Change;
 use super::id::ModelId;
-use super::model::{KIND, Model};
-use crate::database::{LoadedDocuments, StoreError};
+use super::model::Model;
+use crate::database::{Document, DocumentChange, StoreError};
+use crate::documents::{self, Record, Records};
 use crate::domain::Place;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -13,18 +15,40 @@ pub(super) struct Book {
     of_place: FxHashMap<Place, ModelId>,
 }
 
-impl Book {
-    pub(super) fn read(loaded: &LoadedDocuments) -> Result<Self, StoreError> {
+impl documents::Book for Book {
+    const KINDS: &'static [&'static str] = &[Model::KIND];
+    const SUBJECT: &'static str = Model::SUBJECT;
+
+    type Change = Change;
+
+    fn read(documents: &[Document]) -> Result<Self, StoreError> {
         let mut book = Self::default();
-        for document in &loaded.documents {
-            // Documents are not only of models.
-            if document.kind == KIND {
-                book.put(Model::from_document(document)?);
-            }
+        for document in documents {
+            book.put(Model::of(document)?);
         }
         Ok(book)
     }
 
+    fn apply(&mut self, change: Change) {
+        let (put, removed): (Vec<_>, Vec<_>) =
+            change.into_iter().partition(|(_, model)| model.is_some());
+        // What goes first: its room may be that of what comes.
+        for (id, _) in removed {
+            if let Some(id) = ModelId::parse(&id) {
+                self.remove(id);
+            }
+        }
+        for model in put.into_iter().filter_map(|(_, model)| model) {
+            self.put(model);
+        }
+    }
+
+    fn documents(change: &Change) -> DocumentChange {
+        Records::documents(change)
+    }
+}
+
+impl Book {
     pub(super) fn get(&self, id: ModelId) -> Option<&Model> {
         self.models.get(&id)
     }
@@ -52,14 +76,14 @@ impl Book {
     }
 
     /// Adds a model in place of the one its room had.
-    pub(super) fn put(&mut self, model: Model) {
+    fn put(&mut self, model: Model) {
         if let Some(before) = self.of_place.insert(model.place.clone(), model.id) {
             self.models.remove(&before);
         }
         self.models.insert(model.id, model);
     }
 
-    pub(super) fn remove(&mut self, id: ModelId) {
+    fn remove(&mut self, id: ModelId) {
         if let Some(model) = self.models.remove(&id) {
             self.of_place.remove(&model.place);
         }

@@ -1,26 +1,26 @@
 //! The models there are: records in the database, files in the folder.
 //!
 //! A file is durable before its record, and a record is gone before its file. So whatever interrupts
-//! a change leaves a file without a record at worst, which the next start removes. One server owns
-//! the folder, and no other changes these records.
+//! a change leaves a file without a record at worst, which the next change or start removes. One
+//! server owns the folder; what other processes do to the records, the folder and the space follow.
 
 use super::book::Book;
+use super::change::{self, ModelRefusal};
 use super::folder::{Folder, FolderError};
 use super::id::ModelId;
 use super::incoming::{Incoming, Received, UploadError};
-use super::model::{KIND, Model};
+use super::model::Model;
 use super::space::Space;
-use crate::database::{Certainty, DocumentChange, DocumentDatabase, StoreError};
+use crate::database::{DocumentDatabase, DocumentVersions, StoreError};
+use crate::documents::{Book as _, ChangeError, Collection, Follower};
 use crate::domain::{Place, Timestamp};
-use parking_lot::RwLock;
+use futures_util::future::BoxFuture;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-/// Most models there can be: all are in memory.
-pub(super) const MODELS_MAX: usize = 20_000;
 /// Uploads at the same time.
 const UPLOADS_MAX: usize = 2;
 
@@ -41,14 +41,24 @@ pub struct Models(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    database: Arc<dyn DocumentDatabase>,
+    records: Collection<Book>,
     folder: Folder,
     limits: ModelLimits,
     space: Space,
     uploads: Arc<Semaphore>,
-    book: RwLock<Book>,
-    /// Held while a change is written.
-    changing: Mutex<Certainty>,
+    /// Held while files or records change.
+    files: Arc<Mutex<Files>>,
+}
+
+/// Which records the folder and the space are right for.
+#[derive(Debug)]
+struct Files {
+    /// Bytes of models that the space counts.
+    counted: u64,
+    /// The book's, when the folder was last known to have no other files.
+    generation: u64,
+    /// A change was begun whose end nobody has seen.
+    is_doubtful: bool,
 }
 
 /// Why a server cannot start with its models.
@@ -75,6 +85,48 @@ pub(super) enum ModelChangeError {
     File(#[from] io::Error),
 }
 
+impl From<ChangeError<ModelRefusal>> for ModelChangeError {
+    fn from(error: ChangeError<ModelRefusal>) -> Self {
+        match error {
+            ChangeError::Refused(ModelRefusal::TooMany) => Self::TooMany,
+            ChangeError::Refused(ModelRefusal::Missing) => Self::Missing,
+            ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl Follower for Models {
+    fn kinds(&self) -> &'static [&'static str] {
+        Book::KINDS
+    }
+
+    fn subject(&self) -> &'static str {
+        Book::SUBJECT
+    }
+
+    fn follow<'a>(
+        &'a self,
+        versions: &'a DocumentVersions,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async {
+            self.0.records.refresh_to(versions).await?;
+            // Nobody has to wait here for the disk of an upload. Where the end of a change is unknown,
+            // the next change tidies: until then the record of a file may come still.
+            let files = Arc::clone(&self.0.files).try_lock_owned();
+            if let Ok(files) = files
+                && !files.is_doubtful
+            {
+                let tidied = self.tidy(files).await;
+                tidied.map_err(|source| StoreError::File {
+                    action: "the folder of the models cannot be tidied".to_owned(),
+                    source,
+                })?;
+            }
+            Ok(())
+        })
+    }
+}
+
 impl Models {
     /// Reads the records and tidies the folder.
     pub async fn open(
@@ -82,30 +134,36 @@ impl Models {
         folder: &Path,
         limits: ModelLimits,
     ) -> Result<Self, ModelsError> {
-        let book = Book::read(&database.load().await?)?;
-        let ids = book.ids();
+        let records: Collection<Book> = Collection::open(database).await?;
+        let ids = records.book(Book::ids);
         let opened = Folder::open(folder)?;
         let swept = opened.sweep(&ids);
         let swept = swept.map_err(|error| ModelsError::Sweep(folder.to_owned(), error))?;
         if swept > 0 {
             tracing::info!(files = swept, "files of unfinished uploads were removed");
         }
-        for model in book.iter() {
-            let metadata = std::fs::metadata(opened.path_of(model.id));
-            if !metadata.is_ok_and(|file| file.is_file() && file.len() == model.bytes) {
-                tracing::warn!(id = %model.id, "the file of a model is missing or damaged");
+        records.book(|book| {
+            for model in book.iter() {
+                let metadata = std::fs::metadata(opened.path_of(model.id));
+                if !metadata.is_ok_and(|file| file.is_file() && file.len() == model.bytes) {
+                    tracing::warn!(id = %model.id, "the file of a model is missing or damaged");
+                }
             }
-        }
+        });
         let space = Space::new(limits.all_bytes_max);
-        space.take(book.bytes());
+        let files = Files {
+            counted: records.book(Book::bytes),
+            generation: records.generation(),
+            is_doubtful: false,
+        };
+        space.take(files.counted);
         Ok(Self(Arc::new(Shared {
-            database,
+            records,
             folder: opened,
             limits,
             space,
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
-            book: RwLock::new(book),
-            changing: Mutex::new(Certainty::Sure),
+            files: Arc::new(Mutex::new(files)),
         })))
     }
 
@@ -115,13 +173,12 @@ impl Models {
 
     /// Number of models and size of their files.
     pub fn totals(&self) -> (usize, u64) {
-        let book = self.0.book.read();
-        (book.len(), book.bytes())
+        self.book(|book| (book.len(), book.bytes()))
     }
 
     /// Looks something up; `look` must be short.
     pub(super) fn book<T>(&self, look: impl FnOnce(&Book) -> T) -> T {
-        look(&self.0.book.read())
+        self.0.records.book(look)
     }
 
     pub(super) fn path_of(&self, id: ModelId) -> PathBuf {
@@ -165,83 +222,97 @@ impl Models {
             created_ms: now.millis(),
             created_by: created_by.to_owned(),
         };
-        let mut certainty = self.certain().await?;
-        let replaced = self.book(|book| book.of_place(&model.place).cloned());
-        if replaced.is_none() && self.book(Book::len) >= MODELS_MAX {
-            return Err(ModelChangeError::TooMany);
-        }
+        let mut files = self.tidied().await?;
+        // Before the file is kept, which is in vain when there are too many.
+        self.book(|book| change::put(book, &model))
+            .map_err(ChangeError::Refused)?;
         let folder = self.0.folder.clone();
         // Should nobody wait for its end, its file may be kept without a record.
-        *certainty = Certainty::Unsure;
-        let (reserved, _permit) = waiting(move || received.keep(&folder)).await?;
+        files.is_doubtful = true;
+        let (reserved, _permit, mut files) = waiting(move || {
+            let (reserved, permit) = received.keep(&folder)?;
+            Ok((reserved, permit, files))
+        })
+        .await?;
+        let put = self.0.records.change(|book| change::put(book, &model));
+        let replaced = put.await?;
+        files.counted += reserved.keep();
         let gone = replaced.as_ref().map(|replaced| replaced.id);
-        let gone = gone.filter(|gone| *gone != model.id);
-        let change = DocumentChange {
-            put: vec![model.to_document()],
-            removed: gone.map(named).into_iter().collect(),
-        };
-        self.0
-            .database
-            .change_or_doubt(&mut certainty, &change)
+        self.end_change(gone.filter(|gone| *gone != model.id), files)
             .await?;
-        reserved.keep();
-        self.0.book.write().put(model.clone());
-        if let Some(replaced) = &replaced {
-            self.0.space.release(replaced.bytes);
-        }
-        if let Some(gone) = gone {
-            self.remove_file(gone).await?;
-        }
         Ok((model, replaced.is_some()))
     }
 
     /// Removes a model.
     pub(super) async fn remove(&self, id: ModelId) -> Result<Model, ModelChangeError> {
-        let mut certainty = self.certain().await?;
-        let model = self.book(|book| book.get(id).cloned());
-        let model = model.ok_or(ModelChangeError::Missing)?;
-        let change = DocumentChange {
-            put: Vec::new(),
-            removed: vec![named(id)],
+        let mut files = self.tidied().await?;
+        files.is_doubtful = true;
+        let removed = self.0.records.change(|book| change::remove(book, id));
+        let model = match removed.await {
+            Ok(model) => model,
+            Err(error) => {
+                files.is_doubtful = matches!(error, ChangeError::Store(_));
+                return Err(error.into());
+            }
         };
-        self.0
-            .database
-            .change_or_doubt(&mut certainty, &change)
-            .await?;
-        self.0.book.write().remove(id);
-        self.0.space.release(model.bytes);
-        self.remove_file(id).await?;
+        self.end_change(Some(id), files).await?;
         Ok(model)
     }
 
-    /// The right to change something, with a book that is what the database has.
-    async fn certain(&self) -> Result<MutexGuard<'_, Certainty>, ModelChangeError> {
-        let mut certainty = self.0.changing.lock().await;
-        if *certainty == Certainty::Unsure {
-            let loaded = Book::read(&self.0.database.load().await?)?;
-            let (ids, bytes) = (loaded.ids(), loaded.bytes());
-            let before = std::mem::replace(&mut *self.0.book.write(), loaded);
-            self.0.space.take(bytes);
-            self.0.space.release(before.bytes());
-            *certainty = Certainty::Sure;
-            let folder = self.0.folder.clone();
-            waiting(move || folder.sweep_finished(&ids)).await?;
+    /// The right to change something, with a folder that has the files of the book.
+    async fn tidied(&self) -> Result<OwnedMutexGuard<Files>, ModelChangeError> {
+        let files = Arc::clone(&self.0.files).lock_owned().await;
+        if files.is_doubtful {
+            self.0.records.refresh().await?;
         }
-        Ok(certainty)
+        Ok(self.tidy(files).await?)
     }
 
-    async fn remove_file(&self, id: ModelId) -> io::Result<()> {
+    /// Makes the space and the folder follow the book, where it has changed behind them.
+    async fn tidy(&self, mut files: OwnedMutexGuard<Files>) -> io::Result<OwnedMutexGuard<Files>> {
+        let generation = self.0.records.generation();
+        if files.generation == generation && !files.is_doubtful {
+            return Ok(files);
+        }
+        self.recount(&mut files);
+        let ids = self.book(Book::ids);
         let folder = self.0.folder.clone();
         waiting(move || {
-            folder.remove(id);
+            folder.sweep_finished(&ids)?;
+            files.is_doubtful = false;
+            files.generation = generation;
+            Ok(files)
+        })
+        .await
+    }
+
+    /// Counts the bytes of the models there are now.
+    fn recount(&self, files: &mut Files) {
+        let bytes = self.book(Book::bytes);
+        self.0.space.take(bytes.saturating_sub(files.counted));
+        self.0.space.release(files.counted.saturating_sub(bytes));
+        files.counted = bytes;
+    }
+
+    /// After a change of the records: the file of the one that is gone goes as well.
+    async fn end_change(
+        &self,
+        gone: Option<ModelId>,
+        mut files: OwnedMutexGuard<Files>,
+    ) -> io::Result<()> {
+        self.recount(&mut files);
+        let folder = self.0.folder.clone();
+        waiting(move || {
+            if let Some(id) = gone {
+                folder.remove(id);
+            }
+            files.is_doubtful = false;
+            // Of this change alone; what others have changed meanwhile is still to be tidied.
+            files.generation += 1;
             Ok(())
         })
         .await
     }
-}
-
-fn named(id: ModelId) -> (String, String) {
-    (KIND.to_owned(), id.to_string())
 }
 
 /// Runs what waits for the disk where it holds up nobody.
@@ -253,3 +324,6 @@ pub(super) async fn waiting<T: Send + 'static>(
         Err(error) => Err(io::Error::other(error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

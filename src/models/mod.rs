@@ -7,6 +7,7 @@
 
 mod book;
 mod catalogue;
+mod change;
 mod file_body;
 mod folder;
 pub mod glb;

@@ -2,8 +2,9 @@
 
 use super::id::ModelId;
 use crate::database::{Document, StoreError};
+use crate::documents::Record;
 use crate::domain::{Place, PlaceName};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A model that a room has. As a document its id is the document's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +18,6 @@ pub struct Model {
     pub created_by: String,
 }
 
-/// Kind of the documents.
-pub(super) const KIND: &str = "model";
-
 #[derive(Serialize, Deserialize)]
 struct Body {
     enseigne: String,
@@ -29,8 +27,8 @@ struct Body {
     created_by: String,
 }
 
-impl Model {
-    pub(super) fn to_document(&self) -> Document {
+impl Serialize for Model {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let body = Body {
             enseigne: self.place.site.as_str().to_owned(),
             salle: self.place.room.as_str().to_owned(),
@@ -38,10 +36,15 @@ impl Model {
             created_ms: self.created_ms,
             created_by: self.created_by.clone(),
         };
-        Document::of(KIND, &self.id.to_string(), &body)
+        body.serialize(serializer)
     }
+}
 
-    pub(super) fn from_document(document: &Document) -> Result<Self, StoreError> {
+impl Record for Model {
+    const KIND: &'static str = "model";
+    const SUBJECT: &'static str = "models";
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
         let body: Body = document.record()?;
         let name = |text: &str| {
             PlaceName::parse(text).map_err(|error| document.corrupt(&error.to_string()))

@@ -66,9 +66,9 @@ impl Reserved {
         Ok(())
     }
 
-    /// The file stays.
-    pub(super) fn keep(mut self) {
-        self.bytes = 0;
+    /// The file stays; says how many bytes are counted for it.
+    pub(super) fn keep(mut self) -> u64 {
+        std::mem::take(&mut self.bytes)
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
         other.grow_to(40).unwrap();
         drop(one);
         other.grow_to(100).unwrap();
-        other.keep();
+        assert_eq!(other.keep(), 100);
         assert_eq!(space.reserve().grow_to(1), Err(QuotaExceeded));
         space.release(100);
         space.reserve().grow_to(100).unwrap();

@@ -8,6 +8,7 @@ use crate::broadcast::{Hub, HubParts, HubThreads, Upgrade};
 use crate::clock::{Clock, SystemClock};
 use crate::config::ServeConfig;
 use crate::database::{self, DocumentDatabase, OpenMode};
+use crate::documents::{self, Follower};
 use crate::domain::{Sites, Timestamp};
 use crate::host::Host;
 use crate::http::{
@@ -52,6 +53,7 @@ pub struct Application {
     writer: Writer,
     keeper: Keeper,
     queue: WriteQueue,
+    models: Models,
     webhooks: Webhooks,
     hub: Hub,
     hub_threads: HubThreads,
@@ -101,7 +103,7 @@ impl Application {
             clock: Arc::clone(&clock),
             hub: hub.clone(),
             door: door.clone(),
-            models,
+            models: models.clone(),
             webhooks: webhooks.clone(),
             metrics: metrics::start(),
             request_ids: request_ids.clone(),
@@ -123,6 +125,7 @@ impl Application {
             writer,
             keeper,
             queue,
+            models,
             webhooks,
             hub,
             hub_threads,
@@ -154,6 +157,7 @@ impl Application {
             writer,
             keeper,
             queue,
+            models,
             webhooks,
             hub,
             hub_threads,
@@ -169,6 +173,13 @@ impl Application {
         let written = CancellationToken::new();
         let keeping = actix_rt::spawn(keeper.run(written.clone()));
         shutdown.spawn(access::keep(gate.clone(), store.clone(), shutdown.clone()));
+        let followers: Vec<Box<dyn Follower>> = vec![
+            Box::new(gate.clone()),
+            Box::new(webhooks.clone()),
+            Box::new(models),
+        ];
+        let following = documents::keep(Arc::clone(&documents), followers, shutdown.clone());
+        shutdown.spawn(following);
         shutdown.spawn(webhook::dispatch(webhooks, shutdown.clone()));
         announce::announce(
             &hub,

@@ -1,8 +1,9 @@
 //! A webhook and how it is doing, shared by its task and the calls about it.
 
 use super::courier::Failure;
-use super::record::{PROGRESS, Progress, Webhook};
+use super::record::{Progress, Webhook};
 use crate::database::Document;
+use crate::documents::Record;
 use crate::domain::{StreamId, Timestamp};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,7 +130,7 @@ impl Entry {
         let unwritten = (!is_known).then(|| progress.clone());
         unwritten.map(|progress| {
             (
-                Document::of(PROGRESS, &self.webhook.id, &progress),
+                Document::of(Progress::KIND, &self.webhook.id, &progress),
                 progress,
             )
         })

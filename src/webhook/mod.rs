@@ -8,7 +8,10 @@
 //! A URL is somebody else's wish that this server connects to an address. Which addresses it does
 //! connect to is decided in [`address`] and [`target`], asked for in `names`, and nowhere else.
 
+mod additions;
 pub mod address;
+mod book;
+mod change;
 mod connection;
 mod courier;
 mod dispatch;

@@ -1,12 +1,11 @@
 //! What is kept of a webhook.
 
 use super::selection::Selection;
+use crate::database::{Document, StoreError};
+use crate::documents::Record;
 use crate::domain::StreamId;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-
-pub(super) const WEBHOOK: &str = "webhook";
-pub(super) const PROGRESS: &str = "webhook_progress";
 
 /// What somebody asked for. It does not change. Without its secret in `Debug`, and without its URL,
 /// which often is one.
@@ -21,6 +20,18 @@ pub(super) struct Webhook {
     pub secret: SecretString,
     pub created_ms: i64,
     pub created_by: String,
+}
+
+impl Record for Webhook {
+    const KIND: &'static str = "webhook";
+    const SUBJECT: &'static str = "webhooks";
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: document.id.clone(),
+            ..document.record()?
+        })
+    }
 }
 
 /// The one place a secret is written.
@@ -65,6 +76,15 @@ pub(super) struct Progress {
     pub gap: bool,
 }
 
+impl Record for Progress {
+    const KIND: &'static str = "webhook_progress";
+    const SUBJECT: &'static str = "progress of webhooks";
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        document.record()
+    }
+}
+
 /// As it is on the wire.
 mod position {
     use crate::domain::StreamId;
@@ -97,7 +117,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::Document;
     use secrecy::ExposeSecret;
 
     fn webhook() -> Webhook {
@@ -113,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let written = Document::of(WEBHOOK, "a1", &webhook());
+        let written = Document::of(Webhook::KIND, "a1", &webhook());
         let read: Webhook = written.record().unwrap();
         assert_eq!(read.secret.expose_secret(), "canary-secret");
         assert_eq!(read.url, webhook().url);
@@ -122,7 +141,7 @@ mod tests {
             gap: true,
             ..Progress::behind("3-17".parse().unwrap())
         };
-        let written = Document::of(PROGRESS, "a1", &progress);
+        let written = Document::of(Progress::KIND, "a1", &progress);
         assert!(written.body.contains(r#""position":"3-17""#));
         assert_eq!(written.record::<Progress>().unwrap(), progress);
     }
@@ -132,7 +151,7 @@ mod tests {
         assert!(!format!("{:?}", webhook()).contains("canary"));
         let damaged = Document {
             body: r#"{"url":"canary","secret":"canary"}"#.to_owned(),
-            ..Document::of(WEBHOOK, "a1", &webhook())
+            ..Document::of(Webhook::KIND, "a1", &webhook())
         };
         let error = damaged.record::<Webhook>().unwrap_err();
         assert!(!error.to_string().contains("canary"), "{error}");

@@ -1,25 +1,32 @@
 //! All webhooks: in memory, and as documents in the database.
 //!
-//! Only this process changes them, so what is in memory is what counts. A change is durable first.
+//! The book says which webhooks there are, whoever has added or removed them; each has an entry here
+//! with its task, which follows.
 
+use super::additions::Additions;
+use super::book::Book;
+use super::change::{self, WebhookRefusal};
 use super::courier::{Attempt, Courier, Delivery};
 use super::entry::Entry;
 use super::news::News;
-use super::record::{PROGRESS, Progress, WEBHOOK, Webhook};
+use super::record::{Progress, Webhook};
 use super::selection::Selection;
 use super::target::{Reach, Target, TargetError};
 use super::worker::Worker;
 use crate::access::{random_id, random_secret};
 use crate::clock::Clock;
-use crate::database::{Certainty, Document, DocumentChange, DocumentDatabase, StoreError};
+use crate::database::{DocumentDatabase, DocumentVersions, StoreError};
+use crate::documents::{self, Book as _, Collection, Follower};
 use crate::domain::StreamId;
 use crate::store::Store;
+use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use secrecy::SecretString;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// How long a removal waits for the webhook's task to be gone.
@@ -31,15 +38,14 @@ pub struct Webhooks(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    database: Arc<dyn DocumentDatabase>,
+    records: Collection<Book>,
+    additions: Additions,
     store: Store,
     clock: Arc<dyn Clock>,
     courier: Courier,
     news: News,
     count_max: usize,
     entries: RwLock<FxHashMap<String, Arc<Entry>>>,
-    /// Held while documents are written, so that none comes back that was removed.
-    writing: Mutex<Certainty>,
     added: Notify,
 }
 
@@ -66,6 +72,38 @@ pub(super) enum ChangeError {
     Store(#[from] StoreError),
 }
 
+impl From<documents::ChangeError<WebhookRefusal>> for ChangeError {
+    fn from(error: documents::ChangeError<WebhookRefusal>) -> Self {
+        match error {
+            documents::ChangeError::Refused(WebhookRefusal::TooMany) => Self::TooMany,
+            documents::ChangeError::Refused(WebhookRefusal::Unknown) => Self::Unknown,
+            documents::ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl Follower for Webhooks {
+    fn kinds(&self) -> &'static [&'static str] {
+        Book::KINDS
+    }
+
+    fn subject(&self) -> &'static str {
+        Book::SUBJECT
+    }
+
+    fn follow<'a>(
+        &'a self,
+        versions: &'a DocumentVersions,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async {
+            self.0.records.refresh_to(versions).await?;
+            self.remove_abandoned().await?;
+            self.follow_book();
+            Ok(())
+        })
+    }
+}
+
 impl Webhooks {
     /// Reads the webhooks there are. One whose progress is not known goes on from the present.
     pub async fn open(parts: WebhookParts) -> anyhow::Result<Self> {
@@ -77,34 +115,19 @@ impl Webhooks {
             news,
             count_max,
         } = parts;
-        let loaded = database.load().await?;
-        let mut progress: FxHashMap<&str, Progress> = FxHashMap::default();
-        for document in loaded.documents.iter().filter(|it| it.kind == PROGRESS) {
-            progress.insert(&document.id, document.record()?);
-        }
-        let mut entries = FxHashMap::default();
-        for document in loaded.documents.iter().filter(|it| it.kind == WEBHOOK) {
-            let webhook = Webhook {
-                id: document.id.clone(),
-                ..document.record()?
-            };
-            let known = progress.remove(document.id.as_str());
-            let is_known = known.is_some();
-            let progress = known.unwrap_or_else(|| Progress::behind(store.position()));
-            let entry = Entry::new(webhook, progress, is_known);
-            entries.insert(document.id.clone(), Arc::new(entry));
-        }
-        Ok(Self(Arc::new(Shared {
+        let webhooks = Self(Arc::new(Shared {
+            records: Collection::open(database).await?,
+            additions: Additions::default(),
             courier: Courier::new(reach, Arc::clone(&clock)),
-            database,
             store,
             clock,
             news,
             count_max,
-            entries: RwLock::new(entries),
-            writing: Mutex::default(),
+            entries: RwLock::default(),
             added: Notify::new(),
-        })))
+        }));
+        webhooks.follow_book();
+        Ok(webhooks)
     }
 
     /// Where a new webhook would lead, if it may.
@@ -147,45 +170,43 @@ impl Webhooks {
             created_by: created_by.to_owned(),
         };
         let progress = Progress::behind(self.0.store.position());
-        let mut certainty = self.certain().await?;
-        if self.0.entries.read().len() >= self.0.count_max {
-            return Err(ChangeError::TooMany);
+        self.remove_abandoned().await?;
+        // Until it is told, nobody but this call knows of it.
+        let addition = self.0.additions.begin(&webhook.id);
+        let added = self.0.records.change(|book| {
+            let change = change::add(book, &webhook, &progress, self.0.count_max)?;
+            Ok((change, ()))
+        });
+        if let Err(error) = added.await {
+            if let documents::ChangeError::Refused(_) = error {
+                addition.tell();
+            }
+            return Err(error.into());
         }
         let id = webhook.id.clone();
-        let change = DocumentChange {
-            put: vec![
-                Document::of(WEBHOOK, &id, &webhook),
-                Document::of(PROGRESS, &id, &progress),
-            ],
-            removed: Vec::new(),
-        };
-        self.0
-            .database
-            .change_or_doubt(&mut certainty, &change)
-            .await?;
         let entry = Arc::new(Entry::new(webhook, progress, true));
         self.0.entries.write().insert(id, Arc::clone(&entry));
+        addition.tell();
         self.0.added.notify_one();
         Ok((entry, secret))
     }
 
     /// Removes a webhook; when it returns nothing is delivered any more.
     pub(super) async fn remove(&self, id: &str) -> Result<(), ChangeError> {
-        let entry = {
-            let mut certainty = self.certain().await?;
-            if !self.0.entries.read().contains_key(id) {
-                return Err(ChangeError::Unknown);
-            }
-            self.0
-                .database
-                .change_or_doubt(&mut certainty, &removal_of(id))
-                .await?;
-            self.0.entries.write().remove(id)
-        };
+        let entry = self.0.entries.read().get(id).cloned();
+        let removed = self.0.records.change(|book| {
+            let change = change::remove(book, id)?;
+            Ok((change, ()))
+        });
+        match (removed.await, &entry) {
+            // Somebody else has removed it, or nobody has heard that it was.
+            (Ok(()) | Err(documents::ChangeError::Refused(WebhookRefusal::Unknown)), Some(_)) => {}
+            (removed, _) => removed?,
+        }
+        self.follow_book();
         let Some(entry) = entry else {
             return Ok(());
         };
-        entry.removed.cancel();
         if entry.has_task()
             && timeout(END_WAIT_MAX, entry.ended.cancelled())
                 .await
@@ -196,27 +217,54 @@ impl Webhooks {
         Ok(())
     }
 
-    /// The right to change something, with entries that are what the database has.
-    ///
-    /// A webhook whose addition nobody saw through was never shown to anybody, nor its secret: it goes.
-    /// One whose removal nobody saw through is removed again by whoever wants it gone.
-    async fn certain(&self) -> Result<MutexGuard<'_, Certainty>, StoreError> {
-        let mut certainty = self.0.writing.lock().await;
-        if *certainty == Certainty::Unsure {
-            let loaded = self.0.database.load().await?;
-            let stored = loaded.documents.iter().filter(|it| it.kind == WEBHOOK);
-            let mut change = DocumentChange::default();
-            for document in stored {
-                if !self.0.entries.read().contains_key(&document.id) {
-                    change.removed.extend(removal_of(&document.id).removed);
+    /// Gives every webhook of the book its entry, and ends those that are not there any more. One
+    /// whose progress is not known goes on from the present.
+    fn follow_book(&self) {
+        let mut entries = self.0.entries.write();
+        let mut has_new = false;
+        self.0.records.book(|book| {
+            entries.retain(|id, entry| {
+                let stays = book.webhooks.contains_key(id);
+                if !stays {
+                    entry.removed.cancel();
                 }
+                stays
+            });
+            for (id, webhook) in book.webhooks.iter() {
+                if entries.contains_key(id) || self.0.additions.has(id) {
+                    continue;
+                }
+                let known = book.progress.get(id).cloned();
+                let is_known = known.is_some();
+                let progress = known.unwrap_or_else(|| Progress::behind(self.0.store.position()));
+                let entry = Entry::new(webhook.clone(), progress, is_known);
+                entries.insert(id.clone(), Arc::new(entry));
+                has_new = true;
             }
-            if !change.removed.is_empty() {
-                self.0.database.change_own(&change).await?;
-            }
-            *certainty = Certainty::Sure;
+        });
+        drop(entries);
+        if has_new {
+            self.0.added.notify_one();
         }
-        Ok(certainty)
+    }
+
+    /// Removes webhooks nobody was told of.
+    async fn remove_abandoned(&self) -> Result<(), StoreError> {
+        let abandoned = self.0.additions.abandoned();
+        if abandoned.is_empty() {
+            return Ok(());
+        }
+        let removed = self.0.records.change(|_| {
+            let change = change::remove_all(&abandoned);
+            Ok::<_, Infallible>((change, ()))
+        });
+        match removed.await {
+            Ok(()) => {}
+            Err(documents::ChangeError::Store(error)) => return Err(error),
+            Err(documents::ChangeError::Refused(never)) => match never {},
+        }
+        self.0.additions.forget(&abandoned);
+        Ok(())
     }
 
     /// Delivers a message without content and says what came of it; `None` when there is no such
@@ -253,20 +301,20 @@ impl Webhooks {
 
     /// Writes how far they have come; see [`Entry::unwritten`].
     pub(super) async fn write_progress(&self, always: bool) -> Result<(), StoreError> {
-        let _certainty = self.certain().await?;
         let entries: Vec<_> = self.0.entries.read().values().cloned().collect();
-        let mut documents = Vec::new();
         let mut written = Vec::new();
-        for entry in entries {
-            if let Some((document, progress)) = entry.unwritten(always) {
-                documents.push(document);
-                written.push((entry, progress));
+        let noted = self.0.records.note(|book| {
+            let mut documents = Vec::new();
+            let there = |entry: &Arc<Entry>| book.webhooks.contains_key(&entry.webhook.id);
+            for entry in entries.into_iter().filter(there) {
+                if let Some((document, progress)) = entry.unwritten(always) {
+                    documents.push(document);
+                    written.push((entry, progress));
+                }
             }
-        }
-        if documents.is_empty() {
-            return Ok(());
-        }
-        self.0.database.note(&documents).await?;
+            documents
+        });
+        noted.await?;
         for (entry, progress) in written {
             entry.written(progress);
         }
@@ -274,109 +322,5 @@ impl Webhooks {
     }
 }
 
-fn removal_of(id: &str) -> DocumentChange {
-    DocumentChange {
-        put: Vec::new(),
-        removed: [WEBHOOK, PROGRESS]
-            .map(|kind| (kind.to_owned(), id.to_owned()))
-            .to_vec(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access::test_support::MemoryDocuments;
-    use crate::clock::SystemClock;
-    use crate::database::{self, LoadedDocuments, OpenMode};
-    use crate::domain::Timestamp;
-    use crate::score::Profile;
-    use crate::store::ReplayLimits;
-    use crate::webhook::address::AllowedNetworks;
-    use futures_util::future::BoxFuture;
-    use pretty_assertions::assert_eq;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    /// A database whose next change is durable, though nobody hears of it.
-    #[derive(Debug, Default)]
-    struct Unheard {
-        documents: MemoryDocuments,
-        is_silent: AtomicBool,
-    }
-
-    impl DocumentDatabase for Unheard {
-        fn version(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
-            self.documents.version()
-        }
-
-        fn load(&self) -> BoxFuture<'_, Result<LoadedDocuments, StoreError>> {
-            self.documents.load()
-        }
-
-        fn change<'a>(
-            &'a self,
-            version: i64,
-            change: &'a DocumentChange,
-        ) -> BoxFuture<'a, Result<bool, StoreError>> {
-            Box::pin(async move {
-                let changed = self.documents.change(version, change).await;
-                if self.is_silent.swap(false, Ordering::Relaxed) {
-                    return Err(StoreError::Failing("nobody hears of it"));
-                }
-                changed
-            })
-        }
-
-        fn note<'a>(&'a self, documents: &'a [Document]) -> BoxFuture<'a, Result<(), StoreError>> {
-            self.documents.note(documents)
-        }
-
-        fn close(&self) -> BoxFuture<'_, ()> {
-            self.documents.close()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_webhook_nobody_was_told_of_is_gone_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("readings.db").display());
-        let readings = database::open(&url, OpenMode::Owner).await.unwrap();
-        let (start, limits) = (Timestamp::from_millis(0), ReplayLimits::default());
-        let store = Store::open(readings, Profile::Iaqverse, start, limits);
-        let unheard = Arc::new(Unheard::default());
-        let webhooks = Webhooks::open(WebhookParts {
-            database: Arc::clone(&unheard) as _,
-            store: store.await.unwrap(),
-            clock: Arc::new(SystemClock),
-            reach: Reach::new(
-                &[443],
-                AllowedNetworks::new(&["192.0.2.0/24".parse().unwrap()]),
-            ),
-            news: tokio::sync::watch::channel(()).1,
-            count_max: 1,
-        });
-        let webhooks = webhooks.await.unwrap();
-        let stored = async || {
-            let documents = unheard.load().await.unwrap().documents.into_iter();
-            documents.map(|it| it.kind).collect::<Vec<_>>()
-        };
-        let target = webhooks.target("https://192.0.2.1/").await.unwrap();
-        let add = async || webhooks.add(&target, Selection::default(), "ada").await;
-
-        unheard.is_silent.store(true, Ordering::Relaxed);
-        assert!(matches!(add().await, Err(ChangeError::Store(_))));
-        assert_eq!(stored().await, [WEBHOOK, PROGRESS]);
-        webhooks.write_progress(false).await.unwrap();
-        assert_eq!(stored().await, [] as [&str; 0]);
-
-        let (entry, _) = add().await.unwrap();
-        unheard.is_silent.store(true, Ordering::Relaxed);
-        assert!(matches!(
-            webhooks.remove(&entry.webhook.id).await,
-            Err(ChangeError::Store(_))
-        ));
-        assert_eq!(webhooks.all().len(), 1);
-        webhooks.remove(&entry.webhook.id).await.unwrap();
-        assert!(webhooks.all().is_empty());
-    }
-}
+mod tests;

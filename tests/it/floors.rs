@@ -8,7 +8,7 @@ use std::path::Path;
 const FLOORS: [&[&str]; 11] = [
     &["domain", "fault", "host", "shutdown"],
     &["clock", "database", "payload", "score"],
-    &["simulate", "validate"],
+    &["documents", "simulate", "validate"],
     &["store"],
     &["http", "wire"],
     &["access"],

@@ -3,12 +3,10 @@
 use super::device_keys::{require_own, too_many_keys};
 use super::sessions::{address_of, limit_attempts, unauthorized};
 use super::{label, label_rule, not_changed};
-use crate::access::book::{Book, Change};
 use crate::access::call::{Call, call};
-use crate::access::claim::{CLAIMS_MAX, Claim, NewClaim};
-use crate::access::device_key::{DeviceKey, NewDeviceKey};
-use crate::access::device_keys;
-use crate::access::{Access, Caller, Need, SensorPattern};
+use crate::access::claim::{Claim, NewClaim};
+use crate::access::claims::{self, ClaimRefusal, Comer, Redeemed};
+use crate::access::{Access, Caller, Need};
 use crate::domain::{PlaceName, SensorId, Timestamp};
 use crate::http::{BodyReader, Fields, Problem, TrustedProxies};
 use crate::store::Store;
@@ -153,22 +151,7 @@ async fn claim(
     };
     let (id, claim, code) = Claim::create(new, now);
     let made = access.registry().change(|book| {
-        let mut change = Change::default();
-        let mut left = 0;
-        for (id, claim) in &book.claims {
-            if claim.has_expired(now) {
-                change.remove_claim(id);
-            } else {
-                left += 1;
-            }
-        }
-        if left >= CLAIMS_MAX {
-            return Err(Problem::conflict(
-                "too_many_claims",
-                "too many sensors are awaited",
-            ));
-        }
-        change.put_claim(id.clone(), claim.clone());
+        let change = claims::add(book, &id, &claim, now).map_err(refused)?;
         Ok((change, ()))
     });
     made.await.map_err(not_changed)?;
@@ -192,12 +175,7 @@ async fn drop_claim(
     access: Data<Access>,
 ) -> Result<HttpResponse, Problem> {
     let dropped = access.registry().change(|book| {
-        let claim = book.claims.get(&*id);
-        if !claim.is_some_and(|claim| caller.sites().allow(&claim.site)) {
-            return Err(Problem::not_found());
-        }
-        let mut change = Change::default();
-        change.remove_claim(&id);
+        let change = claims::remove(book, &id, caller.sites()).map_err(refused)?;
         Ok((change, ()))
     });
     dropped.await.map_err(not_changed)?;
@@ -251,31 +229,19 @@ async fn redeem(
     let now = access.now();
     let is_known = store.directory(|directory| directory.sensor_key(sensor.as_str()).is_some());
     let redeemed = access.registry().change(|book| {
-        let mut waiting = book.claims.iter();
-        let (id, claim) = waiting
-            .find(|(_, claim)| claim.waits_for(&code, now))
-            .ok_or_else(|| unauthorized("bad_code", "the code is not valid, or not any more"))?;
-        require_free(book, claim, &sensor, is_known)?;
-        let (key_id, key, text) = DeviceKey::create(NewDeviceKey {
-            label: claim.label.clone().unwrap_or_default(),
-            sensors: vec![SensorPattern::exactly(&sensor)],
-            sites: claim.sites.clone(),
-            place: Some((claim.site.clone(), claim.room.clone())),
-            created_by: claim.created_by.clone(),
-            created_ms: now.millis(),
-        });
-        let used = claim.used(&sensor, key_id.clone());
-        let mut change = Change::default();
-        change.put_claim(id.clone(), used.clone());
-        device_keys::add(book, &mut change, &key_id, &key).map_err(too_many_keys)?;
-        Ok((change, (used, key_id, text)))
+        let comer = Comer {
+            code: &code,
+            sensor: &sensor,
+            is_known,
+        };
+        claims::redeem(book, comer, now).map_err(refused)
     });
-    let (claim, key_id, text) = redeemed.await.map_err(not_changed)?;
+    let Redeemed { claim, key_id, key } = redeemed.await.map_err(not_changed)?;
     tracing::info!(sensor_id = sensor.as_str(), key_id, "a sensor was adopted");
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(Adopted {
-            key: text,
+            key,
             key_id,
             sensor_id: sensor.as_str(),
             enseigne: &claim.site,
@@ -283,31 +249,19 @@ async fn redeem(
         }))
 }
 
-/// A code that names no sensor is worth a new one only: nobody takes over another's readings with it.
-fn require_free(
-    book: &Book,
-    claim: &Claim,
-    sensor: &SensorId,
-    is_known: bool,
-) -> Result<(), Problem> {
-    match &claim.sensor {
-        Some(named) if named == sensor.as_str() => Ok(()),
-        Some(_) => Err(Problem::conflict(
-            "other_sensor",
-            "the code is for another sensor",
-        )),
-        None => {
-            let has_key = book.keys.values().any(|entry| {
-                let mut patterns = entry.key.sensors.iter();
-                patterns.any(|pattern| pattern.is_exact() && pattern.matches(sensor.as_str()))
-            });
-            if is_known || has_key {
-                return Err(Problem::conflict(
-                    "sensor_taken",
-                    "there is a sensor of this id",
-                ));
-            }
-            Ok(())
+fn refused(refusal: ClaimRefusal) -> Problem {
+    match refusal {
+        ClaimRefusal::TooMany => {
+            Problem::conflict("too_many_claims", "too many sensors are awaited")
         }
+        ClaimRefusal::Unknown => Problem::not_found(),
+        ClaimRefusal::BadCode => unauthorized("bad_code", "the code is not valid, or not any more"),
+        ClaimRefusal::OtherSensor => {
+            Problem::conflict("other_sensor", "the code is for another sensor")
+        }
+        ClaimRefusal::SensorTaken => {
+            Problem::conflict("sensor_taken", "there is a sensor of this id")
+        }
+        ClaimRefusal::TooManyKeys(error) => too_many_keys(error),
     }
 }

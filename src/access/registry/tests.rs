@@ -1,12 +1,16 @@
 //! Two registries on one database, as a server and a command are.
 
 use super::*;
+use crate::access::accounts::{self, AccountRefusal};
 use crate::access::device_key::{DeviceKey, NewDeviceKey};
-use crate::access::test_support::MemoryDocuments;
+use crate::access::session::Session;
 use crate::access::{Account, Role, SensorPattern};
+use crate::database::DocumentDatabase;
+use crate::documents::test_support::MemoryDocuments;
 use crate::domain::Sites;
 use pretty_assertions::assert_eq;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 fn account(name: &str, role: Role) -> Account {
     Account {
@@ -45,49 +49,48 @@ async fn two() -> (Registry, Registry) {
 }
 
 #[tokio::test]
-async fn what_another_has_changed_is_seen_after_a_refresh() {
+async fn an_account_that_another_process_removed_takes_its_sessions_along() {
     let (one, other) = two().await;
     put(&one, account("ada", Role::Admin)).await;
-    assert_eq!((names(&one).len(), names(&other).len()), (1, 0));
-    let before = other.generation();
     other.refresh().await.unwrap();
     assert_eq!(names(&other), ["ada"]);
-    assert!(other.generation() > before);
-    let unchanged = other.generation();
-    other.refresh().await.unwrap();
-    assert_eq!(other.generation(), unchanged);
-}
-
-#[tokio::test]
-async fn a_change_is_decided_again_on_what_another_has_changed() {
-    let (one, other) = two().await;
-    put(&one, account("ada", Role::Admin)).await;
-    let mut seen = Vec::new();
-    // It has not refreshed, so it decides on an empty book first.
-    let changed = other.change(|book| {
-        seen.push(book.accounts.len());
-        if book.accounts.contains_key("ada") {
-            return Err("there is one");
-        }
+    let (id, session, _) = Session::begin("ada", false, Timestamp::from_millis(1));
+    let begun = one.change(|_| {
         let mut change = Change::default();
-        change.put_account(account("ada", Role::Viewer));
-        Ok((change, ()))
+        change.put_session(id.clone(), session.clone());
+        Ok::<_, Infallible>((change, ()))
     });
-    let refused = changed.await.unwrap_err();
-    assert!(matches!(refused, ChangeError::Refused("there is one")));
-    assert_eq!(seen, [0, 1]);
-    assert_eq!(one.book(|book| book.accounts["ada"].role), Role::Admin);
+    begun.await.unwrap();
+    // It has not heard of the session, and ends it all the same.
+    put(&other, account("eve", Role::Admin)).await;
+    let removed =
+        other.change(|book| Ok::<_, AccountRefusal>((accounts::remove(book, "ada")?, ())));
+    removed.await.unwrap();
+    one.refresh().await.unwrap();
+    assert_eq!(names(&one), ["eve"]);
+    assert!(one.book(|book| book.sessions.is_empty()));
 }
 
 #[tokio::test]
-async fn nothing_to_change_is_not_written() {
+async fn what_is_over_is_removed() {
     let (one, _) = two().await;
-    let generation = one.generation();
-    one.change(|_| Ok::<_, Infallible>((Change::default(), ())))
-        .await
-        .unwrap();
-    assert_eq!(one.generation(), generation);
-    assert_eq!(one.book(|book| book.version), 0);
+    put(&one, account("ada", Role::Admin)).await;
+    let sessions = [1_000, 2_000].map(|end| {
+        let (id, session, _) = Session::begin("ada", false, Timestamp::from_millis(end));
+        (id, session)
+    });
+    let begun = one.change(|_| {
+        let mut change = Change::default();
+        for (id, session) in sessions.clone() {
+            change.put_session(id, session);
+        }
+        Ok::<_, Infallible>((change, ()))
+    });
+    begun.await.unwrap();
+    let over = Timestamp::from_millis(1_000);
+    one.remove_expired(over).await.unwrap();
+    let left: Vec<String> = one.book(|book| book.sessions.keys().cloned().collect());
+    assert_eq!(left, [sessions[1].0.clone()]);
 }
 
 #[tokio::test]

@@ -48,10 +48,18 @@ async fn copy_places(connection: &mut PgConnection, copy: &mut Copy) -> Result<(
 }
 
 async fn copy_documents(connection: &mut PgConnection, copy: &mut Copy) -> Result<(), StoreError> {
-    let rows = within(WORK_WAIT_MAX, async {
-        Ok(sqlx::query_as(sql::DOCUMENTS).fetch_all(connection).await?)
-    });
-    copy.put_documents(&decode::documents(rows.await?)?).await
+    let (versions, documents) = within(WORK_WAIT_MAX, async {
+        let versions: Vec<decode::VersionColumns> = sqlx::query_as(sql::DOCUMENT_VERSIONS)
+            .fetch_all(&mut *connection)
+            .await?;
+        let documents: Vec<decode::DocumentColumns> = sqlx::query_as(sql::ALL_DOCUMENTS)
+            .fetch_all(connection)
+            .await?;
+        Ok((versions, documents))
+    })
+    .await?;
+    let documents: Vec<_> = documents.into_iter().map(decode::document).collect();
+    copy.put_documents(&versions, &documents).await
 }
 
 async fn copy_log(connection: &mut PgConnection, copy: &mut Copy) -> Result<(), StoreError> {

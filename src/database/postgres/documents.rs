@@ -1,10 +1,11 @@
 //! Documents in Postgres.
 
 use super::{options, require_readable};
+use crate::database::documents::are_expected;
 use crate::database::error::within;
 use crate::database::{
-    ANSWER_WAIT_MAX, Document, DocumentChange, DocumentDatabase, LoadedDocuments, StoreError,
-    WORK_WAIT_MAX, decode, sql,
+    ANSWER_WAIT_MAX, Document, DocumentChange, DocumentDatabase, DocumentVersions, LoadedDocuments,
+    StoreError, WORK_WAIT_MAX, decode, sql,
 };
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
@@ -30,33 +31,60 @@ impl PostgresDocuments {
 }
 
 impl DocumentDatabase for PostgresDocuments {
-    fn version(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
-        Box::pin(within(ANSWER_WAIT_MAX, async {
-            let version = sqlx::query_scalar(sql::DOCUMENT_VERSION);
-            Ok(version.fetch_one(&self.pool).await?)
+    fn versions<'a>(
+        &'a self,
+        kinds: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<DocumentVersions, StoreError>> {
+        Box::pin(within(ANSWER_WAIT_MAX, async move {
+            let rows = sqlx::query_as(sql::DOCUMENT_VERSIONS);
+            let rows = rows.fetch_all(&self.pool).await?;
+            Ok(decode::document_versions(kinds, rows))
         }))
     }
 
-    fn load(&self) -> BoxFuture<'_, Result<LoadedDocuments, StoreError>> {
-        Box::pin(within(WORK_WAIT_MAX, async {
-            let rows = sqlx::query_as(sql::DOCUMENTS).fetch_all(&self.pool).await?;
-            decode::documents(rows)
+    fn load<'a>(
+        &'a self,
+        kinds: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<LoadedDocuments, StoreError>> {
+        Box::pin(within(WORK_WAIT_MAX, async move {
+            // One statement, so that versions and documents are of one moment.
+            let rows = sqlx::query_as(
+                "select asked.kind, coalesce(version, 0), documents.id, body
+                from unnest($1) as asked (kind)
+                    left join document_versions as versions on versions.kind = asked.kind
+                    left join documents on documents.kind = asked.kind
+                order by asked.kind, documents.id",
+            )
+            .bind(kinds)
+            .fetch_all(&self.pool)
+            .await?;
+            Ok(decode::documents(rows))
         }))
     }
 
     fn change<'a>(
         &'a self,
-        version: i64,
+        expected: &'a DocumentVersions,
         change: &'a DocumentChange,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(within(WORK_WAIT_MAX, async move {
             let mut transaction = self.pool.begin().await?;
-            // Locks the row, so that a second change waits here and then finds another version.
-            let advanced = sqlx::query(sql::ADVANCE_DOCUMENTS)
-                .bind(version)
-                .execute(&mut *transaction)
-                .await?;
-            if advanced.rows_affected() == 0 {
+            let raises = change.raises(expected);
+            let (kinds, by): (Vec<&str>, Vec<i64>) = raises.iter().unzip();
+            // Locks a row for each kind, also for one that has none yet, so that a second change waits
+            // here and then finds another version. In order, so that no two wait for each other.
+            let versions: Vec<decode::VersionColumns> = sqlx::query_as(
+                "insert into document_versions (kind, version)
+                select kind, raise from unnest($1, $2) as raises (kind, raise) order by kind
+                on conflict (kind)
+                    do update set version = document_versions.version + excluded.version
+                returning kind, version",
+            )
+            .bind(kinds)
+            .bind(by)
+            .fetch_all(&mut *transaction)
+            .await?;
+            if !are_expected(expected, &raises, &versions) {
                 transaction.rollback().await?;
                 return Ok(false);
             }

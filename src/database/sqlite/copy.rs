@@ -3,7 +3,7 @@
 use super::write::{self, json};
 use super::{claim, documents, migrate};
 use crate::database::{
-    Batch, Chunk, Loaded, LoadedDocuments, Marks, RoomKey, SensorKey, SensorRow, Series, StoreError,
+    Batch, Chunk, Document, Loaded, Marks, RoomKey, SensorKey, SensorRow, Series, StoreError,
 };
 use crate::domain::SensorId;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
@@ -138,13 +138,17 @@ impl Copy {
 
     pub(in crate::database) async fn put_documents(
         &mut self,
-        loaded: &LoadedDocuments,
+        versions: &[(String, i64)],
+        all: &[Document],
     ) -> Result<(), StoreError> {
-        sqlx::query("update document_version set version = $1 where key = 1")
-            .bind(loaded.version)
-            .execute(&mut self.connection)
-            .await?;
-        documents::put(&mut self.connection, &loaded.documents).await
+        sqlx::query(
+            "insert into document_versions (kind, version)
+            select value ->> 0, value ->> 1 from json_each($1)",
+        )
+        .bind(json(&versions)?)
+        .execute(&mut self.connection)
+        .await?;
+        documents::put(&mut self.connection, all).await
     }
 
     pub(in crate::database) async fn put_log(

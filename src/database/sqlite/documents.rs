@@ -1,10 +1,11 @@
 //! Documents in SQLite.
 
 use super::{options, path_of, write};
+use crate::database::documents::are_expected;
 use crate::database::error::within;
 use crate::database::{
-    ANSWER_WAIT_MAX, Document, DocumentChange, DocumentDatabase, LoadedDocuments, StoreError,
-    WORK_WAIT_MAX, decode, sql,
+    ANSWER_WAIT_MAX, Document, DocumentChange, DocumentDatabase, DocumentVersions, LoadedDocuments,
+    StoreError, WORK_WAIT_MAX, decode, sql,
 };
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -32,33 +33,56 @@ impl SqliteDocuments {
 }
 
 impl DocumentDatabase for SqliteDocuments {
-    fn version(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
-        Box::pin(within(ANSWER_WAIT_MAX, async {
-            let version = sqlx::query_scalar(sql::DOCUMENT_VERSION);
-            Ok(version.fetch_one(&self.pool).await?)
+    fn versions<'a>(
+        &'a self,
+        kinds: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<DocumentVersions, StoreError>> {
+        Box::pin(within(ANSWER_WAIT_MAX, async move {
+            let rows = sqlx::query_as(sql::DOCUMENT_VERSIONS);
+            let rows = rows.fetch_all(&self.pool).await?;
+            Ok(decode::document_versions(kinds, rows))
         }))
     }
 
-    fn load(&self) -> BoxFuture<'_, Result<LoadedDocuments, StoreError>> {
-        Box::pin(within(WORK_WAIT_MAX, async {
-            let rows = sqlx::query_as(sql::DOCUMENTS).fetch_all(&self.pool).await?;
-            decode::documents(rows)
+    fn load<'a>(
+        &'a self,
+        kinds: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<LoadedDocuments, StoreError>> {
+        Box::pin(within(WORK_WAIT_MAX, async move {
+            // One statement, so that versions and documents are of one moment.
+            let rows = sqlx::query_as(
+                "select asked.value, coalesce(version, 0), documents.id, body
+                from json_each($1) as asked
+                    left join document_versions as versions on versions.kind = asked.value
+                    left join documents on documents.kind = asked.value
+                order by asked.value, documents.id",
+            )
+            .bind(write::json(&kinds)?)
+            .fetch_all(&self.pool)
+            .await?;
+            Ok(decode::documents(rows))
         }))
     }
 
     fn change<'a>(
         &'a self,
-        version: i64,
+        expected: &'a DocumentVersions,
         change: &'a DocumentChange,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(within(WORK_WAIT_MAX, async move {
             // A transaction that began by reading might not get the right to write later.
             let mut transaction = self.pool.begin_with("begin immediate").await?;
-            let advanced = sqlx::query(sql::ADVANCE_DOCUMENTS)
-                .bind(version)
-                .execute(&mut *transaction)
-                .await?;
-            if advanced.rows_affected() == 0 {
+            let raises = change.raises(expected);
+            let versions: Vec<decode::VersionColumns> = sqlx::query_as(
+                "insert into document_versions (kind, version)
+                select value ->> 0, value ->> 1 from json_each($1) where true
+                on conflict (kind) do update set version = version + excluded.version
+                returning kind, version",
+            )
+            .bind(write::json(&Vec::from_iter(&raises))?)
+            .fetch_all(&mut *transaction)
+            .await?;
+            if !are_expected(expected, &raises, &versions) {
                 transaction.rollback().await?;
                 return Ok(false);
             }

@@ -198,12 +198,11 @@ async fn names_of_files_may_have_anything_in_them() {
     database.back_up(&copy).await.unwrap();
     database.close().await;
     assert_eq!(names(&test), ["a?b #%é.db", "file:copy?x=%20.db"]);
-    assert_eq!(
-        std::fs::read(copy).unwrap().len(),
-        std::fs::read(test.folder().join("a?b #%é.db"))
-            .unwrap()
-            .len()
-    );
+    // A copy has no free pages, and migrations leave some behind.
+    let bytes_of = |path| std::fs::metadata(path).unwrap().len();
+    let bytes = bytes_of(test.folder().join("a?b #%é.db"));
+    let copied = bytes_of(copy);
+    assert!(bytes / 2 < copied && copied <= bytes, "{copied} of {bytes}");
 }
 
 #[tokio::test]

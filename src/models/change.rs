@@ -1,0 +1,115 @@
+//! What may become of models: decided on the book.
+
+use super::book::Book;
+use super::id::ModelId;
+use super::model::Model;
+use crate::documents::RecordChanges;
+
+/// Most models there can be: all are in memory.
+const MODELS_MAX: usize = 20_000;
+
+/// What a change does to the book.
+pub(super) type Change = RecordChanges<Model>;
+
+/// Why models stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ModelRefusal {
+    #[error("there are too many models")]
+    TooMany,
+    #[error("there is no such model")]
+    Missing,
+}
+
+/// Makes a model that of its room; also says which one it takes the place of.
+pub(super) fn put(book: &Book, model: &Model) -> Result<(Change, Option<Model>), ModelRefusal> {
+    let replaced = book.of_place(&model.place).cloned();
+    if replaced.is_none() && book.len() >= MODELS_MAX {
+        return Err(ModelRefusal::TooMany);
+    }
+    let mut change = Change::default();
+    if let Some(replaced) = &replaced {
+        change.remove(replaced.id.to_string());
+    }
+    // The same file again has the same id.
+    change.put(model.id.to_string(), model.clone());
+    Ok((change, replaced))
+}
+
+/// Removes a model; also says what it was.
+pub(super) fn remove(book: &Book, id: ModelId) -> Result<(Change, Model), ModelRefusal> {
+    let model = book.get(id).cloned().ok_or(ModelRefusal::Missing)?;
+    let mut change = Change::default();
+    change.remove(id.to_string());
+    Ok((change, model))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::Book as _;
+    use crate::domain::{Place, PlaceName};
+    use pretty_assertions::assert_eq;
+    use sha2::{Digest, Sha256};
+
+    fn model(content: &str, room: &str) -> Model {
+        let place = Place {
+            site: PlaceName::parse("Maison").unwrap(),
+            room: PlaceName::parse(room).unwrap(),
+        };
+        Model {
+            id: ModelId::of(Sha256::new_with_prefix(content), &place),
+            place,
+            bytes: 10,
+            created_ms: 1,
+            created_by: "ada".to_owned(),
+        }
+    }
+
+    fn with(mut book: Book, model: &Model) -> Book {
+        let (change, _) = put(&book, model).unwrap();
+        book.apply(change);
+        book
+    }
+
+    #[test]
+    fn a_room_has_one_model() {
+        let (one, next) = (model("one", "Bureau"), model("next", "Bureau"));
+        let book = with(Book::default(), &one);
+        let (change, replaced) = put(&book, &next).unwrap();
+        assert_eq!(replaced, Some(one.clone()));
+        let documents = Book::documents(&change);
+        assert_eq!((documents.put.len(), documents.removed.len()), (1, 1));
+        let book = with(book, &next);
+        assert_eq!((book.len(), book.of_place(&one.place)), (1, Some(&next)));
+        assert_eq!(remove(&book, one.id).unwrap_err(), ModelRefusal::Missing);
+        assert_eq!(remove(&book, next.id).unwrap().1, next);
+    }
+
+    #[test]
+    fn the_same_file_again_is_the_same_model() {
+        let one = model("one", "Bureau");
+        let again = Model {
+            created_ms: 2,
+            ..one.clone()
+        };
+        let book = with(Book::default(), &one);
+        let documents = Book::documents(&put(&book, &again).unwrap().0);
+        assert_eq!((documents.put.len(), documents.removed.len()), (1, 0));
+        assert_eq!(with(book, &again).of_place(&one.place), Some(&again));
+    }
+
+    #[test]
+    fn there_are_only_so_many_models() {
+        let mut change = Change::default();
+        for number in 0..MODELS_MAX {
+            let model = model("one", &format!("room {number}"));
+            change.put(model.id.to_string(), model);
+        }
+        let mut book = Book::default();
+        book.apply(change);
+        let refused = put(&book, &model("one", "one more")).unwrap_err();
+        assert_eq!(refused, ModelRefusal::TooMany);
+        // One in place of another is none more.
+        assert!(put(&book, &model("next", "room 7")).is_ok());
+    }
+}
