@@ -3,7 +3,9 @@
 mod announce;
 mod app;
 mod health;
+mod http_server;
 mod metrics;
+mod open;
 mod openapi;
 mod pages;
 mod routes;
