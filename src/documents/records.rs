@@ -87,6 +87,10 @@ impl<R: Record> RecordChanges<R> {
         self.0.insert(id.into(), None);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Ids of records that go.
     pub fn removed(&self) -> impl Iterator<Item = &String> {
         let removed = self.0.iter().filter(|(_, record)| record.is_none());

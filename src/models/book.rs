@@ -3,7 +3,7 @@
 use super::change::Change;
 use super::id::ModelId;
 use super::model::Model;
-use crate::database::{Document, DocumentChange, StoreError};
+use crate::database::{Document, DocumentChange, RoomKey, StoreError};
 use crate::documents::{self, Record, Records};
 use crate::domain::Place;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -12,6 +12,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 #[derive(Debug, Default)]
 pub(super) struct Book {
     models: FxHashMap<ModelId, Model>,
+    of_room: FxHashMap<RoomKey, ModelId>,
+    /// Models of rooms that have no key yet.
     of_place: FxHashMap<Place, ModelId>,
 }
 
@@ -53,9 +55,19 @@ impl Book {
         self.models.get(&id)
     }
 
-    /// The model of a room.
-    pub(super) fn of_place(&self, place: &Place) -> Option<&Model> {
-        self.get(*self.of_place.get(place)?)
+    /// The model of a room, by its key or, where it had none yet, by its name.
+    pub(super) fn of_room(&self, room: Option<RoomKey>, place: &Place) -> Option<&Model> {
+        let by_name = || self.get(*self.of_place.get(place)?);
+        room.and_then(|room| self.of_key(room)).or_else(by_name)
+    }
+
+    pub(super) fn of_key(&self, room: RoomKey) -> Option<&Model> {
+        self.get(*self.of_room.get(&room)?)
+    }
+
+    /// Models of rooms that had no key yet.
+    pub(super) fn without_key(&self) -> impl Iterator<Item = &Model> {
+        self.of_place.values().filter_map(|id| self.get(*id))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Model> {
@@ -77,7 +89,12 @@ impl Book {
 
     /// Adds a model in place of the one its room had.
     fn put(&mut self, model: Model) {
-        if let Some(before) = self.of_place.insert(model.place.clone(), model.id) {
+        self.remove(model.id);
+        let before = match model.room {
+            Some(room) => self.of_room.insert(room, model.id),
+            None => self.of_place.insert(model.place.clone(), model.id),
+        };
+        if let Some(before) = before {
             self.models.remove(&before);
         }
         self.models.insert(model.id, model);
@@ -85,7 +102,10 @@ impl Book {
 
     fn remove(&mut self, id: ModelId) {
         if let Some(model) = self.models.remove(&id) {
-            self.of_place.remove(&model.place);
+            match model.room {
+                Some(room) => drop(self.of_room.remove(&room)),
+                None => drop(self.of_place.remove(&model.place)),
+            }
         }
     }
 }

@@ -10,11 +10,13 @@ use super::folder::{Folder, FolderError};
 use super::id::ModelId;
 use super::incoming::{Incoming, Received, UploadError};
 use super::model::Model;
+use super::rooms::Rooms;
 use super::space::Space;
 use crate::database::{DocumentDatabase, DocumentVersions, StoreError};
 use crate::documents::{Book as _, ChangeError, Collection, Follower};
 use crate::domain::{Place, Timestamp};
 use futures_util::future::BoxFuture;
+use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +44,7 @@ pub struct Models(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     records: Collection<Book>,
+    rooms: Arc<dyn Rooms>,
     folder: Folder,
     limits: ModelLimits,
     space: Space,
@@ -110,6 +113,7 @@ impl Follower for Models {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async {
             self.0.records.refresh_to(versions).await?;
+            self.bind().await?;
             // Nobody has to wait here for the disk of an upload. Where the end of a change is unknown,
             // the next change tidies: until then the record of a file may come still.
             let files = Arc::clone(&self.0.files).try_lock_owned();
@@ -131,6 +135,7 @@ impl Models {
     /// Reads the records and tidies the folder.
     pub async fn open(
         database: Arc<dyn DocumentDatabase>,
+        rooms: Arc<dyn Rooms>,
         folder: &Path,
         limits: ModelLimits,
     ) -> Result<Self, ModelsError> {
@@ -159,6 +164,7 @@ impl Models {
         space.take(files.counted);
         Ok(Self(Arc::new(Shared {
             records,
+            rooms,
             folder: opened,
             limits,
             space,
@@ -217,6 +223,7 @@ impl Models {
     ) -> Result<(Model, bool), ModelChangeError> {
         let model = Model {
             id: received.id,
+            room: self.0.rooms.key(&place),
             place,
             bytes: received.bytes,
             created_ms: now.millis(),
@@ -257,6 +264,29 @@ impl Models {
         };
         self.end_change(Some(id), files).await?;
         Ok(model)
+    }
+
+    /// What the room of a model is called now.
+    pub(super) fn place_of(&self, model: &Model) -> Arc<Place> {
+        let place = model.room.and_then(|room| self.0.rooms.place(room));
+        place.unwrap_or_else(|| Arc::new(model.place.clone()))
+    }
+
+    /// Gives models the keys of their rooms, of which there have been readings by now.
+    async fn bind(&self) -> Result<(), StoreError> {
+        let rooms = &*self.0.rooms;
+        if self.book(|book| change::bind(book, rooms).is_empty()) {
+            return Ok(());
+        }
+        let bound = self.0.records.change(|book| {
+            let change = change::bind(book, rooms);
+            Ok::<_, Infallible>((change, ()))
+        });
+        match bound.await {
+            Ok(()) => Ok(()),
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(ChangeError::Refused(never)) => match never {},
+        }
     }
 
     /// The right to change something, with a folder that has the files of the book.

@@ -3,6 +3,7 @@
 use super::book::Book;
 use super::id::ModelId;
 use super::model::Model;
+use super::rooms::Rooms;
 use crate::documents::RecordChanges;
 
 /// Most models there can be: all are in memory.
@@ -22,7 +23,7 @@ pub(super) enum ModelRefusal {
 
 /// Makes a model that of its room; also says which one it takes the place of.
 pub(super) fn put(book: &Book, model: &Model) -> Result<(Change, Option<Model>), ModelRefusal> {
-    let replaced = book.of_place(&model.place).cloned();
+    let replaced = book.of_room(model.room, &model.place).cloned();
     if replaced.is_none() && book.len() >= MODELS_MAX {
         return Err(ModelRefusal::TooMany);
     }
@@ -33,6 +34,31 @@ pub(super) fn put(book: &Book, model: &Model) -> Result<(Change, Option<Model>),
     // The same file again has the same id.
     change.put(model.id.to_string(), model.clone());
     Ok((change, replaced))
+}
+
+/// Gives models the keys of their rooms, where `rooms` has one by now. Of two that come to one room the
+/// later stays.
+pub(super) fn bind(book: &Book, rooms: &dyn Rooms) -> Change {
+    let mut change = Change::default();
+    for model in book.without_key() {
+        let Some(room) = rooms.key(&model.place) else {
+            continue;
+        };
+        let other = book.of_key(room);
+        if other.is_some_and(|other| other.created_ms > model.created_ms) {
+            change.remove(model.id.to_string());
+            continue;
+        }
+        if let Some(other) = other {
+            change.remove(other.id.to_string());
+        }
+        let bound = Model {
+            room: Some(room),
+            ..model.clone()
+        };
+        change.put(bound.id.to_string(), bound);
+    }
+    change
 }
 
 /// Removes a model; also says what it was.
@@ -46,10 +72,12 @@ pub(super) fn remove(book: &Book, id: ModelId) -> Result<(Change, Model), ModelR
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::RoomKey;
     use crate::documents::Book as _;
     use crate::domain::{Place, PlaceName};
     use pretty_assertions::assert_eq;
     use sha2::{Digest, Sha256};
+    use std::sync::Arc;
 
     fn model(content: &str, room: &str) -> Model {
         let place = Place {
@@ -59,6 +87,7 @@ mod tests {
         Model {
             id: ModelId::of(Sha256::new_with_prefix(content), &place),
             place,
+            room: None,
             bytes: 10,
             created_ms: 1,
             created_by: "ada".to_owned(),
@@ -80,7 +109,10 @@ mod tests {
         let documents = Book::documents(&change);
         assert_eq!((documents.put.len(), documents.removed.len()), (1, 1));
         let book = with(book, &next);
-        assert_eq!((book.len(), book.of_place(&one.place)), (1, Some(&next)));
+        assert_eq!(
+            (book.len(), book.of_room(None, &one.place)),
+            (1, Some(&next))
+        );
         assert_eq!(remove(&book, one.id).unwrap_err(), ModelRefusal::Missing);
         assert_eq!(remove(&book, next.id).unwrap().1, next);
     }
@@ -95,7 +127,43 @@ mod tests {
         let book = with(Book::default(), &one);
         let documents = Book::documents(&put(&book, &again).unwrap().0);
         assert_eq!((documents.put.len(), documents.removed.len()), (1, 0));
-        assert_eq!(with(book, &again).of_place(&one.place), Some(&again));
+        assert_eq!(with(book, &again).of_room(None, &one.place), Some(&again));
+    }
+
+    /// One room, which may be called something else later.
+    #[derive(Debug)]
+    struct OneRoom(Option<Arc<Place>>);
+
+    impl Rooms for OneRoom {
+        fn key(&self, place: &Place) -> Option<RoomKey> {
+            (self.0.as_deref() == Some(place)).then_some(RoomKey(7))
+        }
+
+        fn place(&self, room: RoomKey) -> Option<Arc<Place>> {
+            self.0.clone().filter(|_| room == RoomKey(7))
+        }
+    }
+
+    #[test]
+    fn a_model_belongs_to_the_room_and_not_to_its_name() {
+        let one = model("one", "Bureau");
+        let mut book = with(Book::default(), &one);
+        assert!(bind(&book, &OneRoom(None)).is_empty());
+        let bureau = OneRoom(Some(Arc::new(one.place.clone())));
+        book.apply(bind(&book, &bureau));
+        assert!(bind(&book, &bureau).is_empty());
+        // Another room may have the name by now.
+        assert_eq!(book.of_room(Some(RoomKey(8)), &one.place), None);
+        let salon = model("one", "Salon").place;
+        let bound = book.of_room(Some(RoomKey(7)), &salon).cloned().unwrap();
+        assert_eq!((bound.id, bound.room), (one.id, Some(RoomKey(7))));
+        let next = Model {
+            room: Some(RoomKey(7)),
+            ..model("next", "Salon")
+        };
+        assert_eq!(put(&book, &next).unwrap().1, Some(bound));
+        let book = with(book, &next);
+        assert_eq!((book.len(), book.get(next.id)), (1, Some(&next)));
     }
 
     #[test]

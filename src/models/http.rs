@@ -63,11 +63,12 @@ struct ShownModel<'a> {
 }
 
 impl<'a> ShownModel<'a> {
-    fn of(model: &'a Model) -> Self {
+    /// A model of the room that is called `place` now.
+    fn of(model: &'a Model, place: &'a Place) -> Self {
         Self {
             id: model.id.to_string(),
-            enseigne: model.place.site.as_str(),
-            salle: model.place.room.as_str(),
+            enseigne: place.site.as_str(),
+            salle: place.room.as_str(),
             bytes: model.bytes,
             url: format!("/api/models/{}", model.id),
             created_at: Timestamp::from_millis(model.created_ms),
@@ -80,14 +81,19 @@ impl<'a> ShownModel<'a> {
 #[utoipa::path(get, path = "/api/models", tag = "models",
     responses((status = 200, description = "By site and room", body = Vec<ShownModel>)))]
 async fn models(caller: Caller, models: Data<Models>) -> HttpResponse {
-    let mut all: Vec<Model> = models.book(|book| {
-        let own = |model: &&Model| caller.sites().allow(model.place.site.as_str());
-        book.iter().filter(own).cloned().collect()
-    });
-    all.sort_by(|one, other| one.place.cmp(&other.place));
+    let all: Vec<Model> = models.book(|book| book.iter().cloned().collect());
+    let all = all.iter().map(|model| (models.place_of(model), model));
+    let mut own: Vec<_> = all
+        .filter(|(place, _)| caller.sites().allow(place.site.as_str()))
+        .collect();
+    own.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let shown: Vec<_> = own
+        .iter()
+        .map(|(place, model)| ShownModel::of(model, place))
+        .collect();
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .json(all.iter().map(ShownModel::of).collect::<Vec<_>>())
+        .json(shown)
 }
 
 /// A model
@@ -178,7 +184,7 @@ async fn put_model(
     } else {
         HttpResponse::Created()
     };
-    Ok(response.json(ShownModel::of(&model)))
+    Ok(response.json(ShownModel::of(&model, &models.place_of(&model))))
 }
 
 /// Removes a model
@@ -204,7 +210,7 @@ async fn remove_model(
 fn find(models: &Models, caller: &Caller, id: &str) -> Result<Model, Problem> {
     let found = ModelId::parse(id).and_then(|id| models.book(|book| book.get(id).cloned()));
     found
-        .filter(|model| caller.sites().allow(model.place.site.as_str()))
+        .filter(|model| caller.sites().allow(models.place_of(model).site.as_str()))
         .ok_or_else(Problem::not_found)
 }
 

@@ -15,6 +15,7 @@ mod http;
 mod id;
 mod incoming;
 mod model;
+mod rooms;
 mod space;
 
 pub use catalogue::{ModelLimits, Models, ModelsError};
@@ -22,3 +23,4 @@ pub use folder::FolderError;
 pub(crate) use http::calls;
 pub use id::ModelId;
 pub use model::Model;
+pub use rooms::Rooms;

@@ -1,7 +1,7 @@
 //! What is known of a model besides its file.
 
 use super::id::ModelId;
-use crate::database::{Document, StoreError};
+use crate::database::{Document, RoomKey, StoreError};
 use crate::documents::Record;
 use crate::domain::{Place, PlaceName};
 use serde::{Deserialize, Serialize, Serializer};
@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     pub id: ModelId,
+    /// What the room was called when the model was uploaded; its id is made of that.
     pub place: Place,
+    /// The room; `None` while no reading has named it.
+    pub room: Option<RoomKey>,
     /// Size of the file.
     pub bytes: u64,
     pub created_ms: i64,
@@ -22,6 +25,8 @@ pub struct Model {
 struct Body {
     enseigne: String,
     salle: String,
+    #[serde(default)]
+    room_key: Option<i64>,
     bytes: u64,
     created_ms: i64,
     created_by: String,
@@ -32,6 +37,7 @@ impl Serialize for Model {
         let body = Body {
             enseigne: self.place.site.as_str().to_owned(),
             salle: self.place.room.as_str().to_owned(),
+            room_key: self.room.map(|room| room.0),
             bytes: self.bytes,
             created_ms: self.created_ms,
             created_by: self.created_by.clone(),
@@ -55,6 +61,7 @@ impl Record for Model {
                 site: name(&body.enseigne)?,
                 room: name(&body.salle)?,
             },
+            room: body.room_key.map(RoomKey),
             bytes: body.bytes,
             created_ms: body.created_ms,
             created_by: body.created_by,

@@ -78,7 +78,7 @@ impl Application {
         let keeper = Keeper::new(&store, config.store.retention(), Arc::clone(&clock));
         let documents = open::documents(&config).await?;
         let access = open::access(&config, &clock, Arc::clone(&documents)).await?;
-        let models = open::models(&config, Arc::clone(&documents)).await?;
+        let models = open::models(&config, &store, Arc::clone(&documents)).await?;
         let (hub, hub_threads) = open::hub(&config, &clock, &store, &access, &host, &shutdown);
         let (announced, news) = Announced::before(Arc::new(hub.clone()));
         let webhooks =

@@ -27,11 +27,13 @@ pub(super) async fn documents(config: &ServeConfig) -> anyhow::Result<Arc<dyn Do
 
 pub(super) async fn models(
     config: &ServeConfig,
+    store: &Store,
     documents: Arc<dyn DocumentDatabase>,
 ) -> anyhow::Result<Models> {
     let file = database::file_of(&config.store.database.database_url)?;
     let folder = config.models.folder(file);
-    Ok(Models::open(documents, &folder, config.models.limits()).await?)
+    let (rooms, limits) = (Arc::new(store.clone()), config.models.limits());
+    Ok(Models::open(documents, rooms, &folder, limits).await?)
 }
 
 pub(super) async fn access(

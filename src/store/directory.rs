@@ -282,7 +282,8 @@ impl Directory {
         self.rooms.iter().map(|(key, place)| (*key, place))
     }
 
-    pub(super) fn room_key(&self, place: &Place) -> Option<RoomKey> {
+    /// The key of a room that a reading has named.
+    pub fn room_key(&self, place: &Place) -> Option<RoomKey> {
         self.room_keys.get(place).copied()
     }
 

@@ -1,6 +1,7 @@
 //! Servers that have a folder each and the same documents.
 
 use super::*;
+use crate::database::RoomKey;
 use crate::documents::test_support::MemoryDocuments;
 use crate::domain::PlaceName;
 use crate::models::glb::sample;
@@ -9,10 +10,27 @@ use pretty_assertions::assert_eq;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+/// Rooms that readings have named, and what they are called now.
+#[derive(Debug, Default)]
+struct Rooms(parking_lot::Mutex<std::collections::BTreeMap<RoomKey, Arc<Place>>>);
+
+impl crate::models::Rooms for Rooms {
+    fn key(&self, place: &Place) -> Option<RoomKey> {
+        let rooms = self.0.lock();
+        let mut named = rooms.iter().filter(|(_, known)| known.as_ref() == place);
+        named.next().map(|(room, _)| *room)
+    }
+
+    fn place(&self, room: RoomKey) -> Option<Arc<Place>> {
+        self.0.lock().get(&room).cloned()
+    }
+}
+
 const ALL_BYTES_MAX: u64 = 100_000;
 
 struct Server {
     models: Models,
+    rooms: Arc<Rooms>,
     folder: TempDir,
 }
 
@@ -24,9 +42,15 @@ impl Server {
             all_bytes_max: ALL_BYTES_MAX,
             timeout: Duration::from_secs(5),
         };
-        let models = Models::open(Arc::clone(documents) as _, folder.path(), limits);
+        let rooms = Arc::new(Rooms::default());
+        let documents = Arc::clone(documents) as _;
+        let models = Models::open(documents, Arc::clone(&rooms) as _, folder.path(), limits);
         let models = models.await.unwrap();
-        Self { models, folder }
+        Self {
+            models,
+            rooms,
+            folder,
+        }
     }
 
     /// Uploads a model with this name in it.
@@ -138,7 +162,7 @@ async fn the_change_after_one_whose_end_is_unknown_tidies() {
     let salon = server.upload("one", "Salon").await.unwrap();
     let bureau = server
         .models
-        .book(|book| book.of_place(&place("Bureau")).cloned());
+        .book(|book| book.of_room(None, &place("Bureau")).cloned());
     server.assert_tidy(&[&bureau.unwrap(), &salon]);
 
     documents.fall_silent();
@@ -148,7 +172,7 @@ async fn the_change_after_one_whose_end_is_unknown_tidies() {
     assert_eq!(server.models.totals().0, 2);
     let bureau = server
         .models
-        .book(|book| book.of_place(&place("Bureau")).cloned());
+        .book(|book| book.of_room(None, &place("Bureau")).cloned());
     server.assert_tidy(&[&bureau.unwrap(), &salon]);
 }
 
@@ -161,4 +185,35 @@ async fn a_file_whose_record_was_not_written_goes() {
     assert!(matches!(refused, ModelChangeError::Store(_)));
     let salon = server.upload("one", "Salon").await.unwrap();
     server.assert_tidy(&[&salon]);
+}
+
+#[tokio::test]
+async fn a_model_stays_with_its_room_when_that_is_called_something_else() {
+    let documents = Arc::default();
+    let server = Server::start(&documents).await;
+    let call = |room: i64, name: &str| {
+        let place = Arc::new(place(name));
+        server.rooms.0.lock().insert(RoomKey(room), place);
+    };
+    // Uploaded before there was a reading of the room.
+    let bureau = server.upload("one", "Bureau").await.unwrap();
+    assert_eq!(bureau.room, None);
+    call(7, "Bureau");
+    server.follow(&documents).await;
+    call(7, "Atelier");
+    call(8, "Bureau");
+    let known = |id| server.models.book(|book| book.get(id).cloned()).unwrap();
+    assert_eq!(*server.models.place_of(&known(bureau.id)), place("Atelier"));
+    let other = server.upload("other", "Bureau").await.unwrap();
+    server.assert_tidy(&[&bureau, &other]);
+    let next = server.upload("next", "Atelier").await.unwrap();
+    server.assert_tidy(&[&next, &other]);
+    assert_eq!(next.room, Some(RoomKey(7)));
+
+    // Another server of the same documents knows it, too.
+    let again = Server::start(&documents).await;
+    let room = again
+        .models
+        .book(|book| book.get(next.id).map(|it| it.room));
+    assert_eq!(room, Some(Some(RoomKey(7))));
 }
