@@ -1,21 +1,14 @@
 //! The server as one thing that is built, runs and stops.
 
-use super::announce::announce;
 use super::http_server::{http_server, listen};
-use super::metrics;
-use super::open;
-use super::routes::Parts;
-use crate::access;
+use super::open::{self, Opened};
 use crate::broadcast::{Hub, HubThreads, Upgrade};
-use crate::clock::{Clock, SystemClock};
 use crate::config::ServeConfig;
 use crate::database::DocumentDatabase;
-use crate::documents;
 use crate::http::RequestIds;
 use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
 use crate::store::{Keeper, Store, WriteQueue, Writer};
-use crate::webhook::{self, Announced};
 use actix_server::{Server, ServerHandle};
 use anyhow::Context;
 use futures_util::future::LocalBoxFuture;
@@ -71,94 +64,39 @@ impl Application {
     /// Checks the settings, opens the database and binds the address.
     pub async fn build(config: ServeConfig) -> anyhow::Result<Self> {
         config.check()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let shutdown = Shutdown::default();
-        let host = Arc::default();
-        let store = open::store(&config, clock.as_ref()).await?;
-        let keeper = Keeper::new(&store, config.store.retention(), Arc::clone(&clock));
-        let documents = open::documents(&config).await?;
-        let access = open::access(&config, &clock, Arc::clone(&documents)).await?;
-        let models = open::models(&config, &store, Arc::clone(&documents)).await?;
-        let (hub, hub_threads) = open::hub(&config, &clock, &store, &access, &host, &shutdown);
-        let (announced, news) = Announced::before(Arc::new(hub.clone()));
-        let webhooks =
-            open::webhooks(&config, &clock, &store, Arc::clone(&documents), news).await?;
-        let (writer, queue) = Writer::new(
-            &store,
-            Arc::new(announced),
-            config.score_profile,
-            config.store.registry_limits(),
-            config.store.queue_readings_max,
-            Arc::clone(&clock),
-        );
+        let opened = Opened::open(&config).await?;
         let listener = listen(config.bind)
             .with_context(|| format!("IAQ_BIND: cannot listen on {}", config.bind))?;
         let address = listener.local_addr()?;
+        let door = open::door(&config, &opened.access);
         let request_ids = RequestIds::default();
-        let door = open::door(&config, &access);
-        let parts = Parts {
-            pipeline: open::pipeline(&config, &clock, &queue),
-            bodies: open::bodies(&config),
-            source: open::source(&config, &clock, &store, &hub),
-            clock: Arc::clone(&clock),
-            hub: hub.clone(),
-            door: door.clone(),
-            models: models.clone(),
-            webhooks: webhooks.clone(),
-            metrics: metrics::start(),
-            request_ids: request_ids.clone(),
-            shutdown: shutdown.clone(),
-            pages_dir: config.pages_dir.clone(),
-        };
+        let parts = opened.parts(&config, door.clone(), request_ids.clone());
         let upgrade = Upgrade {
-            hub: hub.clone(),
+            hub: opened.hub.clone(),
             door,
             request_ids,
         };
-        let demo = config.demo.then(|| open::demo_token(&access, clock.now()));
-        let others: Vec<LocalBoxFuture<'static, ()>> = vec![
-            Box::pin(access::keep(
-                access.clone(),
-                store.clone(),
-                shutdown.clone(),
-            )),
-            Box::pin(documents::keep(
-                Arc::clone(&documents),
-                vec![
-                    Box::new(access),
-                    Box::new(webhooks.clone()),
-                    Box::new(models),
-                ],
-                shutdown.clone(),
-            )),
-            Box::pin(webhook::dispatch(webhooks, shutdown.clone())),
-            Box::pin(announce(
-                hub.clone(),
-                queue.clone(),
-                host,
-                clock,
-                config.system_interval,
-                shutdown.clone(),
-            )),
-        ];
+        let server = http_server(&config, listener, parts, upgrade)?;
+        let demo = config.demo.then(|| opened.demo_token()).transpose()?;
+        let others = opened.tasks(&config);
         Ok(Self {
             address,
-            server: http_server(&config, listener, parts, upgrade)?,
+            server,
             tasks: Tasks {
-                writer,
-                keeper,
+                writer: opened.writer,
+                keeper: opened.keeper,
                 others,
             },
             stopping: Stopping {
-                queue,
-                hub,
-                hub_threads,
-                documents,
-                store,
+                queue: opened.queue,
+                hub: opened.hub,
+                hub_threads: opened.hub_threads,
+                documents: opened.documents,
+                store: opened.store,
                 timeout: config.shutdown_timeout,
             },
-            shutdown,
-            demo: demo.transpose()?,
+            shutdown: opened.shutdown,
+            demo,
         })
     }
 

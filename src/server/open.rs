@@ -1,31 +1,140 @@
 //! What a server is made of, as its settings want it.
 
-use crate::access::{Access, AccessParts, AuthMode, Door, Registry, Role, Tokens, Verified};
+use super::announce::announce;
+use super::metrics;
+use super::routes::Parts;
+use crate::access::{self, Access, AccessParts, AuthMode, Door, Registry, Role, Tokens, Verified};
 use crate::broadcast::{Hub, HubParts, HubThreads};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::ServeConfig;
 use crate::database::{self, DocumentDatabase, OpenMode};
+use crate::documents::{self, Follower};
 use crate::domain::{Sites, Timestamp};
 use crate::host::Host;
-use crate::http::{AllowedOrigins, BodyReader, TrustedProxies};
+use crate::http::{AllowedOrigins, BodyReader, RequestIds, TrustedProxies};
 use crate::models::Models;
 use crate::pipeline::Pipeline;
 use crate::query::Source;
 use crate::read_budget::ReadBudget;
 use crate::shutdown::Shutdown;
-use crate::store::{Store, WriteQueue};
-use crate::webhook::{News, WebhookParts, Webhooks};
+use crate::store::{Keeper, Store, WriteQueue, Writer};
+use crate::webhook::{self, Announced, News, WebhookParts, Webhooks};
 use anyhow::Context;
+use futures_util::future::LocalBoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) async fn documents(config: &ServeConfig) -> anyhow::Result<Arc<dyn DocumentDatabase>> {
+/// Everything a server is made of, but for the socket it listens on.
+pub(super) struct Opened {
+    pub(super) access: Access,
+    pub(super) documents: Arc<dyn DocumentDatabase>,
+    pub(super) store: Store,
+    pub(super) writer: Writer,
+    pub(super) keeper: Keeper,
+    pub(super) queue: WriteQueue,
+    pub(super) hub: Hub,
+    pub(super) hub_threads: HubThreads,
+    pub(super) shutdown: Shutdown,
+    clock: Arc<dyn Clock>,
+    host: Arc<Host>,
+    models: Models,
+    webhooks: Webhooks,
+}
+
+impl Opened {
+    /// Opens the database, and starts the threads of the hub.
+    pub(super) async fn open(config: &ServeConfig) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let shutdown = Shutdown::default();
+        let host = Arc::default();
+        let store = store(config, clock.as_ref()).await?;
+        let documents = documents(config).await?;
+        let access = access(config, &clock, Arc::clone(&documents)).await?;
+        let models = models(config, &store, Arc::clone(&documents)).await?;
+        let (hub, hub_threads) = hub(config, &clock, &store, &access, &host, &shutdown);
+        let (announced, news) = Announced::before(Arc::new(hub.clone()));
+        let webhooks = webhooks(config, &clock, &store, Arc::clone(&documents), news).await?;
+        let (writer, queue) = Writer::new(
+            &store,
+            Arc::new(announced),
+            config.score_profile,
+            config.store.registry_limits(),
+            config.store.queue_readings_max,
+            Arc::clone(&clock),
+        );
+        Ok(Self {
+            keeper: Keeper::new(&store, config.store.retention(), Arc::clone(&clock)),
+            access,
+            documents,
+            store,
+            writer,
+            queue,
+            hub,
+            hub_threads,
+            shutdown,
+            clock,
+            host,
+            models,
+            webhooks,
+        })
+    }
+
+    /// What handlers are given.
+    pub(super) fn parts(&self, config: &ServeConfig, door: Door, request_ids: RequestIds) -> Parts {
+        Parts {
+            pipeline: pipeline(config, &self.clock, &self.queue),
+            bodies: bodies(config),
+            source: source(config, &self.clock, &self.store, &self.hub),
+            clock: Arc::clone(&self.clock),
+            hub: self.hub.clone(),
+            door,
+            models: self.models.clone(),
+            webhooks: self.webhooks.clone(),
+            metrics: metrics::start(),
+            request_ids,
+            shutdown: self.shutdown.clone(),
+            pages_dir: config.pages_dir.clone(),
+        }
+    }
+
+    /// What runs beside the server and ends by itself when that is asked to stop.
+    pub(super) fn tasks(&self, config: &ServeConfig) -> Vec<LocalBoxFuture<'static, ()>> {
+        let (access, webhooks) = (self.access.clone(), self.webhooks.clone());
+        let followers: Vec<Box<dyn Follower>> = vec![
+            Box::new(access.clone()),
+            Box::new(webhooks.clone()),
+            Box::new(self.models.clone()),
+        ];
+        let shutdown = || self.shutdown.clone();
+        let documents = Arc::clone(&self.documents);
+        vec![
+            Box::pin(access::keep(access, self.store.clone(), shutdown())),
+            Box::pin(documents::keep(documents, followers, shutdown())),
+            Box::pin(webhook::dispatch(webhooks, shutdown())),
+            Box::pin(announce(
+                self.hub.clone(),
+                self.queue.clone(),
+                Arc::clone(&self.host),
+                Arc::clone(&self.clock),
+                config.system_interval,
+                shutdown(),
+            )),
+        ]
+    }
+
+    /// What the simulated building shows for as long as this process lives.
+    pub(super) fn demo_token(&self) -> anyhow::Result<String> {
+        demo_token(&self.access, self.clock.now())
+    }
+}
+
+async fn documents(config: &ServeConfig) -> anyhow::Result<Arc<dyn DocumentDatabase>> {
     database::open_documents(&config.store.database.database_url)
         .await
         .context("DATABASE_URL: the documents cannot be read")
 }
 
-pub(super) async fn models(
+async fn models(
     config: &ServeConfig,
     store: &Store,
     documents: Arc<dyn DocumentDatabase>,
@@ -36,7 +145,7 @@ pub(super) async fn models(
     Ok(Models::open(documents, rooms, &folder, limits).await?)
 }
 
-pub(super) async fn access(
+async fn access(
     config: &ServeConfig,
     clock: &Arc<dyn Clock>,
     documents: Arc<dyn DocumentDatabase>,
@@ -68,7 +177,7 @@ pub(super) async fn access(
     }))
 }
 
-pub(super) async fn webhooks(
+async fn webhooks(
     config: &ServeConfig,
     clock: &Arc<dyn Clock>,
     store: &Store,
@@ -87,8 +196,7 @@ pub(super) async fn webhooks(
     .context("the webhooks")
 }
 
-/// What the simulated building shows for as long as this process lives.
-pub(super) fn demo_token(gate: &Access, now: Timestamp) -> anyhow::Result<String> {
+fn demo_token(gate: &Access, now: Timestamp) -> anyhow::Result<String> {
     const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
     gate.issue(&Verified {
         subject: "demo".to_owned(),
@@ -99,7 +207,7 @@ pub(super) fn demo_token(gate: &Access, now: Timestamp) -> anyhow::Result<String
     })
 }
 
-pub(super) async fn store(config: &ServeConfig, clock: &dyn Clock) -> anyhow::Result<Store> {
+async fn store(config: &ServeConfig, clock: &dyn Clock) -> anyhow::Result<Store> {
     let database = database::open(&config.store.database.database_url, OpenMode::Owner)
         .await
         .context("DATABASE_URL: the database cannot be opened")?;
@@ -109,7 +217,7 @@ pub(super) async fn store(config: &ServeConfig, clock: &dyn Clock) -> anyhow::Re
         .context("DATABASE_URL: the database cannot be read")
 }
 
-pub(super) fn bodies(config: &ServeConfig) -> BodyReader {
+fn bodies(config: &ServeConfig) -> BodyReader {
     BodyReader::new(
         config.body_bytes_max,
         config.body_expanded_bytes_max,
@@ -117,7 +225,7 @@ pub(super) fn bodies(config: &ServeConfig) -> BodyReader {
     )
 }
 
-pub(super) fn hub(
+fn hub(
     config: &ServeConfig,
     clock: &Arc<dyn Clock>,
     store: &Store,
@@ -145,12 +253,7 @@ pub(super) fn door(config: &ServeConfig, gate: &Access) -> Door {
     }
 }
 
-pub(super) fn source(
-    config: &ServeConfig,
-    clock: &Arc<dyn Clock>,
-    store: &Store,
-    hub: &Hub,
-) -> Source {
+fn source(config: &ServeConfig, clock: &Arc<dyn Clock>, store: &Store, hub: &Hub) -> Source {
     Source {
         store: store.clone(),
         budget: hub.read_budget().clone(),
@@ -159,11 +262,7 @@ pub(super) fn source(
     }
 }
 
-pub(super) fn pipeline(
-    config: &ServeConfig,
-    clock: &Arc<dyn Clock>,
-    queue: &WriteQueue,
-) -> Pipeline {
+fn pipeline(config: &ServeConfig, clock: &Arc<dyn Clock>, queue: &WriteQueue) -> Pipeline {
     Pipeline {
         clock: Arc::clone(clock),
         tvoc_unit: config.tvoc_unit,
