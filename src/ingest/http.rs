@@ -48,16 +48,16 @@ async fn ingest(
     if let Some(connection) = request.conn_data::<Rc<ConnectionGuard>>() {
         connection.keep(|| pipeline.queue.sender());
     }
-    let lines = is_lines(request.headers())?;
+    let media = media(request.headers())?;
     if shutdown.has_begun() {
         return Err(refusal(AppendError::Closed).closing());
     }
     let body = bodies.read(request.headers(), payload).await?;
-    let is_one = !lines && !begins_array(body.bytes());
-    let format: &dyn Format = match (lines, is_one) {
-        (true, _) => &JsonLines,
-        (false, true) => &JsonObject,
-        (false, false) => &JsonArray,
+    let is_one = media == Media::Json && !begins_array(body.bytes());
+    let format: &dyn Format = match media {
+        Media::Lines => &JsonLines,
+        Media::Json if is_one => &JsonObject,
+        Media::Json => &JsonArray,
     };
     let outcomes = pipeline
         .take(&caller, body, format)
@@ -76,11 +76,21 @@ async fn ingest(
     }
 }
 
-/// Whether the body is newline-delimited JSON; an error when it is neither that nor JSON.
-fn is_lines(headers: &HeaderMap) -> Result<bool, Problem> {
+/// What a body is said to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    /// One object, or an array of them.
+    Json,
+    /// An object a line.
+    Lines,
+}
+
+fn media(headers: &HeaderMap) -> Result<Media, Problem> {
     match media_type(headers).as_deref() {
-        None | Some("application/json" | "text/json") => Ok(false),
-        Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(true),
+        None | Some("application/json" | "text/json") => Ok(Media::Json),
+        Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => {
+            Ok(Media::Lines)
+        }
         Some(_) => {
             let detail = "send application/json or application/x-ndjson";
             Err(Problem::unsupported_media_type(detail).closing())
@@ -94,9 +104,7 @@ fn begins_array(body: &[u8]) -> bool {
 
 fn unreadable(error: &BatchError) -> Problem {
     match error {
-        BatchError::NotJson(error) => {
-            Problem::bad_request("not_json", format!("the body is not JSON: {error}"))
-        }
+        BatchError::Unreadable { code, detail } => Problem::bad_request(code, detail.clone()),
         BatchError::TooMany { readings_max } => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "batch_too_large",

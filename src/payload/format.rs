@@ -1,12 +1,15 @@
 //! What a format of readings has to do.
 
 use super::{RawField, RawReading};
+use crate::fault::FieldError;
 use std::fmt::Debug;
 
 /// A layout of readings in a body.
 pub trait Format: Debug + Send + Sync {
     /// Hands over one reading after the other, in the order sent, so that only one of them is in
-    /// memory. What is wrong with one reading spoils only that one; an error spoils the body.
+    /// memory. What is wrong with one reading spoils only that one; an error spoils the body. A reader
+    /// stops with [`BatchError::TooMany`] at the reading behind the first `readings_max`, and keeps at
+    /// most [`KEYS_MAX`](super::KEYS_MAX) values of a reading and one, which tells that it has too many.
     fn read<'a>(
         &self,
         bytes: &'a [u8],
@@ -19,10 +22,7 @@ pub trait Format: Debug + Send + Sync {
 #[derive(Debug)]
 pub enum RawItem<'a> {
     Reading(RawReading<'a>),
-    /// Valid JSON of another kind than an object.
-    NotAnObject,
-    /// A line that is not JSON.
-    NotJson(String),
+    Fault(FieldError),
 }
 
 impl RawItem<'_> {
@@ -35,8 +35,13 @@ impl RawItem<'_> {
 /// Why a body as a whole cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
-    #[error("{0}")]
-    NotJson(#[from] serde_json::Error),
+    /// It is not of this format.
+    #[error("{detail}")]
+    Unreadable {
+        /// Stable name of the problem.
+        code: &'static str,
+        detail: String,
+    },
     #[error("the batch has more than {readings_max} readings")]
     TooMany { readings_max: usize },
 }

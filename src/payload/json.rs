@@ -1,6 +1,7 @@
 //! JSON bodies: one reading, an array of readings, or one reading a line.
 
 use super::{BatchError, Format, RawItem};
+use crate::fault::FieldError;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -51,9 +52,20 @@ impl Format for JsonLines {
     }
 }
 
+/// Code of what is not JSON.
+const NOT_JSON: &str = "not_json";
+
+#[expect(clippy::needless_pass_by_value, reason = "it maps an error")]
+fn not_json(error: serde_json::Error) -> BatchError {
+    BatchError::Unreadable {
+        code: NOT_JSON,
+        detail: format!("the body is not JSON: {error}"),
+    }
+}
+
 /// Reads a single reading object.
 pub fn parse_one(bytes: &[u8]) -> Result<RawItem<'_>, BatchError> {
-    let json: &RawValue = serde_json::from_slice(bytes)?;
+    let json: &RawValue = serde_json::from_slice(bytes).map_err(not_json)?;
     Ok(item(json))
 }
 
@@ -74,8 +86,8 @@ pub fn parse_array<'a>(
     if has_too_many {
         return Err(BatchError::TooMany { readings_max });
     }
-    read?;
-    deserializer.end()?;
+    read.map_err(not_json)?;
+    deserializer.end().map_err(not_json)?;
     Ok(())
 }
 
@@ -93,7 +105,7 @@ pub fn parse_lines<'a>(
         }
         take(match serde_json::from_slice::<&RawValue>(line) {
             Ok(json) => item(json),
-            Err(error) => RawItem::NotJson(error.to_string()),
+            Err(error) => RawItem::Fault(FieldError::new("", NOT_JSON, error.to_string())),
         });
     }
     Ok(())
@@ -102,7 +114,11 @@ pub fn parse_lines<'a>(
 fn item(json: &RawValue) -> RawItem<'_> {
     match serde_json::from_str(json.get()) {
         Ok(reading) => RawItem::Reading(reading),
-        Err(_) => RawItem::NotAnObject,
+        Err(_) => RawItem::Fault(FieldError::new(
+            "",
+            "not_an_object",
+            "must be a JSON object",
+        )),
     }
 }
 
@@ -155,8 +171,7 @@ mod tests {
             .iter()
             .map(|item| match item {
                 RawItem::Reading(_) => "reading",
-                RawItem::NotAnObject => "not an object",
-                RawItem::NotJson(_) => "not json",
+                RawItem::Fault(fault) => fault.code,
             })
             .collect()
     }
@@ -164,7 +179,7 @@ mod tests {
     #[test]
     fn an_element_that_is_no_reading_spoils_only_itself() {
         let batch = array(br#" [{"sensor_id":"a"}, 3, {"sensor_id":"b"}] "#, 10).unwrap();
-        assert_eq!(kinds(&batch), ["reading", "not an object", "reading"]);
+        assert_eq!(kinds(&batch), ["reading", "not_an_object", "reading"]);
     }
 
     #[test]
@@ -172,7 +187,7 @@ mod tests {
         let batch = lines(b"{\"sensor_id\":\"a\"}\r\n\n{oops\n[]\n{}", 10).unwrap();
         assert_eq!(
             kinds(&batch),
-            ["reading", "not json", "not an object", "reading"]
+            ["reading", "not_json", "not_an_object", "reading"]
         );
         let RawItem::Reading(first) = &batch[0] else {
             panic!("no reading")

@@ -52,16 +52,7 @@ impl TvocUnit {
 pub fn item(item: &RawItem<'_>, rules: &Rules) -> Result<Reading, Rejection> {
     match item {
         RawItem::Reading(raw) => reading(raw, rules),
-        RawItem::NotAnObject => Err(Rejection::of(FieldError::new(
-            "",
-            "not_an_object",
-            "must be a JSON object",
-        ))),
-        RawItem::NotJson(reason) => Err(Rejection::of(FieldError::new(
-            "",
-            "not_json",
-            reason.clone(),
-        ))),
+        RawItem::Fault(fault) => Err(Rejection::of(fault.clone())),
     }
 }
 
