@@ -140,14 +140,14 @@ impl documents::Book for Book {
 }
 
 impl Book {
-    /// Uses of keys that are not written yet, as documents.
-    pub(crate) fn unwritten_uses(&mut self) -> Vec<Document> {
+    /// Uses of keys that are not written yet, as documents: so many at most.
+    pub(crate) fn unwritten_uses(&mut self, count_max: usize) -> Vec<Document> {
         let entries = self.keys.iter_mut().filter_map(|(id, entry)| {
             let used_ms = entry.used_ms().filter(|used| *used > entry.written_ms)?;
             entry.written_ms = used_ms;
             Some(Document::of(KeyUse::KIND, id, &KeyUse { used_ms }))
         });
-        entries.collect()
+        entries.take(count_max).collect()
     }
 
     /// The sessions of an account.

@@ -133,14 +133,22 @@ impl<B: Book> Collection<B> {
 
     /// The same when it is known which versions the database has.
     pub async fn refresh_to(&self, versions: &DocumentVersions) -> Result<(), StoreError> {
-        if self.is_of(versions) {
+        if !self.is_behind(versions) {
             return Ok(());
         }
-        // Whoever is at a change compares the versions as well, so nobody has to wait for it here.
+        // Whoever is at a change compares the versions as well, and other work is short: nobody has to
+        // wait for it here.
         let Ok(mut certainty) = self.changing.try_lock() else {
             return Ok(());
         };
         self.reload(&mut certainty).await
+    }
+
+    /// Whether the book is of older versions than these.
+    fn is_behind(&self, versions: &DocumentVersions) -> bool {
+        let mirror = self.mirror.read();
+        let mut mirrored = mirror.versions.iter();
+        mirrored.any(|(kind, version)| versions.get(kind).is_some_and(|there| there > version))
     }
 
     /// Whether the book is of these versions.
@@ -161,20 +169,28 @@ impl<B: Book> Collection<B> {
         Ok(())
     }
 
-    /// Writes documents of its kinds that nobody needs to hear of. Nothing is changed here meanwhile,
-    /// so `gather` cannot bring back what was removed.
+    /// Writes documents of its kinds that nobody needs to hear of. `gather` is asked for up to so many
+    /// until it has fewer. Nothing is changed here while some are gathered and written, so that they
+    /// cannot bring back what was removed; in between, changes have their turn.
     pub async fn note(
         &self,
-        gather: impl FnOnce(&mut B) -> Vec<Document>,
+        mut gather: impl FnMut(&mut B, usize) -> Vec<Document>,
     ) -> Result<(), StoreError> {
         /// One statement's worth, so that nobody waits long for the database.
         const DOCUMENTS_MAX: usize = 500;
-        let _changing = self.changing.lock().await;
-        let documents = gather(&mut self.mirror.write().book);
-        for documents in documents.chunks(DOCUMENTS_MAX) {
-            self.database.note(documents).await?;
+        loop {
+            let mut certainty = self.changing.lock().await;
+            if *certainty == Certainty::Unsure {
+                self.reload(&mut certainty).await?;
+            }
+            let documents = gather(&mut self.mirror.write().book, DOCUMENTS_MAX);
+            if !documents.is_empty() {
+                self.database.note(&documents).await?;
+            }
+            if documents.len() < DOCUMENTS_MAX {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     pub async fn close(&self) {

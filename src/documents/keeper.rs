@@ -1,8 +1,8 @@
-//! The background task of all books: takes over what other processes have changed.
+//! The background task of each book: takes over what other processes have changed.
 
 use crate::database::{DocumentDatabase, DocumentVersions, StoreError};
 use crate::shutdown::Shutdown;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,37 +27,44 @@ pub trait Follower: Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
-/// Keeps every book up to date until the server stops.
+/// Keeps every book up to date until the server stops. Each has a look of its own, so that one whose
+/// disk is slow holds up no other.
 pub async fn keep(
     database: Arc<dyn DocumentDatabase>,
     followers: Vec<Box<dyn Follower>>,
     shutdown: Shutdown,
 ) {
+    let kept = followers
+        .iter()
+        .map(|follower| keep_one(&*database, &**follower, &shutdown));
+    join_all(kept).await;
+}
+
+async fn keep_one(database: &dyn DocumentDatabase, follower: &dyn Follower, shutdown: &Shutdown) {
     let mut ticks = interval(REFRESH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let kinds = followers.iter().flat_map(|follower| follower.kinds());
-    let kinds: Vec<&str> = kinds.copied().collect();
-    let mut followers: Vec<_> = followers.into_iter().map(|it| (it, false)).collect();
+    let mut fails = false;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = shutdown.begun() => return,
         }
-        let versions = database.versions(&kinds).await;
-        for (follower, fails) in &mut followers {
-            let followed = match &versions {
-                Ok(versions) => follower.follow(versions).await.map_err(|it| it.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            // Once, not every second for as long as it lasts.
-            if let Err(error) = &followed
-                && !*fails
-            {
-                let subject = follower.subject();
-                tracing::warn!(%error, "{subject} cannot be read; those known still count");
-            }
-            *fails = followed.is_err();
+        let looking = async {
+            let versions = database.versions(follower.kinds()).await?;
+            follower.follow(&versions).await
+        };
+        let result = tokio::select! {
+            result = looking => result,
+            () = shutdown.begun() => return,
+        };
+        // Once, not every second for as long as it lasts.
+        if let Err(error) = &result
+            && !fails
+        {
+            let subject = follower.subject();
+            tracing::warn!(%error, "{subject} cannot be read; those known still count");
         }
+        fails = result.is_err();
     }
 }
 
@@ -84,6 +91,24 @@ mod tests {
     }
 
     type Lamps = Arc<Collection<Records<Lamp>>>;
+
+    /// One that never ends.
+    #[derive(Debug)]
+    struct Stuck;
+
+    impl Follower for Stuck {
+        fn kinds(&self) -> &'static [&'static str] {
+            &["table"]
+        }
+
+        fn subject(&self) -> &'static str {
+            "tables"
+        }
+
+        fn follow<'a>(&'a self, _: &'a DocumentVersions) -> BoxFuture<'a, Result<(), StoreError>> {
+            Box::pin(std::future::pending())
+        }
+    }
 
     /// One that never can.
     #[derive(Debug)]
@@ -128,8 +153,11 @@ mod tests {
             Arc::new(lamps.unwrap())
         };
         let (here, elsewhere) = (opened().await, opened().await);
-        let followers: Vec<Box<dyn Follower>> =
-            vec![Box::new(Failing), Box::new(Arc::clone(&here))];
+        let followers: Vec<Box<dyn Follower>> = vec![
+            Box::new(Failing),
+            Box::new(Stuck),
+            Box::new(Arc::clone(&here)),
+        ];
         let shutdown = Shutdown::default();
         let keeping = keep(Arc::clone(&documents) as _, followers, shutdown.clone());
         let changing = async {

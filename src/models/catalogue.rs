@@ -82,6 +82,8 @@ pub(super) enum ModelChangeError {
     TooMany,
     #[error("there is no such model")]
     Missing,
+    #[error("the same file is the model of a room that was called so before")]
+    OfAnotherRoom,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the file could not be written")]
@@ -93,6 +95,7 @@ impl From<ChangeError<ModelRefusal>> for ModelChangeError {
         match error {
             ChangeError::Refused(ModelRefusal::TooMany) => Self::TooMany,
             ChangeError::Refused(ModelRefusal::Missing) => Self::Missing,
+            ChangeError::Refused(ModelRefusal::OfAnotherRoom) => Self::OfAnotherRoom,
             ChangeError::Store(error) => Self::Store(error),
         }
     }
@@ -223,16 +226,24 @@ impl Models {
     ) -> Result<(Model, bool), ModelChangeError> {
         let model = Model {
             id: received.id,
-            room: self.0.rooms.key(&place),
+            room: None,
             place,
             bytes: received.bytes,
             created_ms: now.millis(),
             created_by: created_by.to_owned(),
         };
+        // Whether the room has a key is looked up as late as what it is put in place of.
+        let put = |book: &Book| {
+            let model = Model {
+                room: self.0.rooms.key(&model.place),
+                ..model.clone()
+            };
+            let (change, replaced) = change::put(book, &model)?;
+            Ok((change, (model, replaced)))
+        };
         let mut files = self.tidied().await?;
         // Before the file is kept, which is in vain when there are too many.
-        self.book(|book| change::put(book, &model))
-            .map_err(ChangeError::Refused)?;
+        self.book(put).map_err(ChangeError::Refused)?;
         let folder = self.0.folder.clone();
         // Should nobody wait for its end, its file may be kept without a record.
         files.is_doubtful = true;
@@ -241,8 +252,7 @@ impl Models {
             Ok((reserved, permit, files))
         })
         .await?;
-        let put = self.0.records.change(|book| change::put(book, &model));
-        let replaced = put.await?;
+        let (model, replaced) = self.0.records.change(put).await?;
         files.counted += reserved.keep();
         let gone = replaced.as_ref().map(|replaced| replaced.id);
         self.end_change(gone.filter(|gone| *gone != model.id), files)

@@ -19,6 +19,9 @@ pub(super) enum ModelRefusal {
     TooMany,
     #[error("there is no such model")]
     Missing,
+    /// An id is made of the file and the name of its room, and rooms may change names.
+    #[error("the same file is the model of a room that was called so before")]
+    OfAnotherRoom,
 }
 
 /// Makes a model that of its room; also says which one it takes the place of.
@@ -26,6 +29,10 @@ pub(super) fn put(book: &Book, model: &Model) -> Result<(Change, Option<Model>),
     let replaced = book.of_room(model.room, &model.place).cloned();
     if replaced.is_none() && book.len() >= MODELS_MAX {
         return Err(ModelRefusal::TooMany);
+    }
+    let is_here = replaced.as_ref().is_some_and(|it| it.id == model.id);
+    if !is_here && book.get(model.id).is_some() {
+        return Err(ModelRefusal::OfAnotherRoom);
     }
     let mut change = Change::default();
     if let Some(replaced) = &replaced {
@@ -152,8 +159,14 @@ mod tests {
         let bureau = OneRoom(Some(Arc::new(one.place.clone())));
         book.apply(bind(&book, &bureau));
         assert!(bind(&book, &bureau).is_empty());
-        // Another room may have the name by now.
+        // Another room may have the name by now, which must not take the model away.
         assert_eq!(book.of_room(Some(RoomKey(8)), &one.place), None);
+        let same_file = Model {
+            room: Some(RoomKey(8)),
+            ..one.clone()
+        };
+        let refused = put(&book, &same_file).unwrap_err();
+        assert_eq!(refused, ModelRefusal::OfAnotherRoom);
         let salon = model("one", "Salon").place;
         let bound = book.of_room(Some(RoomKey(7)), &salon).cloned().unwrap();
         assert_eq!((bound.id, bound.room), (one.id, Some(RoomKey(7))));

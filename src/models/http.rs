@@ -397,6 +397,10 @@ fn not_changed(error: &ModelChangeError) -> Problem {
             Problem::conflict("too_many_models", "there are too many models")
         }
         ModelChangeError::Missing => Problem::not_found(),
+        ModelChangeError::OfAnotherRoom => Problem::conflict(
+            "model_of_another_room",
+            "the same file is the model of a room that was called so before",
+        ),
         ModelChangeError::File(error) => not_written(error),
         ModelChangeError::Store(error) => Problem::store_unavailable(error),
     }

@@ -303,13 +303,18 @@ impl Webhooks {
     pub(super) async fn write_progress(&self, always: bool) -> Result<(), StoreError> {
         let entries: Vec<_> = self.0.entries.read().values().cloned().collect();
         let mut written = Vec::new();
-        let noted = self.0.records.note(|book| {
+        let mut entries = entries.into_iter();
+        let noted = self.0.records.note(|book, count_max| {
             let mut documents = Vec::new();
-            let there = |entry: &Arc<Entry>| book.webhooks.contains_key(&entry.webhook.id);
-            for entry in entries.into_iter().filter(there) {
-                if let Some((document, progress)) = entry.unwritten(always) {
+            for entry in entries.by_ref() {
+                if book.webhooks.contains_key(&entry.webhook.id)
+                    && let Some((document, progress)) = entry.unwritten(always)
+                {
                     documents.push(document);
                     written.push((entry, progress));
+                }
+                if documents.len() == count_max {
+                    break;
                 }
             }
             documents

@@ -1,11 +1,12 @@
 //! Documents in SQLite.
 
+use super::look::look;
 use super::{options, path_of, write};
 use crate::database::documents::are_expected;
 use crate::database::error::within;
 use crate::database::{
     ANSWER_WAIT_MAX, Document, DocumentChange, DocumentDatabase, DocumentVersions, LoadedDocuments,
-    StoreError, WORK_WAIT_MAX, decode, sql,
+    OpenMode, StoreError, WORK_WAIT_MAX, decode, sql,
 };
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -20,6 +21,7 @@ impl SqliteDocuments {
     /// Opens the documents of a database that an owner has looked at and migrated.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let path = path_of(url)?;
+        look(&path, OpenMode::Reader).await?;
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(WORK_WAIT_MAX)

@@ -168,11 +168,27 @@ async fn the_change_after_one_whose_end_is_unknown_is_decided_on_what_is_there()
 #[tokio::test]
 async fn what_is_noted_raises_no_version() {
     let (database, one, other) = two().await;
-    let noted = one.note(|_| vec![Document::of("lamp", "desk", &Lamp { watts: 3 })]);
+    let noted = one.note(|_, _| vec![Document::of("lamp", "desk", &Lamp { watts: 3 })]);
     noted.await.unwrap();
     other.refresh().await.unwrap();
     assert_eq!(ids(&other), [""; 0]);
     assert_eq!(database.versions(&["lamp"]).await.unwrap()["lamp"], 0);
     let later: Lamps = opened(&database).await;
     assert_eq!(ids(&later), ["desk"]);
+}
+
+#[tokio::test]
+async fn many_notes_are_written_in_parts_between_which_others_have_their_turn() {
+    let (_database, one, _) = two().await;
+    let mut left = 1200;
+    let mut parts = Vec::new();
+    let noted = one.note(|_, count_max| {
+        let count = left.min(count_max);
+        left -= count;
+        parts.push(count);
+        let lamp = |number| Document::of("lamp", &format!("{number}"), &Lamp { watts: 3 });
+        (0..count).map(lamp).collect()
+    });
+    noted.await.unwrap();
+    assert_eq!(parts, [500, 500, 200]);
 }
