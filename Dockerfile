@@ -3,6 +3,8 @@ WORKDIR /build/frontend
 COPY frontend/package.json frontend/package-lock.json frontend/.npmrc ./
 RUN --mount=type=cache,target=/tmp/npm npm ci --cache /tmp/npm
 COPY frontend ./
+# The types of the pages are made from it.
+COPY docs/openapi.json /build/docs/
 RUN npm run build
 
 FROM rust:1.95-bookworm AS build
