@@ -125,7 +125,7 @@ impl<B: Book> Collection<B> {
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let mut certainty = self.changing.lock().await;
         let versions = self.database.versions(B::KINDS).await?;
-        if self.is_of(&versions) {
+        if !self.is_behind(&versions) {
             return Ok(());
         }
         self.reload(&mut certainty).await
@@ -149,13 +149,6 @@ impl<B: Book> Collection<B> {
         let mirror = self.mirror.read();
         let mut mirrored = mirror.versions.iter();
         mirrored.any(|(kind, version)| versions.get(kind).is_some_and(|there| there > version))
-    }
-
-    /// Whether the book is of these versions.
-    fn is_of(&self, versions: &DocumentVersions) -> bool {
-        let mirror = self.mirror.read();
-        let mut mirrored = mirror.versions.iter();
-        mirrored.all(|(kind, version)| versions.get(kind) == Some(version))
     }
 
     async fn reload(&self, certainty: &mut Certainty) -> Result<(), StoreError> {

@@ -18,12 +18,6 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::vec;
-use validator::Validate;
-
-#[derive(Debug, Validate)]
-struct Wanted {
-    since: Option<crate::domain::Timestamp>,
-}
 
 pub(super) fn calls() -> Vec<Call> {
     vec![call!(Need::VIEWER, latest)]
@@ -57,7 +51,7 @@ async fn latest(
     };
     let profile = profile(&mut parameters, source.profile);
     let since = parameters.timestamp("since");
-    let wanted = parameters.finish(Wanted { since })?;
+    parameters.done()?;
 
     let version = source.store.directory(|directory| {
         let (epoch, version) = (directory.position().epoch, directory.latest_version());
@@ -72,9 +66,7 @@ async fn latest(
     let is_wanted = |latest: &LatestReading| {
         caller.sites().allow(latest.place.site.as_str())
             && selector.matches(Subject::at(&latest.place))
-            && wanted
-                .since
-                .is_none_or(|since| latest.scored.reading.observed_at > since)
+            && since.is_none_or(|since| latest.scored.reading.observed_at > since)
     };
     let bytes: usize = source.store.directory(|directory| {
         let wanted = directory.sensors().filter_map(SensorEntry::come);
