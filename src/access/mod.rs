@@ -27,6 +27,7 @@ mod role;
 mod rule;
 pub(crate) mod secret;
 mod session;
+mod sessions;
 mod sites_json;
 mod token;
 mod writing;

@@ -1,18 +1,189 @@
-//! The rhythm of a sensor: the usual time between its readings.
+//! The rhythm of something that comes again and again: the usual gap between its times.
+//!
+//! What comes is not regular: several messages at once, one that is lost, a night without current, another
+//! interval from now on. So a gap counts by its length, and one that is far from the usual says nothing
+//! until others like it confirm it:
+//!
+//! - A gap of a third to three times the usual one moves it by a fifth of the difference.
+//! - A longer one becomes the usual one when the next long one is like it, unless shorter gaps have
+//!   covered as much time in between: then it was an outage.
+//! - Shorter ones become the usual gap when they are in a row and cover a quarter of it: until then they
+//!   may be a burst.
 
-use crate::domain::Timestamp;
+use std::time::Duration;
 
-/// Weight of the newest interval in a sensor's period.
-const PERIOD_WEIGHT: f64 = 0.2;
-/// An interval of more periods than this is an outage, not the sensor's rhythm.
-const OUTAGE_PERIODS: f64 = 10.0;
+/// A gap beyond this is no rhythm but a wrong time, or another life of the sensor.
+const GAP_MAX: Duration = Duration::from_hours(31 * 24);
+/// Gaps that are further than this factor from the usual one have to be confirmed.
+const FAR: f32 = 3.0;
+/// Weight of one gap near the usual one.
+const WEIGHT: f32 = 0.2;
+/// Two long gaps are alike when one is at most this many times the other.
+const ALIKE: f32 = 2.0;
+/// Fewest short gaps in a row that are not a burst.
+const RUN_MIN: u8 = 5;
+/// What part of the usual gap they must cover.
+const RUN_COVER: f32 = 0.25;
 
-/// The period after another reading: a moving mean that an outage does not count in.
-pub(super) fn smoothed_period(period_ms: Option<f64>, previous: Timestamp, next: Timestamp) -> f64 {
-    let interval_ms = next.since(previous).as_secs_f64() * 1000.0;
-    match period_ms {
-        None => interval_ms,
-        Some(period) if interval_ms > OUTAGE_PERIODS * period && period > 0.0 => period,
-        Some(period) => period + PERIOD_WEIGHT * (interval_ms - period),
+/// What is learnt of the gaps between times; the same gaps in the same order give the same.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Rhythm {
+    /// The usual gap in milliseconds; 0 until there is one.
+    pub(super) usual_ms: f32,
+    /// A long gap that waits for another like it; 0 when there is none.
+    pub(super) long_ms: f32,
+    /// What shorter gaps have covered since.
+    pub(super) since_ms: f32,
+    /// What short gaps in a row have covered, and how many they are.
+    pub(super) run_ms: f32,
+    pub(super) run: u8,
+}
+
+impl Rhythm {
+    /// The usual gap, once there are two times.
+    pub(super) fn usual(&self) -> Option<Duration> {
+        (self.usual_ms > 0.0)
+            .then(|| Duration::try_from_secs_f32(self.usual_ms / 1000.0).unwrap_or(GAP_MAX))
+    }
+
+    /// With another gap.
+    #[must_use]
+    pub(super) fn learned(mut self, gap: Duration) -> Self {
+        if gap.is_zero() || gap > GAP_MAX {
+            return self;
+        }
+        let gap_ms = gap.as_secs_f32() * 1000.0;
+        if self.usual_ms <= 0.0 {
+            self.usual_ms = gap_ms;
+        } else if gap_ms > FAR * self.usual_ms {
+            self.learn_long(gap_ms);
+        } else {
+            self.since_ms += gap_ms;
+            if gap_ms < self.usual_ms / FAR {
+                self.learn_short(gap_ms);
+            } else {
+                self.usual_ms += WEIGHT * (gap_ms - self.usual_ms);
+                self.end_run();
+            }
+        }
+        self
+    }
+
+    fn learn_long(&mut self, gap_ms: f32) {
+        let before_ms = std::mem::replace(&mut self.long_ms, gap_ms);
+        let covered_ms = std::mem::take(&mut self.since_ms);
+        let (less, more) = (before_ms.min(gap_ms), before_ms.max(gap_ms));
+        if more <= ALIKE * less && covered_ms < less {
+            self.usual_ms = gap_ms;
+            self.long_ms = 0.0;
+        }
+        self.end_run();
+    }
+
+    fn learn_short(&mut self, gap_ms: f32) {
+        self.run_ms += gap_ms;
+        self.run = self.run.saturating_add(1);
+        if self.run >= RUN_MIN && self.run_ms >= RUN_COVER * self.usual_ms {
+            self.usual_ms = self.run_ms / f32::from(self.run);
+            self.end_run();
+        }
+    }
+
+    fn end_run(&mut self) {
+        self.run_ms = 0.0;
+        self.run = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(gaps_s: &[f32]) -> Rhythm {
+        let gaps = gaps_s.iter().map(|gap| Duration::from_secs_f32(*gap));
+        gaps.fold(Rhythm::default(), Rhythm::learned)
+    }
+
+    fn usual_s(gaps_s: &[f32]) -> f32 {
+        of(gaps_s).usual().unwrap_or_default().as_secs_f32()
+    }
+
+    fn repeated(gaps_s: &[f32], times: usize) -> Vec<f32> {
+        gaps_s.repeat(times)
+    }
+
+    #[track_caller]
+    fn assert_about(usual_s: f32, wanted_s: f32) {
+        assert!(
+            (usual_s / wanted_s - 1.0).abs() < 0.15,
+            "{usual_s} s and not about {wanted_s} s"
+        );
+    }
+
+    #[test]
+    fn nothing_is_known_of_one_time() {
+        assert_eq!(Rhythm::default().usual(), None);
+        assert_eq!(of(&[0.0]).usual(), None);
+        assert_about(usual_s(&[60.0]), 60.0);
+    }
+
+    #[test]
+    fn a_rhythm_can_grow_and_shrink() {
+        assert_about(usual_s(&[10.0, 300.0, 300.0, 300.0, 300.0, 270.0]), 300.0);
+        assert_about(usual_s(&[10.0, 10.0, 10.0, 3600.0, 3590.0]), 3600.0);
+        let shrunk = [repeated(&[300.0], 10), repeated(&[10.0], 10)].concat();
+        assert_about(usual_s(&shrunk), 10.0);
+        let doubled = [repeated(&[60.0], 10), repeated(&[120.0], 10)].concat();
+        assert_about(usual_s(&doubled), 120.0);
+        let halved = [repeated(&[60.0], 10), repeated(&[30.0], 10)].concat();
+        assert_about(usual_s(&halved), 30.0);
+    }
+
+    #[test]
+    fn bursts_are_not_the_rhythm() {
+        // A message for each quantity, and then a minute nothing.
+        assert_about(usual_s(&repeated(&[0.1, 0.1, 59.8], 3)), 60.0);
+        assert_about(usual_s(&repeated(&[0.2, 0.3, 0.1, 1.0, 0.5, 298.0], 10)), 298.0);
+        // A buffer that is sent one by one, each quarter of an hour.
+        let buffered = [repeated(&[0.05], 89), vec![895.0]].concat();
+        assert_about(usual_s(&repeated(&buffered, 4)), 895.0);
+    }
+
+    #[test]
+    fn an_odd_gap_is_forgotten() {
+        let one = [repeated(&[60.0], 5), vec![86_400.0], repeated(&[60.0], 5)].concat();
+        assert_about(usual_s(&one), 60.0);
+        // Each night it is off.
+        let nights = [repeated(&[60.0], 840), vec![36_000.0]].concat();
+        assert_about(usual_s(&repeated(&nights, 5)), 60.0);
+        // Two outages that are not alike, one after the other.
+        assert_about(usual_s(&[60.0, 60.0, 400.0, 5000.0, 60.0, 60.0]), 60.0);
+    }
+
+    #[test]
+    fn a_wrong_year_is_no_gap() {
+        let years = 26.0 * 365.0 * 86_400.0;
+        assert_eq!(of(&[years]).usual(), None);
+        assert_about(usual_s(&[60.0, years, 60.0, 60.0]), 60.0);
+    }
+
+    proptest! {
+        #[test]
+        fn a_steady_interval_is_found_after_whatever_was_before(
+            before_s in prop::collection::vec(0.01_f32..1e6, 0..20),
+            interval_s in 0.5_f32..1e5,
+            jitter in prop::collection::vec(0.9_f32..1.1, 200),
+        ) {
+            let rhythm = of(&before_s);
+            // As many as cover what was usual before.
+            let usual_s = rhythm.usual().unwrap_or_default().as_secs_f32();
+            let needed = (usual_s / interval_s * 0.5) as usize + 25;
+            let gaps = jitter.iter().cycle().take(needed.min(1_000_000));
+            let gaps = gaps.map(|jitter| Duration::from_secs_f32(jitter * interval_s));
+            let learned = gaps.fold(rhythm, Rhythm::learned);
+            let found_s = learned.usual().unwrap().as_secs_f32();
+            prop_assert!((found_s / interval_s - 1.0).abs() < 0.15, "{found_s} of {interval_s}");
+        }
     }
 }

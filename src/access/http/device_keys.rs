@@ -175,13 +175,8 @@ async fn revoke_device_key(
     access: Data<Access>,
 ) -> Result<HttpResponse, Problem> {
     let revoked = access.registry().change(|book| {
-        let entry = book.keys.get(&*id);
-        if !entry.is_some_and(|entry| entry.key.sites.are_within(caller.sites())) {
-            return Err(Problem::not_found());
-        }
-        let mut change = Change::default();
-        change.remove_key(&id);
-        Ok((change, ()))
+        let change = device_keys::remove(book, &id, caller.sites());
+        Ok((change.ok_or_else(Problem::not_found)?, ()))
     });
     revoked.await.map_err(not_changed)?;
     tracing::info!(id = *id, by = caller.name(), "a device key was revoked");

@@ -1,11 +1,11 @@
 //! Logging in and out.
 
 use super::{cookie, not_changed};
-use crate::access::book::{Book, Change};
 use crate::access::call::{Call, call};
 use crate::access::gate::{Access, counted_address};
 use crate::access::password::{PasswordsBusy, length_fault};
-use crate::access::session::{RefreshToken, Refreshed, Session};
+use crate::access::session::{RefreshToken, Refreshed};
+use crate::access::sessions::{self, AccountChanged, Begun};
 use crate::access::token::Verified;
 use crate::access::{Account, AuthMode, Caller, Need, Role, Who, sites_json};
 use crate::domain::{Sites, Timestamp};
@@ -17,9 +17,6 @@ use serde::Serialize;
 use std::net::IpAddr;
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
-
-/// Logins of one account that may go on at the same time; the one that would end first is ended for the next.
-const SESSIONS_MAX: usize = 20;
 
 pub(super) fn calls() -> Vec<Call> {
     vec![
@@ -82,28 +79,17 @@ async fn log_in(
 
     let now = access.now();
     let ends = now.plus(access.lifetimes().refresh);
-    let (id, session, refresh_token) = Session::begin(&account.name, in_cookie, ends);
-    let changed = access.registry().change(|book| {
-        let known = unchanged(book, &account)?;
-        let mut change = Change::default();
-        let mut others: Vec<_> = book.sessions_of(&account.name).collect();
-        others.sort_by_key(|(_, session)| session.expires_ms);
-        let too_many = (others.len() + 1).saturating_sub(SESSIONS_MAX);
-        for (id, _) in others.into_iter().take(too_many) {
-            change.remove_session(id);
-        }
-        change.put_session(id.clone(), session.clone());
-        change.put_account(Account {
-            last_login_ms: Some(now.millis()),
-            ..known.clone()
-        });
-        Ok((change, ()))
+    let begun = access.registry().change(|book| {
+        sessions::begin(book, &account, in_cookie, now, ends).map_err(account_changed)
     });
-    changed.await.map_err(not_changed)?;
+    let Begun {
+        session,
+        refresh_token,
+    } = begun.await.map_err(not_changed)?;
     tracing::info!(name = account.name, "somebody logged in");
     let token = Handout {
         account: &account,
-        session: id,
+        session,
         refresh_token: Some(refresh_token),
         in_cookie,
     };
@@ -146,24 +132,12 @@ async fn refresh(
             refused()
         });
     };
-    let (now, id) = (access.now(), token.session_id());
+    let now = access.now();
     let ends = now.plus(access.lifetimes().refresh);
-    let refreshed = access.registry().change(|book| {
-        let mut change = Change::default();
-        let session = book.sessions.get(&id);
-        let session = session.filter(|session| session.in_cookie == presented.in_cookie);
-        let account = session.and_then(|session| book.accounts.get(&session.account));
-        let (Some(session), Some(account)) = (session, account) else {
-            return Ok((change, None));
-        };
-        let refreshed = session.refresh(&token, now, ends);
-        match &refreshed {
-            Refreshed::Rotated(session, _) => change.put_session(id.clone(), session.clone()),
-            Refreshed::Reused => change.remove_session(&id),
-            Refreshed::Overlapping | Refreshed::Expired => {}
-        }
-        Ok((change, Some((refreshed, account.clone()))))
-    });
+    let in_cookie = presented.in_cookie;
+    let refreshed = access
+        .registry()
+        .change(|book| Ok(sessions::refresh(book, &token, in_cookie, now, ends)));
     let (account, refresh_token) = match refreshed.await.map_err(not_changed)? {
         Some((Refreshed::Rotated(_, next), account)) => (account, Some(next)),
         Some((Refreshed::Overlapping, account)) => (account, None),
@@ -181,9 +155,9 @@ async fn refresh(
     };
     let token = Handout {
         account: &account,
-        session: id,
+        session: token.session_id(),
         refresh_token,
-        in_cookie: presented.in_cookie,
+        in_cookie,
     };
     token.answer(&access, &proxies, &request)
 }
@@ -203,14 +177,9 @@ async fn log_out(
 ) -> Result<HttpResponse, Problem> {
     let presented = presented(&bodies, &request, payload).await?;
     if let Some(token) = presented.token {
-        let id = token.session_id();
-        let ended = access.registry().change(|book| {
-            let mut change = Change::default();
-            if book.sessions.contains_key(&id) {
-                change.remove_session(&id);
-            }
-            Ok((change, ()))
-        });
+        let ended = access
+            .registry()
+            .change(|book| Ok((sessions::end(book, &token), ())));
         ended.await.map_err(not_changed)?;
     }
     let mut response = HttpResponse::NoContent();
@@ -330,26 +299,16 @@ async fn change_password(
     }
     let password_hash = passwords.hash(new.into()).await.map_err(busy)?;
     let changed = access.registry().change(|book| {
-        let mut change = Change::default();
-        let known = unchanged(book, &account)?;
-        change.remove_sessions_of(book, &account.name);
-        change.put_account(Account {
-            password_hash: password_hash.clone(),
-            ..known.clone()
-        });
-        Ok((change, ()))
+        let change = sessions::change_password(book, &account, &password_hash);
+        Ok((change.map_err(account_changed)?, ()))
     });
     changed.await.map_err(not_changed)?;
     tracing::info!(name = account.name, "somebody changed the own password");
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The account as it is now, unless it has gone or got another password while this one was checked.
-fn unchanged<'a>(book: &'a Book, checked: &Account) -> Result<&'a Account, Problem> {
-    let known = book.accounts.get(&checked.name);
-    known
-        .filter(|known| known.password_hash == checked.password_hash)
-        .ok_or_else(bad_credentials)
+fn account_changed(_: AccountChanged) -> Problem {
+    bad_credentials()
 }
 
 fn bad_credentials() -> Problem {

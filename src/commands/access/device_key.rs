@@ -8,8 +8,8 @@ use crate::access::device_keys;
 use crate::access::registry::Registry;
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
-use crate::domain::{PlaceName, Timestamp};
-use anyhow::{Context, bail, ensure};
+use crate::domain::{PlaceName, Sites, Timestamp};
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Clone, Args)]
@@ -78,10 +78,11 @@ async fn run(registry: &Registry, action: DeviceKeyAction) -> anyhow::Result<()>
         DeviceKeyAction::List => list(registry),
         DeviceKeyAction::Revoke { id } => {
             let revoked = registry.change(|book| {
-                ensure!(book.keys.contains_key(&id), "ID: there is no key {id}");
-                let mut change = Change::default();
-                change.remove_key(&id);
-                Ok((change, ()))
+                let change = device_keys::remove(book, &id, &Sites::ALL);
+                Ok((
+                    change.with_context(|| format!("ID: there is no key {id}"))?,
+                    (),
+                ))
             });
             revoked.await.map_err(not_changed)?;
             note(&format!("revoked {id}"));

@@ -74,14 +74,17 @@ async fn a_login_that_is_refused_tells_nothing(#[case] name: &str, #[case] passw
     );
 }
 
-/// The answer for a name that nobody has takes as long as for one that somebody has: the fastest of
-/// several, because a busy machine makes them slower and never faster.
+/// The answer for a name that nobody has takes as long as for one that somebody has. A busy machine makes
+/// an answer slower and never faster, so the fastest of each are compared, and tried for until they agree.
 #[tokio::test]
 async fn how_long_a_login_takes_does_not_tell_who_is_there() {
-    const TRIES: usize = 15;
+    const TRIES_MIN: usize = 5;
+    const TRIES_MAX: usize = 100;
+    const RATIO_MAX: f64 = 1.25;
     let stage = stage().await;
     let mut fastest = [Duration::MAX; 2];
-    for _ in 0..TRIES {
+    let mut ratio = f64::INFINITY;
+    for tried in 1..=TRIES_MAX {
         for (name, fastest) in ["ada", "nobody"].into_iter().zip(&mut fastest) {
             let login = json!({"name": name, "password": "canary-password-of-nobody"});
             let begun = Instant::now();
@@ -90,10 +93,13 @@ async fn how_long_a_login_takes_does_not_tell_who_is_there() {
             assert_eq!(response.status(), 401);
             *fastest = begun.elapsed().min(*fastest);
         }
+        let [known, unknown] = fastest.map(|time| time.as_secs_f64());
+        ratio = known.max(unknown) / known.min(unknown);
+        if tried >= TRIES_MIN && ratio < RATIO_MAX {
+            break;
+        }
     }
-    let [known, unknown] = fastest.map(|time| time.as_secs_f64());
-    let ratio = known.max(unknown) / known.min(unknown);
-    assert!(ratio < 1.25, "known {known} s, unknown {unknown} s");
+    assert!(ratio < RATIO_MAX, "known and unknown: {fastest:?}");
 }
 
 #[tokio::test]
