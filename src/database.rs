@@ -206,7 +206,6 @@ pub struct SensorRow {
     pub id: SensorId,
     pub room: RoomKey,
     pub reading_count: u64,
-    pub period_ms: Option<f64>,
     /// `None` when nothing of it went there.
     pub settled: Option<SettledSensor>,
 }
@@ -219,6 +218,8 @@ pub struct SettledSensor {
     pub latest: Vec<u8>,
     /// Time of its newest reading; `None` when it is that of `latest`.
     pub newest_at: Option<Timestamp>,
+    /// What it measures, packed; `None` in what earlier versions wrote.
+    pub state: Option<Vec<u8>>,
 }
 
 /// How far the store has come.

@@ -5,7 +5,7 @@
 
 use crate::domain::{Level, Quantity, Timestamp};
 use crate::score::{Confidence, Profile};
-use crate::store::Stored;
+use crate::store::{ShownState, Stored};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
@@ -43,6 +43,7 @@ impl Serialize for Measurement<'_> {
             place,
             scored,
             late,
+            state,
         } = self.0;
         let reading = &scored.reading;
         let mut map = serializer.serialize_map(None)?;
@@ -53,16 +54,17 @@ impl Serialize for Measurement<'_> {
         map.serialize_entry("enseigne", place.site.as_str())?;
         map.serialize_entry("salle", place.room.as_str())?;
         map.serialize_entry("values", &WireValues(self.0))?;
-        flat_values(&mut map, &reading.values)?;
-        map.serialize_entry("global_score", &scored.assessment.shown())?;
-        map.serialize_entry(
-            "global_level",
-            &scored.assessment.level().map(Level::as_str),
-        )?;
-        map.serialize_entry(
-            "dominant",
-            &scored.assessment.dominant.map(Quantity::flat_key),
-        )?;
+        let (values, assessment) = match state {
+            Some(state) => (&state.values, &state.assessment),
+            None => (&reading.values, &scored.assessment),
+        };
+        flat_values(&mut map, values)?;
+        map.serialize_entry("global_score", &assessment.shown())?;
+        map.serialize_entry("global_level", &assessment.level().map(Level::as_str))?;
+        map.serialize_entry("dominant", &assessment.dominant.map(Quantity::flat_key))?;
+        if let Some(state) = state {
+            state_times(&mut map, state)?;
+        }
         if *late {
             map.serialize_entry("late", &true)?;
         }
@@ -112,6 +114,38 @@ pub(crate) fn flat_values<M: SerializeMap>(
         }
     }
     Ok(())
+}
+
+/// Writes which of the flat values are from before, and which are not shown because they are too old.
+pub(crate) fn state_times<M: SerializeMap>(
+    map: &mut M,
+    state: &ShownState,
+) -> Result<(), M::Error> {
+    for quantity in &state.stale_values {
+        if !FLAT_ALWAYS.contains(quantity) && *quantity != Quantity::Occupants {
+            map.serialize_entry(quantity.flat_key(), &None::<Number>)?;
+        }
+    }
+    if !state.measured_at.is_empty() {
+        map.serialize_entry("measured_at", &Times(&state.measured_at))?;
+    }
+    if !state.stale_values.is_empty() {
+        let stale: Vec<_> = state.stale_values.iter().map(|of| of.flat_key()).collect();
+        map.serialize_entry("stale_values", &stale)?;
+    }
+    if state.is_stale && !state.values.is_empty() {
+        map.serialize_entry("stale", &true)?;
+    }
+    Ok(())
+}
+
+struct Times<'a>(&'a [(Quantity, Timestamp)]);
+
+impl Serialize for Times<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let times = self.0.iter();
+        serializer.collect_map(times.map(|(quantity, at)| (quantity.flat_key(), Shown(at))))
+    }
 }
 
 /// Serialises by its `Display`, without a text in between.
@@ -228,6 +262,7 @@ mod tests {
                 },
             }),
             late,
+            state: None,
         }
     }
 

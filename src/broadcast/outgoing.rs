@@ -133,6 +133,7 @@ pub(super) mod test_support {
                 },
             }),
             late: false,
+            state: None,
         };
         Arc::new(Outgoing::new(
             Published::Measurement(stored),

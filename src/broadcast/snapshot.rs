@@ -3,7 +3,7 @@
 use super::encoding::{Encoded, Encoding};
 use super::frame::Deflater;
 use crate::domain::{Selector, Subject};
-use crate::domain::{StreamId, Topic};
+use crate::domain::{StreamId, Timestamp, Topic};
 use crate::read_budget::{Lease, TooMuchRead};
 use crate::store::{LatestReading, SensorEntry, Store, Stored};
 use crate::wire::{Measurement, Shown};
@@ -71,11 +71,15 @@ impl Packer {
         filters: &[Selector],
         encoding: Encoding,
         mut lease: Lease,
+        now: Timestamp,
     ) -> Snapshot {
         let (id, latest_version, latest) = store.directory(|directory| {
-            let latest = directory.sensors().filter_map(SensorEntry::come);
-            let wanted = latest.filter(|latest| Selector::any_matches(filters, subject(latest)));
-            let stored: Vec<_> = wanted.map(LatestReading::stored).collect();
+            let wanted = directory.sensors().filter(|sensor| {
+                let latest = sensor.come();
+                latest.is_some_and(|latest| Selector::any_matches(filters, subject(latest)))
+            });
+            let stored = wanted.filter_map(|sensor| sensor.stored(now, directory.profile()));
+            let stored: Vec<_> = stored.collect();
             (directory.position(), directory.latest_version(), stored)
         });
         let encoded = Encoded::default();

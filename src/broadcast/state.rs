@@ -229,10 +229,13 @@ impl HubState {
     ) -> Result<Arc<Snapshot>, SnapshotError> {
         let (state, filters) = (self.clone(), filters.to_vec());
         let make = move || {
-            let now = state.snapshot_age(state.position());
-            let snapshot = match state.known_snapshot(&filters, Encoding::Frames, now) {
+            let age = state.snapshot_age(state.position());
+            let snapshot = match state.known_snapshot(&filters, Encoding::Frames, age) {
                 Some(frame) => packer.pack_again(&frame, encoding, lease),
-                None => packer.pack(state.store(), &filters, encoding, lease),
+                None => {
+                    let now = state.clock().now();
+                    packer.pack(state.store(), &filters, encoding, lease, now)
+                }
             };
             let snapshot = Arc::new(snapshot);
             state.0.snapshots.put(&filters, encoding, &snapshot);

@@ -11,17 +11,17 @@ use std::time::Duration;
 
 /// Key, site and name of a room.
 pub(super) type RoomColumns = (i64, String, String);
-/// Key, id, room, number of readings, period, time of the first reading, the latest reading and the
-/// time of the newest.
+/// Key, id, room, number of readings, time of the first reading, the latest reading, the time of the
+/// newest and the state.
 pub(super) type SensorColumns = (
     i64,
     String,
     i64,
     i64,
-    Option<f64>,
     Option<i64>,
     Option<Vec<u8>>,
     Option<i64>,
+    Option<Vec<u8>>,
 );
 /// `settled_to`, `trimmed_to`, `removed_to_ms`, `trusted_ms`, `doubted_ms`, `even_ms`, and when the
 /// server was started before.
@@ -87,17 +87,15 @@ pub(super) fn room((key, site, room): RoomColumns) -> Result<RoomRow, StoreError
 }
 
 pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
-    let (key, id, room, count, period_ms, first_ms, latest, newest_ms) = columns;
+    let (key, id, room, count, first_ms, latest, newest_ms, state) = columns;
     let wrong = |detail: String| corrupt("sensors", format!("key {key}: {detail}"));
-    if period_ms.is_some_and(|period_ms| !period_ms.is_finite() || period_ms < 0.0) {
-        return Err(wrong(format!("period_ms {period_ms:?}")));
-    }
     let settled = match (first_ms, latest) {
         (None, None) => None,
         (Some(first_ms), Some(latest)) => Some(SettledSensor {
             first_seen: Timestamp::from_millis(first_ms),
             latest,
             newest_at: newest_ms.map(Timestamp::from_millis),
+            state,
         }),
         (first_ms, _) => return Err(wrong(format!("first_ms {first_ms:?} without the other"))),
     };
@@ -107,7 +105,6 @@ pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
         room: RoomKey(room),
         reading_count: u64::try_from(count)
             .map_err(|_negative| wrong(format!("reading_count {count}")))?,
-        period_ms,
         settled,
     })
 }

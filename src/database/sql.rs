@@ -4,7 +4,7 @@ pub(super) const ROOMS: &str = "select rooms.key, sites.name, rooms.name
     from rooms join sites on sites.key = rooms.site_key order by rooms.key";
 
 pub(super) const SENSORS: &str =
-    "select key, sensor_id, room_key, reading_count, period_ms, first_ms, latest, newest_ms
+    "select key, sensor_id, room_key, reading_count, first_ms, latest, newest_ms, state
     from sensors order by key";
 
 pub(super) const SENSOR_ROOMS: &str =

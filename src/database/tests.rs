@@ -78,7 +78,6 @@ fn new_sensor(key: i64, name: &str, room: i64) -> SensorRow {
         id: sensor_id(name),
         room: RoomKey(room),
         reading_count: 0,
-        period_ms: None,
         settled: None,
     }
 }

@@ -36,6 +36,11 @@ impl Values {
         self.present == 0
     }
 
+    /// Number of values.
+    pub fn count(&self) -> usize {
+        self.present.count_ones() as usize
+    }
+
     /// The values that are present, in the order of [`Quantity::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Quantity, f64)> + '_ {
         Quantity::ALL

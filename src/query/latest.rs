@@ -9,7 +9,7 @@ use crate::domain::{Selector, Subject};
 use crate::http::{Parameters, Problem, is_known};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Lease};
 use crate::score::Profile;
-use crate::store::{LatestReading, ScoredReading, SensorEntry};
+use crate::store::{ScoredReading, SensorEntry, ShownState, Stored};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -63,21 +63,26 @@ async fn latest(
             .insert_header((header::ETAG, tag))
             .finish());
     }
-    let is_wanted = |latest: &LatestReading| {
-        caller.sites().allow(latest.place.site.as_str())
-            && selector.matches(Subject::at(&latest.place))
-            && since.is_none_or(|since| latest.scored.reading.observed_at > since)
+    let now = source.clock.now();
+    let is_wanted = |sensor: &&SensorEntry| {
+        sensor.come().is_some_and(|latest| {
+            caller.sites().allow(latest.place.site.as_str())
+                && selector.matches(Subject::at(&latest.place))
+                && since.is_none_or(|since| latest.scored.reading.observed_at > since)
+        })
     };
     let bytes: usize = source.store.directory(|directory| {
-        let wanted = directory.sensors().filter_map(SensorEntry::come);
-        wanted.filter(|latest| is_wanted(latest)).map(bytes).sum()
+        let wanted = directory.sensors().filter(is_wanted);
+        wanted.map(|sensor| bytes(&sensor.latest.scored)).sum()
     });
     let budget = &source.budget;
     let kept = budget.keep(counted_as.0, ANSWER_BYTES + bytes, ANSWER_TURN_WAIT_MAX);
     let kept = kept.await?;
-    let latest: Vec<LatestReading> = source.store.directory(|directory| {
-        let wanted = directory.sensors().filter_map(SensorEntry::come);
-        wanted.filter(|latest| is_wanted(latest)).cloned().collect()
+    let latest: Vec<Stored> = source.store.directory(|directory| {
+        let wanted = directory.sensors().filter(is_wanted);
+        wanted
+            .filter_map(|sensor| sensor.stored(now, profile))
+            .collect()
     });
     let mut records = Records {
         latest: sorted(latest).await?.into_iter(),
@@ -112,14 +117,15 @@ const ANSWER_BYTES: usize = 256 * 1024;
 /// of them are on a thread for such work.
 const SORTED_AT_ONCE_MAX: usize = 1000;
 
-/// Bytes a reading keeps in memory when another has taken its place.
-fn bytes(latest: &LatestReading) -> usize {
-    let extras = latest.scored.reading.extras.iter();
+/// Bytes a reading keeps in memory when another has taken its place, with the state that is shown.
+fn bytes(latest: &ScoredReading) -> usize {
+    let extras = latest.reading.extras.iter();
     let extras = extras.map(|(key, _)| key.len() + size_of::<(Box<str>, f64)>());
-    size_of::<LatestReading>() + size_of::<ScoredReading>() + extras.sum::<usize>()
+    let fixed = size_of::<Stored>() + size_of::<ScoredReading>() + size_of::<ShownState>();
+    fixed + extras.sum::<usize>()
 }
 
-async fn sorted(mut latest: Vec<LatestReading>) -> Result<Vec<LatestReading>, Problem> {
+async fn sorted(mut latest: Vec<Stored>) -> Result<Vec<Stored>, Problem> {
     let is_small = latest.len() <= SORTED_AT_ONCE_MAX;
     let sort = move || {
         latest.sort_by(|a, b| {
@@ -136,7 +142,7 @@ async fn sorted(mut latest: Vec<LatestReading>) -> Result<Vec<LatestReading>, Pr
 
 /// Records that are written as they are sent.
 struct Records {
-    latest: vec::IntoIter<LatestReading>,
+    latest: vec::IntoIter<Stored>,
     profile: Profile,
     begun: bool,
     kept: Lease,
@@ -153,7 +159,7 @@ impl Records {
         while piece.len() < PIECE_BYTES_WANTED
             && let Some(latest) = self.latest.next()
         {
-            written += bytes(&latest);
+            written += bytes(&latest.scored);
             piece.push(if self.begun { b',' } else { b'[' });
             self.begun = true;
             let profile = self.profile;

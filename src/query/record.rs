@@ -2,8 +2,8 @@
 
 use crate::domain::{Extras, Level, Place, Quantity, SensorId, Timestamp, Values};
 use crate::score::{Assessment, Profile, standard};
-use crate::store::LatestReading;
-use crate::wire::{Number, Shown, flat_values};
+use crate::store::Stored;
+use crate::wire::{Number, Shown, flat_values, state_times};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use utoipa::ToSchema;
@@ -48,37 +48,42 @@ impl Serialize for ExtraValues<'_> {
     }
 }
 
-/// The latest reading of a sensor, with why it scores as it does.
+/// The state of a sensor, with why it scores as it does.
 pub(super) struct LatestRecord<'a> {
-    pub(super) latest: &'a LatestReading,
+    pub(super) latest: &'a Stored,
     pub(super) profile: Profile,
 }
 
 impl Serialize for LatestRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let reading = &self.latest.scored.reading;
-        let stored = self.latest.scored.assessment;
+        let state = self.latest.state.as_deref();
+        let (values, assessment, tvoc_unit_assumed) = match state {
+            Some(state) => (&state.values, state.assessment, state.tvoc_unit_assumed),
+            None => {
+                let assessment = self.latest.scored.assessment;
+                (&reading.values, assessment, reading.tvoc_unit_assumed)
+            }
+        };
         let record = Record {
             timestamp: reading.observed_at,
             sensor: &reading.sensor,
             place: &self.latest.place,
-            values: &reading.values,
+            values,
             extras: &reading.extras,
-            assessment: if stored.profile == self.profile {
-                stored
+            assessment: if assessment.profile == self.profile {
+                assessment
             } else {
-                self.profile.assess(&reading.values)
+                self.profile.assess(values)
             },
         };
         let mut map = serializer.serialize_map(None)?;
         record.serialize_into(&mut map)?;
-        explanation(
-            &mut map,
-            &record.assessment,
-            &reading.values,
-            Averaging::Reading,
-        )?;
-        if reading.tvoc_unit_assumed {
+        explanation(&mut map, &record.assessment, values, Averaging::Reading)?;
+        if let Some(state) = state {
+            state_times(&mut map, state)?;
+        }
+        if tvoc_unit_assumed {
             map.serialize_entry("tvoc_unit_assumed", &true)?;
         }
         map.end()
@@ -205,13 +210,13 @@ pub(super) fn rounded(number: f64, steps: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::RoomKey;
     use crate::domain::{PlaceName, Reading, StreamId};
     use crate::query::shapes::{self, describes};
-    use crate::store::ScoredReading;
+    use crate::store::{ScoredReading, ShownState};
+    use smallvec::SmallVec;
     use std::sync::Arc;
 
-    fn latest(numbers: &[(Quantity, f64)], battery: Option<f64>) -> LatestReading {
+    fn latest(numbers: &[(Quantity, f64)], battery: Option<f64>, state: bool) -> Stored {
         let mut values = Values::default();
         for (quantity, number) in numbers {
             assert!(values.set(*quantity, *number));
@@ -220,9 +225,17 @@ mod tests {
         if let Some(battery) = battery {
             extras.insert("battery", battery).unwrap();
         }
-        LatestReading {
+        let observed_at = Timestamp::from_millis(0);
+        let state = state.then(|| ShownState {
+            values,
+            measured_at: SmallVec::from_slice(&[(Quantity::Co2, observed_at)]),
+            stale_values: SmallVec::from_slice(&[Quantity::Tvoc]),
+            is_stale: true,
+            tvoc_unit_assumed: true,
+            assessment: Profile::Iaqverse.assess(&values),
+        });
+        Stored {
             id: StreamId::default(),
-            room: RoomKey(1),
             place: Arc::new(Place {
                 site: PlaceName::parse("Home").unwrap(),
                 room: PlaceName::parse("Office").unwrap(),
@@ -233,19 +246,25 @@ mod tests {
                     sensor: SensorId::parse("bureau1").unwrap(),
                     site: None,
                     room: None,
-                    observed_at: Timestamp::from_millis(0),
+                    observed_at,
                     values,
                     extras,
                     tvoc_unit_assumed: battery.is_some(),
                 },
             }),
+            late: false,
+            state: state.map(Arc::new),
         }
     }
 
     #[test]
     fn records_are_written_as_they_are_described() {
         let all = [(Quantity::Co2, 645.0), (Quantity::Pm25, 12.0)];
-        for latest in [latest(&[], None), latest(&all, Some(3.5))] {
+        for latest in [
+            latest(&[], None, false),
+            latest(&all, Some(3.5), false),
+            latest(&all, Some(3.5), true),
+        ] {
             for profile in [Profile::Iaqverse, Profile::Classic] {
                 let latest = &latest;
                 let record = serde_json::to_value(LatestRecord { latest, profile }).unwrap();

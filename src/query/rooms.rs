@@ -7,12 +7,14 @@ use super::record::{Averaging, explanation, verdict};
 use super::sensors::{State, state};
 use super::shapes;
 use crate::access::{Call, Caller, CountedAs, Need, call};
-use crate::domain::{Place, Sites, Timestamp, Values};
+use crate::domain::{Place, Quantity, Sites, Timestamp, Values};
 use crate::http::{Parameters, Problem};
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
 use crate::score::{Assessment, Profile};
-use crate::store::{Directory, RoomMeans};
+use crate::store::{Directory, RoomMeans, Statistics};
+use crate::wire::flat_values;
 use actix_web::{HttpRequest, HttpResponse, web};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::collections::BTreeMap;
@@ -68,6 +70,19 @@ struct Room {
     newest: Timestamp,
     stale: bool,
     sensors: Vec<String>,
+    /// The last values of its sensors, for when nothing of the room is of now.
+    last: FxHashMap<Quantity, Statistics>,
+}
+
+impl Room {
+    /// Of a room of which nothing is of now the last values count, each sensor's once.
+    fn take_last(&mut self, profile: Profile) {
+        for (quantity, statistics) in std::mem::take(&mut self.last) {
+            // A mean lies between numbers that are in range.
+            let _in_range = self.means.set(quantity, statistics.mean());
+        }
+        self.assessment = profile.assess(&self.means);
+    }
 }
 
 fn rooms_of(
@@ -86,7 +101,8 @@ fn rooms_of(
             continue;
         }
         let observed_at = latest.scored.reading.observed_at;
-        let silent = state(now.since(observed_at), sensor.period_ms) == State::Offline;
+        let period = sensor.state.delivery_period();
+        let silent = state(now.since(observed_at), period) == State::Offline;
         let room = rooms.entry(Arc::clone(&latest.place)).or_insert_with(|| {
             let means = means.get(&latest.room).copied().unwrap_or_default();
             Room {
@@ -96,8 +112,16 @@ fn rooms_of(
                 newest: observed_at,
                 stale: true,
                 sensors: Vec::new(),
+                last: FxHashMap::default(),
             }
         });
+        if room.means.is_empty() {
+            for (quantity, number) in sensor.shown(now, profile).values.iter() {
+                let number = Statistics::of(number);
+                let last = room.last.entry(quantity);
+                last.and_modify(|last| last.add(&number)).or_insert(number);
+            }
+        }
         room.newest = room.newest.max(observed_at);
         room.stale &= silent;
         room.sensors
@@ -105,6 +129,9 @@ fn rooms_of(
     }
     for room in rooms.values_mut() {
         room.sensors.sort();
+        if room.means.is_empty() {
+            room.take_last(profile);
+        }
     }
     rooms.into_values().collect()
 }
@@ -139,6 +166,7 @@ impl Serialize for Room {
         map.serialize_entry("salle", self.place.room.as_str())?;
         verdict(&mut map, &self.assessment)?;
         explanation(&mut map, &self.assessment, &self.means, Averaging::Windows)?;
+        flat_values(&mut map, &self.means)?;
         map.serialize_entry("timestamp", &self.newest.to_string())?;
         map.serialize_entry("stale", &self.stale)?;
         map.serialize_entry("sensors", &self.sensors)?;
@@ -164,6 +192,7 @@ mod tests {
             newest: Timestamp::from_millis(0),
             stale: true,
             sensors: Vec::new(),
+            last: FxHashMap::default(),
         };
         shapes::describes::<shapes::Room>(&serde_json::to_value(room).unwrap());
     }

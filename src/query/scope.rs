@@ -4,6 +4,7 @@ use super::write::Names;
 use crate::domain::{Selector, Sites, Subject, TimeRange, Timestamp};
 use crate::store::{Directory, HistoryQuery, SensorEntry};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a selector finds.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl Scope {
         self.query.sensors.push(sensor.key);
         self.names.sensors.insert(sensor.key, newest.sensor.clone());
         self.periods_ms
-            .push(sensor.period_ms.unwrap_or(PERIOD_UNKNOWN_MS));
+            .push(sensor.state.period().map_or(PERIOD_UNKNOWN_MS, millis));
         let (first, last) = (sensor.first_seen, sensor.newest_at);
         self.seen = Some(match self.seen {
             Some((oldest, newest)) => (oldest.min(first), newest.max(last)),
@@ -85,4 +86,8 @@ impl Scope {
             None => TimeRange::new(time.start, time.start),
         }
     }
+}
+
+fn millis(period: Duration) -> f64 {
+    period.as_secs_f64() * 1000.0
 }

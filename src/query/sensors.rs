@@ -22,9 +22,13 @@ struct Known {
     salle: String,
     first_seen: Timestamp,
     last_seen: Timestamp,
-    /// Smoothed time between readings in seconds; `null` until there are two.
+    /// Usual time between its readings in seconds; `null` until there are two.
     #[schema(value_type = Option<f64>, required = true)]
     expected_period_s: Option<Number>,
+    /// Usual time from one request or message with new readings to the next, by which `state` goes;
+    /// `null` until there are two.
+    #[schema(value_type = Option<f64>, required = true)]
+    expected_delivery_s: Option<Number>,
     state: State,
     reading_count: u64,
 }
@@ -97,15 +101,21 @@ fn shown(entry: &SensorEntry, now: Timestamp) -> Known {
         salle: entry.latest.place.room.as_str().to_owned(),
         first_seen: entry.first_seen,
         last_seen: reading.observed_at,
-        expected_period_s: entry
-            .period_ms
-            .map(|period| Number(super::record::rounded(period / 1000.0, 1000.0))),
+        expected_period_s: entry.state.period().map(seconds),
+        expected_delivery_s: entry.state.delivery_period().map(seconds),
         state: match entry.come() {
-            Some(_) => state(now.since(reading.observed_at), entry.period_ms),
+            Some(_) => state(
+                now.since(reading.observed_at),
+                entry.state.delivery_period(),
+            ),
             None => State::Offline,
         },
         reading_count: entry.reading_count,
     }
+}
+
+fn seconds(period: Duration) -> Number {
+    Number(super::record::rounded(period.as_secs_f64(), 1000.0))
 }
 
 /// Whether a sensor keeps its rhythm.
@@ -124,11 +134,8 @@ const PERIOD_UNKNOWN: Duration = Duration::from_mins(5);
 const PERIOD_MIN: Duration = Duration::from_secs(10);
 
 /// Late after two periods of silence, offline after three.
-pub(super) fn state(silence: Duration, period_ms: Option<f64>) -> State {
-    let period = period_ms.map_or(PERIOD_UNKNOWN, |period_ms| {
-        Duration::try_from_secs_f64(period_ms / 1000.0).unwrap_or(PERIOD_UNKNOWN)
-    });
-    let period = period.max(PERIOD_MIN);
+pub(super) fn state(silence: Duration, period: Option<Duration>) -> State {
+    let period = period.unwrap_or(PERIOD_UNKNOWN).max(PERIOD_MIN);
     match silence {
         silence if silence <= 2 * period => State::Online,
         silence if silence <= 3 * period => State::Late,
@@ -143,7 +150,8 @@ mod tests {
     #[test]
     fn silence_is_judged_by_the_rhythm_of_the_sensor() {
         let after = |seconds, period_s: Option<f64>| {
-            state(Duration::from_secs(seconds), period_s.map(|s| s * 1000.0))
+            let period = period_s.map(Duration::from_secs_f64);
+            state(Duration::from_secs(seconds), period)
         };
         assert_eq!(after(120, Some(60.0)), State::Online);
         assert_eq!(after(121, Some(60.0)), State::Late);

@@ -17,6 +17,21 @@ pub(super) struct Record {
     sensor_id: String,
     enseigne: String,
     salle: String,
+    #[schema(inline)]
+    #[serde(flatten)]
+    values: FlatValues,
+    /// Values of no known quantity.
+    extra: Option<BTreeMap<String, f64>>,
+    #[schema(minimum = 0, maximum = 100, required = true)]
+    global_score: Option<f64>,
+    #[schema(required = true)]
+    global_level: Option<Level>,
+}
+
+/// What is measured. Further quantities have a member of their own.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes")]
+pub(super) struct FlatValues {
     /// ppm
     #[schema(required = true)]
     co2: Option<f64>,
@@ -34,15 +49,9 @@ pub(super) struct Record {
     humidity: Option<f64>,
     /// People; 0 when nobody counted.
     occupants: f64,
-    /// Values of no known quantity.
-    extra: Option<BTreeMap<String, f64>>,
-    #[schema(minimum = 0, maximum = 100, required = true)]
-    global_score: Option<f64>,
-    #[schema(required = true)]
-    global_level: Option<Level>,
 }
 
-/// A sensor's latest reading, and why its score is what it is.
+/// A sensor's state: the newest value of each quantity, and why its score is what it is.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it only describes")]
 pub(super) struct Latest {
@@ -52,6 +61,12 @@ pub(super) struct Latest {
     #[schema(inline)]
     #[serde(flatten)]
     explanation: Explanation,
+    /// For each value that is not of `timestamp`, when it was measured.
+    measured_at: Option<BTreeMap<String, Timestamp>>,
+    /// Quantities whose last values are too old to be shown beside the others.
+    stale_values: Option<Vec<String>>,
+    /// Nothing is fresh: these are the last values.
+    stale: Option<bool>,
     /// The unit of TVOC was not sent but taken for granted.
     tvoc_unit_assumed: Option<bool>,
 }
@@ -85,6 +100,9 @@ pub(super) struct Room {
     #[schema(inline)]
     #[serde(flatten)]
     explanation: Explanation,
+    #[schema(inline)]
+    #[serde(flatten)]
+    values: FlatValues,
     timestamp: Timestamp,
     /// Every sensor of the room is offline.
     stale: bool,
@@ -95,11 +113,13 @@ pub(super) struct Room {
 #[cfg(test)]
 pub(super) fn describes<T: ToSchema>(written: &serde_json::Value) {
     use std::collections::BTreeSet;
-    let schema = serde_json::to_value(T::schema()).unwrap();
-    let parts = schema["allOf"].as_array().cloned();
-    let parts = parts.unwrap_or_else(|| vec![schema]);
+    let mut parts = vec![serde_json::to_value(T::schema()).unwrap()];
     let (mut known, mut required) = (BTreeSet::new(), BTreeSet::new());
-    for part in &parts {
+    while let Some(part) = parts.pop() {
+        if let Some(of) = part["allOf"].as_array() {
+            parts.extend(of.iter().cloned());
+            continue;
+        }
         let properties = part["properties"].as_object().unwrap();
         known.extend(properties.keys().cloned());
         let names = part["required"].as_array().into_iter().flatten();

@@ -2,8 +2,8 @@
 //!
 //! A mirror of what is durable: the writer changes it after each commit, everybody else reads it.
 
-use super::rhythm::smoothed_period;
-use super::rows::{ReadingRow, SensorCounters};
+use super::rows::{LogRow, ReadingRow};
+use super::state::{Arrival, SensorState, ShownState};
 use super::{ScoredReading, Stored};
 use crate::database::{RoomKey, RoomRow, SensorKey};
 use crate::domain::{Place, SensorId, StreamId, Timestamp};
@@ -22,8 +22,8 @@ pub struct SensorEntry {
     pub rooms: SmallVec<[RoomKey; 1]>,
     pub first_seen: Timestamp,
     pub reading_count: u64,
-    /// Smoothed time between its readings; `None` until there are two.
-    pub period_ms: Option<f64>,
+    /// What it measures now.
+    pub state: SensorState,
     /// The newest reading whose time has come. As long as there is none, the first of the others, which
     /// is not to be shown as the latest: see [`Self::come`].
     pub latest: LatestReading,
@@ -34,9 +34,57 @@ pub struct SensorEntry {
     /// No later than the first reading that is newer than `latest`: when it may become the latest.
     /// `None` when there is no newer one.
     pub(super) due: Option<Timestamp>,
+    /// `state` is that of `latest` alone and has to be looked up, as after a start with what an earlier
+    /// version wrote.
+    pub(super) is_partial: bool,
+    /// The request or message that its last reading came with.
+    pub(super) delivery: u64,
+    /// No later than when something shown of `state` is not fresh any more.
+    stale_from: Option<Timestamp>,
 }
 
 impl SensorEntry {
+    /// A sensor with one reading, which is all that is known of it.
+    fn new(key: SensorKey, latest: LatestReading) -> Self {
+        let observed_at = latest.scored.reading.observed_at;
+        Self {
+            key,
+            room: latest.room,
+            rooms: SmallVec::new(),
+            first_seen: observed_at,
+            reading_count: 0,
+            state: SensorState::default(),
+            latest,
+            has_come: false,
+            newest_at: observed_at,
+            due: None,
+            is_partial: false,
+            delivery: 0,
+            stale_from: None,
+        }
+    }
+
+    /// What is shown of its state.
+    pub fn shown(&self, now: Timestamp, profile: Profile) -> ShownState {
+        let with = self.latest.scored.reading.observed_at;
+        self.state.shown(self.latest.room, with, now, profile)
+    }
+
+    /// The latest reading with the state, as it would be published now; `None` as long as the time of
+    /// none has come.
+    pub fn stored(&self, now: Timestamp, profile: Profile) -> Option<Stored> {
+        let latest = self.come()?;
+        let mut stored = latest.stored();
+        let reading = &latest.scored.reading;
+        let says_all = self
+            .state
+            .is_of(&reading.values, reading.observed_at, latest.room);
+        if !(says_all && self.state.is_all_fresh(now)) {
+            stored.state = Some(Arc::new(self.shown(now, profile)));
+        }
+        Some(stored)
+    }
+
     /// The latest reading, when the time of any has come.
     pub fn come(&self) -> Option<&LatestReading> {
         self.has_come.then_some(&self.latest)
@@ -61,10 +109,11 @@ pub(super) struct KnownSensor {
     /// Where it stands when it has no reading that says so.
     pub(super) room: RoomKey,
     pub(super) reading_count: u64,
-    pub(super) period_ms: Option<f64>,
     pub(super) first_seen: Option<Timestamp>,
     pub(super) latest: Option<ReadingRow>,
     pub(super) newest_at: Option<Timestamp>,
+    /// `None` when it has to be looked up.
+    pub(super) state: Option<SensorState>,
 }
 
 /// A sensor none of whose readings is left: nobody is shown it, but its id, key and rooms are taken
@@ -100,6 +149,7 @@ impl LatestReading {
             place: Arc::clone(&self.place),
             scored: Arc::clone(&self.scored),
             late: false,
+            state: None,
         }
     }
 }
@@ -124,11 +174,17 @@ pub struct Directory {
     latest_max: Timestamp,
     /// Sensors with readings that are newer than the latest, by when that may change.
     waiting: BTreeSet<(Timestamp, SensorKey)>,
+    /// Sensors by when something that is shown of them may not be fresh any more.
+    staling: BTreeSet<(Timestamp, SensorKey)>,
+    /// Sensors whose state has to be looked up.
+    partial: BTreeSet<SensorKey>,
 }
 
 /// What is stored around the present.
 #[derive(Debug, Default)]
 pub(super) struct Found {
+    /// The state with what was found.
+    pub(super) state: SensorState,
     /// The newest reading that has come.
     pub(super) newest: Option<ReadingRow>,
     /// The first that has not; always when nothing has come, else only where it is at hand.
@@ -156,10 +212,12 @@ impl Directory {
             latest_version: 1,
             latest_max: Timestamp::from_millis(i64::MIN),
             waiting: BTreeSet::new(),
+            staling: BTreeSet::new(),
+            partial: BTreeSet::new(),
         }
     }
 
-    pub(super) fn profile(&self) -> Profile {
+    pub fn profile(&self) -> Profile {
         self.profile
     }
 
@@ -315,7 +373,7 @@ impl Directory {
             self.add_emptied(sensor);
             return;
         };
-        let Some(latest) = self.latest_of(&sensor.id, row) else {
+        let Some(latest) = self.latest_with(&sensor.id, row) else {
             return;
         };
         let observed_at = row.observed_at;
@@ -324,24 +382,39 @@ impl Directory {
             .map_or(observed_at, |at| at.max(observed_at));
         let known = self.sensors.get_mut(&sensor.key);
         let rooms = known.map(|entry| std::mem::take(&mut entry.rooms));
+        let is_partial = sensor.state.is_none();
+        // A state without a reading is one of a time when none had come.
+        let has_come = sensor.state.as_ref().is_none_or(SensorState::has_any);
+        let state = sensor.state.unwrap_or_else(|| {
+            let mut state = SensorState::default();
+            state.take(row, None);
+            state
+        });
         let entry = SensorEntry {
-            key: sensor.key,
             // Where its latest reading was taken: what is known besides may be from before.
             room: row.room,
             rooms: rooms.unwrap_or_default(),
             first_seen,
             reading_count: sensor.reading_count,
-            period_ms: sensor.period_ms,
-            latest,
-            has_come: true,
+            state,
+            has_come,
             newest_at,
-            due: None,
+            is_partial,
+            ..SensorEntry::new(sensor.key, latest)
         };
-        self.latest_max = self.latest_max.max(observed_at);
+        if has_come {
+            self.latest_max = self.latest_max.max(observed_at);
+        }
         self.latest_version += 1;
-        self.set_due(sensor.key, None);
+        self.forget_times(sensor.key);
         self.add_sensor(sensor.id, entry);
-        if newest_at > observed_at {
+        if is_partial {
+            self.partial.insert(sensor.key);
+        }
+        self.set_stale_from(sensor.key);
+        if !has_come {
+            self.set_due(sensor.key, Some(observed_at));
+        } else if newest_at > observed_at {
             self.set_due(
                 sensor.key,
                 Some(Timestamp::from_millis(observed_at.millis() + 1)),
@@ -353,7 +426,7 @@ impl Directory {
         let Some(place) = self.rooms.get(&sensor.room).cloned() else {
             return;
         };
-        self.set_due(sensor.key, None);
+        self.forget_times(sensor.key);
         let known = self.sensors.remove(&sensor.key);
         self.sensor_keys.remove(&sensor.id);
         self.latest_version += 1;
@@ -370,7 +443,13 @@ impl Directory {
         );
     }
 
-    fn latest_of(&self, id: &SensorId, row: &ReadingRow) -> Option<LatestReading> {
+    /// A stored reading as the latest of its sensor.
+    pub(super) fn latest_of(&self, row: &ReadingRow) -> Option<LatestReading> {
+        let (sensor, _) = self.origin(row)?;
+        self.latest_with(&sensor, row)
+    }
+
+    fn latest_with(&self, id: &SensorId, row: &ReadingRow) -> Option<LatestReading> {
         let place = Arc::clone(self.rooms.get(&row.room)?);
         let scored = row.scored(id.clone(), self.profile);
         let id = StreamId {
@@ -408,40 +487,133 @@ impl Directory {
         }
     }
 
-    pub(super) fn set_counters(&mut self, counters: &SensorCounters) {
-        if let Some(entry) = self.sensors.get_mut(&counters.sensor) {
-            entry.room = counters.room;
-            entry.reading_count = counters.reading_count;
-            entry.period_ms = counters.period_ms;
-        }
-    }
-
-    /// Takes over a stored reading when it is its sensor's latest or oldest. What is newer than
-    /// `horizon` waits for its time.
-    pub(super) fn set_reading(
+    /// Takes over an event that is stored: that of a live commit, or of one that is loaded. `latest_of`
+    /// makes its reading what the latest of a sensor is. What is newer than `horizon` waits for its time.
+    pub(super) fn apply(
         &mut self,
-        sensor: SensorKey,
-        latest: LatestReading,
+        row: &LogRow,
+        arrived_at: Option<Timestamp>,
+        latest: impl FnOnce(&Self) -> Option<LatestReading>,
         horizon: Timestamp,
     ) {
+        let reading = &row.reading;
+        let (sensor, observed_at) = (reading.sensor, reading.observed_at);
+        let waits = observed_at > horizon;
+        let stands = self.sensors.get(&sensor).map(|entry| {
+            let latest_at = entry.latest.scored.reading.observed_at;
+            stands_by(observed_at, waits, Some(latest_at), entry.has_come)
+        });
+        let is_known = stands.is_some();
+        let latest = if stands.unwrap_or(true) {
+            latest(self)
+        } else {
+            None
+        };
+        if !is_known {
+            let Some(latest) = latest.clone() else {
+                return;
+            };
+            let id = latest.scored.reading.sensor.clone();
+            let mut entry = SensorEntry::new(sensor, latest);
+            if let Some(emptied) = self.emptied.get(&sensor) {
+                entry.reading_count = emptied.reading_count;
+            }
+            self.add_sensor(id, entry);
+        }
         let Some(entry) = self.sensors.get_mut(&sensor) else {
             return;
         };
-        let observed_at = latest.scored.reading.observed_at;
-        let latest_at = entry.latest.scored.reading.observed_at;
         entry.first_seen = entry.first_seen.min(observed_at);
         entry.newest_at = entry.newest_at.max(observed_at);
-        if observed_at > horizon {
-            let due = entry.due.map_or(observed_at, |due| due.min(observed_at));
-            if !entry.has_come && observed_at <= latest_at {
-                entry.latest = latest;
-            }
-            self.set_due(sensor, Some(due));
-        } else if !entry.has_come || observed_at >= latest_at {
+        entry.reading_count += u64::from(row.is_new);
+        if let Some(latest) = latest {
+            entry.room = latest.room;
             entry.latest = latest;
-            entry.has_come = true;
+        }
+        if waits {
+            let due = entry.due.map_or(observed_at, |due| due.min(observed_at));
+            self.set_due(sensor, Some(due));
+            return;
+        }
+        entry.has_come = true;
+        let arrival = arrived_at.map(|at| Arrival {
+            at,
+            begins: row.begins_delivery,
+        });
+        entry.state.take(reading, arrival);
+        if !row.late {
             self.latest_version += 1;
-            self.latest_max = self.latest_max.max(observed_at);
+        }
+        self.latest_max = self.latest_max.max(observed_at);
+        self.set_stale_from(sensor);
+    }
+
+    pub(super) fn set_delivery(&mut self, sensor: SensorKey, delivery: u64) {
+        if let Some(entry) = self.sensors.get_mut(&sensor) {
+            entry.delivery = delivery;
+        }
+    }
+
+    /// Takes over how many readings a sensor has, where what is loaded does not say it by itself.
+    pub(super) fn set_reading_count(&mut self, sensor: SensorKey, count: u64) {
+        if let Some(entry) = self.sensors.get_mut(&sensor) {
+            entry.reading_count = count;
+        }
+    }
+
+    /// Sees to it that [`Self::make_stale`] looks at a sensor when something of it ceases to be fresh.
+    fn set_stale_from(&mut self, sensor: SensorKey) {
+        let Some(entry) = self.sensors.get_mut(&sensor) else {
+            return;
+        };
+        let now = entry.latest.scored.reading.observed_at;
+        let next = entry.state.changes_after(now);
+        // What is looked at too early is put off then; that costs less than doing so for each reading.
+        let is_in_time = match (entry.stale_from, next) {
+            (Some(looks), Some(next)) => looks <= next,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if is_in_time {
+            return;
+        }
+        if let Some(before) = entry.stale_from {
+            self.staling.remove(&(before, sensor));
+        }
+        entry.stale_from = next;
+        self.staling.extend(next.map(|next| (next, sensor)));
+    }
+
+    /// Whether anything that is shown may have ceased to be fresh by `now`.
+    pub(super) fn has_stale(&self, now: Timestamp) -> bool {
+        self.staling.first().is_some_and(|(from, _)| *from < now)
+    }
+
+    /// Takes over that it is `now`: what is shown may be less than before.
+    pub(super) fn make_stale(&mut self, now: Timestamp) {
+        while let Some((from, sensor)) = self.staling.first().copied() {
+            if from >= now {
+                return;
+            }
+            self.staling.pop_first();
+            let Some(entry) = self.sensors.get_mut(&sensor) else {
+                continue;
+            };
+            entry.stale_from = entry.state.changes_after(now);
+            self.staling
+                .extend(entry.stale_from.map(|from| (from, sensor)));
+            self.latest_version += 1;
+        }
+    }
+
+    /// Forgets when a sensor is to be looked at.
+    fn forget_times(&mut self, sensor: SensorKey) {
+        self.set_due(sensor, None);
+        self.partial.remove(&sensor);
+        if let Some(entry) = self.sensors.get_mut(&sensor)
+            && let Some(from) = entry.stale_from.take()
+        {
+            self.staling.remove(&(from, sensor));
         }
     }
 
@@ -459,7 +631,9 @@ impl Directory {
     /// Whether any latest reading may be another one, now that everything up to `horizon` has come.
     pub(super) fn has_misplaced(&self, horizon: Timestamp) -> bool {
         let due = self.waiting.first();
-        self.latest_max > horizon || due.is_some_and(|(due, _)| *due <= horizon)
+        self.latest_max > horizon
+            || !self.partial.is_empty()
+            || due.is_some_and(|(due, _)| *due <= horizon)
     }
 
     /// Makes the next [`Self::misplaced`] look at every sensor, because the last pass was interrupted.
@@ -471,6 +645,7 @@ impl Directory {
     pub(super) fn misplaced(&mut self, horizon: Timestamp) -> Vec<SensorKey> {
         let due = self.waiting.iter().take_while(|(due, _)| *due <= horizon);
         let mut misplaced: Vec<_> = due.map(|(_, sensor)| *sensor).collect();
+        misplaced.extend(&self.partial);
         if self.latest_max > horizon {
             // The clock has gone back.
             self.latest_max = Timestamp::from_millis(i64::MIN);
@@ -481,40 +656,34 @@ impl Directory {
                 }
                 self.latest_max = self.latest_max.max(latest_at);
             }
-            misplaced.sort_unstable();
-            misplaced.dedup();
         }
+        misplaced.sort_unstable();
+        misplaced.dedup();
         misplaced
     }
 
     /// Takes over what was found of a sensor, now that everything up to `horizon` has come.
-    pub(super) fn place_latest(&mut self, sensor: SensorKey, found: &Found, horizon: Timestamp) {
+    pub(super) fn place_latest(&mut self, sensor: SensorKey, found: Found, horizon: Timestamp) {
         let Some(entry) = self.sensors.get(&sensor) else {
             return;
         };
         let id = entry.latest.scored.reading.sensor.clone();
         let newest = found.newest.as_ref();
-        let newest = newest.and_then(|row| self.latest_of(&id, row));
+        let newest = newest.and_then(|row| self.latest_with(&id, row));
         let next = found.next.as_ref();
-        let next = next.and_then(|row| self.latest_of(&id, row));
+        let next = next.and_then(|row| self.latest_with(&id, row));
         let Some(entry) = self.sensors.get_mut(&sensor) else {
             return;
         };
         let before = entry.latest.scored.reading.observed_at;
         let had_come = entry.has_come && before <= horizon;
         match newest {
-            Some(latest) => {
-                let observed_at = latest.scored.reading.observed_at;
-                if had_come && observed_at > before {
-                    let period_ms = smoothed_period(entry.period_ms, before, observed_at);
-                    entry.period_ms = Some(period_ms);
-                }
+            Some(latest) if !had_come || latest.scored.reading.observed_at > before => {
                 entry.room = latest.room;
                 entry.latest = latest;
                 entry.has_come = true;
-                self.latest_max = self.latest_max.max(observed_at);
-                self.latest_version += 1;
             }
+            Some(_) => {}
             None if had_come => {}
             None => {
                 if let Some(next) = next {
@@ -522,9 +691,33 @@ impl Directory {
                     entry.latest = next;
                 }
                 entry.has_come = false;
-                self.latest_version += 1;
             }
         }
+        entry.state = found.state;
+        entry.is_partial = false;
+        if entry.has_come {
+            let latest_at = entry.latest.scored.reading.observed_at;
+            self.latest_max = self.latest_max.max(latest_at);
+        }
+        self.latest_version += 1;
+        self.partial.remove(&sensor);
         self.set_due(sensor, found.due);
+        self.set_stale_from(sensor);
+    }
+}
+
+/// Whether a reading says where its sensor stands, and what its latest is: the newest that has come does,
+/// and the first of those that wait as long as nothing has come.
+pub(super) fn stands_by(
+    observed_at: Timestamp,
+    waits: bool,
+    latest_at: Option<Timestamp>,
+    has_come: bool,
+) -> bool {
+    match (waits, has_come) {
+        (false, false) => true,
+        (false, true) => latest_at.is_none_or(|latest| observed_at >= latest),
+        (true, false) => latest_at.is_none_or(|first| observed_at <= first),
+        (true, true) => false,
     }
 }

@@ -12,26 +12,28 @@ use super::directory::{Directory, KnownSensor};
 use super::fold::{Change, unpacked};
 use super::log_extent::LogExtent;
 use super::plan::Identity;
-use super::rhythm::smoothed_period;
 use super::rows::ReadingRow;
 use super::settle::{self, SENSORS_AT_ONCE};
+use super::state::{FORGOTTEN_AFTER, SensorState};
 use super::{Store, pack};
 use crate::clock;
-use crate::database::{Rewrite, SensorKey, SensorRow, Series, SettledSensor, Span, StoreError};
-use crate::domain::Timestamp;
+use crate::database::{
+    ChunkHead, Rewrite, SensorKey, SensorRow, Series, SettledSensor, Span, StoreError,
+};
+use crate::domain::{StreamId, Timestamp};
 
 /// Readings of the log that are looked at together.
 const LOG_READINGS_AT_ONCE: u32 = 16 * 1024;
+
+/// Chunks of a sensor in which its values are looked for.
+const CHUNKS_MAX: usize = 64;
 
 impl Store {
     /// Removes from the log whatever has, or comes before, a reading at or after `from`. Only where
     /// nobody else writes this store.
     pub async fn forget_from(&self, from: Timestamp) -> Result<(), StoreError> {
         self.settle_all().await?;
-        let (beginning, logged) = (
-            crate::domain::StreamId::default(),
-            self.database.log_sizes().await?,
-        );
+        let (beginning, logged) = (StreamId::default(), self.database.log_sizes().await?);
         let Some((end, _)) = logged.last() else {
             return Ok(());
         };
@@ -44,7 +46,8 @@ impl Store {
             };
             after = last.last;
             for batch in &part.batches {
-                let (rows, _) = super::unpacked(batch)?;
+                let profile = self.directory(Directory::profile);
+                let rows = super::unpacked(batch, profile)?.rows;
                 if rows.iter().any(|row| row.reading.observed_at >= from) {
                     forgotten = Some(batch.last);
                 }
@@ -106,7 +109,10 @@ impl Store {
             });
         }
         let rewrite = Rewrite {
-            sensors: left.iter().map(row).collect(),
+            sensors: self.directory(|directory| {
+                let as_of = directory.logged();
+                left.iter().map(|sensor| row(sensor, as_of)).collect()
+            }),
             ..settle::rewrite(self.database.as_ref(), changes).await?
         };
         self.database.rewrite(&rewrite).await?;
@@ -142,59 +148,103 @@ impl Store {
             let newest = self.some_without(sensor, times, End::Newest).await?;
             left.newest_at = newest.last().map(|row| row.observed_at);
             if latest.is_some_and(goes) {
-                left.period_ms = period_ms(&newest);
                 left.latest = newest.into_iter().next_back();
                 left.room = left.latest.as_ref().map_or(left.room, |row| row.room);
             }
         }
+        let state = left.state.take().unwrap_or_default();
+        let latest = left.latest.as_ref().map(|row| row.observed_at);
+        left.state = Some(if state.times().any(goes) {
+            self.state_without(sensor, times, &state, latest).await?
+        } else {
+            state
+        });
         if left.latest.is_none() {
             left.first_seen = None;
         }
         Ok(Some(left))
     }
 
-    /// The oldest or newest readings of a sensor, ascending, without those at some times: so many that
-    /// there is a time between two, when there are as many.
-    async fn some_without(
+    /// The state of a sensor without its readings at some times: what `state` has is looked for among what
+    /// is left. Its rhythm is that of what is left as well.
+    async fn state_without(
         &self,
         sensor: SensorKey,
         times: &[Timestamp],
-        end: End,
-    ) -> Result<Vec<ReadingRow>, StoreError> {
+        state: &SensorState,
+        latest: Option<Timestamp>,
+    ) -> Result<SensorState, StoreError> {
+        let Some(latest) = latest else {
+            return Ok(SensorState::default());
+        };
+        let mut found = Vec::new();
+        for head in self
+            .heads(sensor, End::Newest)
+            .await?
+            .into_iter()
+            .take(CHUNKS_MAX)
+        {
+            let mut rows = self.rows_of(head).await?;
+            let goes = |time| times.binary_search(&time).is_ok();
+            rows.retain(|row| row.observed_at <= latest && !goes(row.observed_at));
+            rows.append(&mut found);
+            found = rows;
+            let is_found = |quantity| found.iter().any(|row| row.values.has(quantity));
+            if state.quantities().all(is_found) || head.start < latest.minus(FORGOTTEN_AFTER) {
+                break;
+            }
+        }
+        let mut state = SensorState::default();
+        for row in &found {
+            state.take(row, None);
+        }
+        Ok(state)
+    }
+
+    async fn heads(&self, sensor: SensorKey, from: End) -> Result<Vec<ChunkHead>, StoreError> {
         let all = Span {
             sensor,
             first: Timestamp::from_millis(i64::MIN),
             last: Timestamp::from_millis(i64::MAX),
         };
         let mut heads = self.database.chunk_heads(Series::Readings, &[all]).await?;
-        if end == End::Newest {
+        if from == End::Newest {
             heads.reverse();
         }
-        let mut found = Vec::new();
-        for head in heads {
-            let span = Span {
-                sensor,
-                first: head.start,
-                last: head.end,
-            };
-            let span = [span];
-            let chunks = self.database.chunks(Series::Readings, &span, usize::MAX);
-            for chunk in chunks.await?.unwrap_or_default() {
-                let mut rows: Vec<ReadingRow> = unpacked(&chunk, head.start, head.end)?;
-                rows.retain(|row| times.binary_search(&row.observed_at).is_err());
-                match end {
-                    End::Oldest => found.extend(rows),
-                    End::Newest => {
-                        rows.append(&mut found);
-                        found = rows;
-                    }
-                }
-            }
-            if found.len() > 1 {
-                break;
+        Ok(heads)
+    }
+
+    async fn rows_of(&self, head: ChunkHead) -> Result<Vec<ReadingRow>, StoreError> {
+        let span = Span {
+            sensor: head.sensor,
+            first: head.start,
+            last: head.end,
+        };
+        let span = [span];
+        let chunks = self.database.chunks(Series::Readings, &span, usize::MAX);
+        let mut rows = Vec::new();
+        for chunk in chunks.await?.unwrap_or_default() {
+            rows.extend(unpacked::<ReadingRow>(&chunk, head.start, head.end)?);
+        }
+        Ok(rows)
+    }
+
+    /// The oldest or newest readings of a sensor, ascending, without those at some times: at least one,
+    /// when there is one.
+    async fn some_without(
+        &self,
+        sensor: SensorKey,
+        times: &[Timestamp],
+        end: End,
+    ) -> Result<Vec<ReadingRow>, StoreError> {
+        for head in self.heads(sensor, end).await? {
+            let mut rows = self.rows_of(head).await?;
+            rows.retain(|row| times.binary_search(&row.observed_at).is_err());
+            if !rows.is_empty() {
+                return Ok(rows);
             }
         }
-        Ok(found)
+        Ok(Vec::new())
     }
 }
 
@@ -204,18 +254,6 @@ enum End {
     Newest,
 }
 
-/// The smoothed time between readings, as it comes to be while they come in.
-fn period_ms(rows: &[ReadingRow]) -> Option<f64> {
-    rows.windows(2).fold(None, |period_ms, pair| match pair {
-        [before, after] => Some(smoothed_period(
-            period_ms,
-            before.observed_at,
-            after.observed_at,
-        )),
-        _ => period_ms,
-    })
-}
-
 fn known(directory: &Directory, key: SensorKey) -> Option<KnownSensor> {
     let entry = directory.sensor(key)?;
     Some(KnownSensor {
@@ -223,25 +261,28 @@ fn known(directory: &Directory, key: SensorKey) -> Option<KnownSensor> {
         id: entry.latest.scored.reading.sensor.clone(),
         room: entry.room,
         reading_count: entry.reading_count,
-        period_ms: entry.period_ms,
         first_seen: Some(entry.first_seen),
         latest: Some(entry.latest.row(key)),
         newest_at: Some(entry.newest_at),
+        state: Some(entry.state.clone()),
     })
 }
 
-fn row(sensor: &KnownSensor) -> SensorRow {
+fn row(sensor: &KnownSensor, as_of: StreamId) -> SensorRow {
     let settled = sensor.latest.as_ref().zip(sensor.first_seen);
     SensorRow {
         key: sensor.key,
         id: sensor.id.clone(),
         room: sensor.room,
         reading_count: sensor.reading_count,
-        period_ms: sensor.period_ms,
         settled: settled.map(|(latest, first_seen)| SettledSensor {
             first_seen,
             latest: pack::pack_latest(latest),
             newest_at: sensor.newest_at,
+            state: sensor
+                .state
+                .as_ref()
+                .map(|state| pack::pack_state(state, as_of)),
         }),
     }
 }

@@ -3,22 +3,27 @@
 //! The latest is the newest whose time has come. What was stored ahead of the clock waits, and becomes
 //! the latest when its time comes; and where the clock goes back, the latest of before waits again. Of
 //! what waits only the time of the first is in memory, for each sensor; the readings are looked up
-//! among those that are stored. Only the writer does it, so nothing changes below a plan.
+//! among those that are stored, and the states of the sensors are made again with them. Only the writer
+//! does it, so nothing changes below a plan.
 
 use super::Store;
 use super::directory::Found;
 use super::fold::unpacked;
 use super::rows::ReadingRow;
+use super::state::{FORGOTTEN_AFTER, SensorState};
 use crate::database::{ChunkHead, SensorKey, Series, Span, StoreError};
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, Values};
 use rustc_hash::FxHashMap;
 use std::time::Duration;
 
 /// Sensors that are looked up together.
 const SENSORS_AT_ONCE: usize = 256;
-/// How far back the newest reading is looked for at first; each further look goes four times as far.
+/// How far back the newest values are looked for at first; each further look goes four times as far.
 const NEAR: Duration = Duration::from_hours(24);
 const FURTHER: u32 = 4;
+/// Chunks of a sensor that one look reads: the last of them, so that a sensor that measures each second
+/// does not keep the writer.
+const CHUNKS_PER_LOOK_MAX: usize = 16;
 
 /// What is known of a sensor before the look.
 struct Known {
@@ -30,9 +35,36 @@ struct Known {
     /// What is looked through.
     from: Timestamp,
     to: Timestamp,
+    /// What is not to be looked for, because it holds.
+    state: SensorState,
+    /// Quantities that it measured, whose values have to be found.
+    wanted: Values,
+}
+
+impl Known {
+    /// Whether to look further back than what was `found`.
+    fn goes_on(&self, found: Option<&Found>) -> bool {
+        let Some(found) = found else {
+            return self.from > self.first;
+        };
+        let Some(newest) = &found.newest else {
+            return self.from > self.first;
+        };
+        let remembered = newest.observed_at.minus(FORGOTTEN_AFTER);
+        let mut wanted = self.wanted.iter();
+        self.from > self.first.max(remembered)
+            && wanted.any(|(quantity, _)| !found.state.has_since(quantity, remembered))
+    }
 }
 
 impl Store {
+    /// Takes over that it is `now`, so that some of what is shown may not be fresh any more.
+    pub(super) fn make_stale(&self, now: Timestamp) {
+        if self.directory(|directory| directory.has_stale(now)) {
+            self.directory.write().make_stale(now);
+        }
+    }
+
     /// Brings the latest readings in line with a clock by which everything up to `horizon` has come.
     pub(super) async fn follow(&self, horizon: Timestamp) -> Result<(), StoreError> {
         if !self.directory(|directory| directory.has_misplaced(horizon)) {
@@ -60,19 +92,34 @@ impl Store {
                 let latest_at = entry.latest.scored.reading.observed_at;
                 let first = entry.first_seen;
                 let newest = entry.newest_at.min(horizon);
+                // What has come of it stays, and there may be more.
+                let holds = !entry.is_partial && (!entry.has_come || latest_at <= horizon);
+                let (state, wanted) = if holds {
+                    (entry.state.clone(), Values::default())
+                } else {
+                    entry.state.until(horizon)
+                };
                 let known = |from, to| Known {
                     sensor: *sensor,
                     first,
                     newest,
                     from,
                     to,
+                    state: state.clone(),
+                    wanted,
                 };
-                if entry.has_come && latest_at <= horizon {
-                    let behind = Timestamp::from_millis(latest_at.millis() + 1);
-                    near.push(known(behind, entry.newest_at));
-                } else if first > horizon {
+                if first > horizon {
                     // Nothing has come, and the first is the next that will.
                     near.push(known(first, first));
+                } else if holds {
+                    let behind = Timestamp::from_millis(latest_at.millis() + 1);
+                    // After a start the latest may be newer than what has come since the last look.
+                    let from = match entry.due {
+                        _ if !entry.has_come => first,
+                        Some(due) => due.min(behind),
+                        None => behind,
+                    };
+                    near.push(known(from, entry.newest_at));
                 } else {
                     let from = first.max(newest.minus(NEAR));
                     near.push(known(from, entry.newest_at));
@@ -84,10 +131,7 @@ impl Store {
         let mut back = NEAR;
         loop {
             // A sensor may have been silent for long, and has far more readings than the one wanted.
-            far.retain(|known| {
-                let found = found.get(&known.sensor);
-                known.from > known.first && found.is_none_or(|found| found.newest.is_none())
-            });
+            far.retain(|known| known.goes_on(found.get(&known.sensor)));
             if far.is_empty() {
                 break;
             }
@@ -96,14 +140,21 @@ impl Store {
                 known.to = Timestamp::from_millis(known.from.millis() - 1);
                 known.from = known.first.max(known.newest.minus(back));
             }
+            for known in &mut far {
+                if let Some(found) = found.get(&known.sensor) {
+                    known.state = found.state.clone();
+                }
+            }
             for (sensor, further) in self.newest_until(horizon, &far).await? {
-                found.entry(sensor).or_default().newest = further.newest;
+                let found = found.entry(sensor).or_default();
+                found.state = further.state;
+                found.newest = found.newest.take().or(further.newest);
             }
         }
         let mut directory = self.directory.write();
         for known in &near {
             let found = found.remove(&known.sensor).unwrap_or_default();
-            directory.place_latest(known.sensor, &found, horizon);
+            directory.place_latest(known.sensor, found, horizon);
         }
         Ok(())
     }
@@ -118,13 +169,13 @@ impl Store {
             return Ok(found);
         }
         // First here, then there: what is settled in between is in both.
+        let mut recent = Vec::with_capacity(sensors.len());
         let mut spans = Vec::with_capacity(sensors.len());
         for known in sensors {
             let span = known.from..=horizon.min(known.to);
-            let (newest, next) = self.recent.newest_within(known.sensor, span);
-            let mut recent = Found::default();
-            recent.take(newest, next);
-            found.insert(known.sensor, recent);
+            let (_, next) = self.recent.newest_within(known.sensor, span.clone());
+            recent.push((known.sensor, self.recent.within(known.sensor, span), next));
+            found.entry(known.sensor).or_default().state = known.state.clone();
             if known.from <= known.to {
                 spans.push(Span {
                     sensor: known.sensor,
@@ -141,12 +192,16 @@ impl Store {
             let end = heads.partition_point(|head| head.sensor <= span.sensor);
             let heads = heads.get(first..end).unwrap_or_default();
             let overlaps = |head: &&ChunkHead| head.end >= span.first && head.start <= span.last;
-            let mut overlapping = heads.iter().filter(overlaps);
-            let until = overlapping.clone().rfind(|head| head.start <= horizon);
-            let behind = overlapping.find(|head| head.start > horizon);
+            let overlapping: Vec<_> = heads.iter().filter(overlaps).collect();
+            let come = overlapping.partition_point(|head| head.start <= horizon);
+            let behind = overlapping.get(come);
             let found = found.entry(span.sensor).or_default();
             found.is_due(behind.map(|head| head.start));
-            wanted.extend(until.or(behind).map(|head| Span {
+            let looked_at = overlapping.iter().take(come);
+            let surplus = come.saturating_sub(CHUNKS_PER_LOOK_MAX);
+            let next = behind.filter(|_| come == 0);
+            let heads = looked_at.skip(surplus).chain(next);
+            wanted.extend(heads.map(|head| Span {
                 sensor: span.sensor,
                 first: head.start,
                 last: head.start,
@@ -156,28 +211,37 @@ impl Store {
         for chunk in chunks.await?.unwrap_or_default() {
             let sensor = chunk.head.sensor;
             let rows: Vec<ReadingRow> = unpacked(&chunk, chunk.head.start, chunk.head.end)?;
-            let from = sensors.iter().find(|known| known.sensor == sensor);
-            let from = from.map_or(horizon, |known| known.from);
+            let known = sensors.iter().find(|known| known.sensor == sensor);
+            let from = known.map_or(horizon, |known| known.from);
+            let to = known.map_or(horizon, |known| known.to.min(horizon));
             let behind = rows.partition_point(|row| row.observed_at <= horizon);
             let next = rows.get(behind).cloned();
-            let newest = behind.checked_sub(1).and_then(|last| rows.get(last));
-            let newest = newest.filter(|row| row.observed_at >= from).cloned();
-            found.entry(sensor).or_default().take(newest, next);
+            let first = rows.partition_point(|row| row.observed_at < from);
+            let end = rows.partition_point(|row| row.observed_at <= to);
+            let rows = rows.get(first..end).unwrap_or_default();
+            found.entry(sensor).or_default().take(rows, next);
+        }
+        // These are the newer ones of what is in both.
+        for (sensor, rows, next) in recent {
+            found.entry(sensor).or_default().take(&rows, next);
         }
         Ok(found)
     }
 }
 
 impl Found {
-    /// Takes over what is elsewhere: of two readings of the same time the one that is there already is
-    /// the newer.
-    fn take(&mut self, newest: Option<ReadingRow>, next: Option<ReadingRow>) {
+    /// Takes over what is elsewhere: of two readings of the same time that one counts.
+    fn take(&mut self, rows: &[ReadingRow], next: Option<ReadingRow>) {
+        for row in rows {
+            self.state.take(row, None);
+        }
         let time = |row: &Option<ReadingRow>| row.as_ref().map(|row| row.observed_at);
-        if time(&self.newest) < time(&newest) {
-            self.newest = newest;
+        let newest = rows.last();
+        if time(&self.newest) <= newest.map(|row| row.observed_at) {
+            self.newest = newest.cloned();
         }
         self.is_due(time(&next));
-        if time(&self.next).is_none_or(|known| time(&next).is_some_and(|next| next < known)) {
+        if time(&self.next).is_none_or(|known| time(&next).is_some_and(|next| next <= known)) {
             self.next = next;
         }
     }

@@ -32,6 +32,7 @@ mod rhythm;
 mod room_means;
 mod rows;
 mod settle;
+mod state;
 mod telling;
 mod writer;
 
@@ -47,18 +48,19 @@ pub use queue::{AppendError, WriteQueue};
 pub use retention::{KeptTooShort, Retention};
 pub use room_means::RoomMeans;
 pub use rows::{BucketRow, Measure, ReadingRow, Statistics};
+pub use state::{SensorState, ShownState};
 pub use telling::{REFUSALS_TOLD_BYTES_MAX, REFUSALS_TOLD_MAX, Telling};
 pub use writer::{Publish, Writer};
 
 use crate::database::{Batch, ClockRecord, Database, StoreError};
 use crate::domain::{Place, Reading, StreamId, Timestamp};
 use crate::fault::Rejection;
-use crate::score::Assessment;
+use crate::score::{Assessment, Profile};
 use log_extent::LogExtent;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
 use room_means::TimedMeans;
-use rows::LogRow;
+use rows::{CommittedRows, LogRow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -90,8 +92,10 @@ pub struct Stored {
     pub id: StreamId,
     pub place: Arc<Place>,
     pub scored: Arc<ScoredReading>,
-    /// Older than the newest reading of its sensor.
+    /// All of its values are older than the newest of their quantities.
     pub late: bool,
+    /// The state of its sensor, where that is not what the reading says alone.
+    pub state: Option<Arc<ShownState>>,
 }
 
 /// What a database knows of the time.
@@ -165,9 +169,10 @@ impl Store {
             };
             from = last.last;
             for batch in &part.batches {
-                let (unpacked, _) = unpacked(batch)?;
+                let unpacked = unpacked(batch, profile)?;
                 // The first and the last may have others before and behind.
                 let wanted = unpacked
+                    .rows
                     .into_iter()
                     .filter(|row| after < row.id && row.id <= up_to);
                 rows.extend(wanted);
@@ -217,8 +222,8 @@ impl Store {
     }
 }
 
-fn unpacked(batch: &Batch) -> Result<(Vec<LogRow>, Vec<rows::SensorCounters>), StoreError> {
-    pack::unpack_batch(batch.last, &batch.payload)
+fn unpacked(batch: &Batch, profile: Profile) -> Result<CommittedRows, StoreError> {
+    pack::unpack_batch(batch.last, &batch.payload, profile)
         .map_err(|error| StoreError::corrupt("log", format!("{}: {error}", batch.last)))
 }
 

@@ -3,11 +3,10 @@
 use super::directory::{Directory, KnownSensor};
 use super::log_extent::{LogExtent, ReplayLimits};
 use super::recent::{Recent, Rows};
-use super::rows::{LogRow, SensorCounters};
 use super::{KnownTime, SensorEntry, Store, pack, unpacked};
 use crate::clock;
-use crate::database::{Database, Loaded, SensorRow, StoreError};
-use crate::domain::Timestamp;
+use crate::database::{Database, Loaded, SensorKey, SensorRow, StoreError};
+use crate::domain::{StreamId, Timestamp};
 use crate::score::Profile;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
@@ -24,8 +23,9 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let epoch = database.begin_epoch(started_at).await?;
         let log = LogExtent::of(limits, &database.log_sizes().await?);
-        let store = Self::load(database, profile, epoch, log).await?;
-        if let Err(error) = store.follow(clock::horizon(started_at)).await {
+        let horizon = clock::horizon(started_at);
+        let store = Self::load(database, profile, epoch, log, horizon).await?;
+        if let Err(error) = store.follow(horizon).await {
             // The writer goes on trying; a chunk that cannot be read is no reason not to start.
             tracing::warn!(%error, "latest readings cannot be looked up");
         }
@@ -38,7 +38,9 @@ impl Store {
         profile: Profile,
     ) -> Result<Self, StoreError> {
         let log = LogExtent::new(ReplayLimits::default());
-        Self::load(database, profile, 0, log).await
+        // Without a clock everything has come.
+        let horizon = Timestamp::from_millis(i64::MAX);
+        Self::load(database, profile, 0, log, horizon).await
     }
 
     async fn load(
@@ -46,10 +48,11 @@ impl Store {
         profile: Profile,
         epoch: u64,
         log: LogExtent,
+        horizon: Timestamp,
     ) -> Result<Self, StoreError> {
         let loaded = database.load().await?;
         let marks = loaded.marks;
-        let (directory, rows) = replayed(loaded, profile, epoch)?;
+        let (directory, rows) = replayed(loaded, profile, epoch, horizon)?;
         let known_time = KnownTime {
             record: marks.clock,
             // What was started by a clock that is wrong says nothing where readings can.
@@ -78,54 +81,43 @@ fn usual_newest(directory: &Directory) -> Option<Timestamp> {
 }
 
 /// What was settled, with what came after it.
-fn replayed(loaded: Loaded, profile: Profile, epoch: u64) -> Result<(Directory, Rows), StoreError> {
-    let mut rows = Rows::default();
-    let mut counters: FxHashMap<_, SensorCounters> = FxHashMap::default();
-    let mut newest: FxHashMap<_, LogRow> = FxHashMap::default();
-    let mut oldest: FxHashMap<_, Timestamp> = FxHashMap::default();
-    for batch in &loaded.log {
-        let (events, states) = unpacked(batch)?;
-        counters.extend(states.into_iter().map(|state| (state.sensor, state)));
-        for event in events {
-            let reading = &event.reading;
-            let first = oldest.entry(reading.sensor).or_insert(reading.observed_at);
-            *first = reading.observed_at.min(*first);
-            if newest
-                .get(&reading.sensor)
-                .is_none_or(|known| known.reading.observed_at <= reading.observed_at)
-            {
-                newest.insert(reading.sensor, event.clone());
-            }
-            rows.insert(event.id, event.reading);
-        }
-    }
+fn replayed(
+    loaded: Loaded,
+    profile: Profile,
+    epoch: u64,
+    horizon: Timestamp,
+) -> Result<(Directory, Rows), StoreError> {
     let mut directory = Directory::new(profile, epoch, loaded.marks.removed_to);
     for room in loaded.rooms {
         directory.add_room(room);
     }
+    // What the states of sensors include already: they are written with what is settled, but not all
+    // at once.
+    let mut included: FxHashMap<SensorKey, StreamId> = FxHashMap::default();
     for sensor in loaded.sensors {
-        let mut known = settled(&sensor)?;
-        if let Some(event) = newest.remove(&known.key) {
-            known.newest_at = known.newest_at.max(Some(event.reading.observed_at));
-            let is_newest = known
-                .latest
-                .as_ref()
-                .is_none_or(|settled| settled.observed_at <= event.reading.observed_at);
-            if is_newest {
-                known.latest = Some(event.reading);
+        let (known, as_of) = settled(&sensor)?;
+        included.extend(as_of.map(|as_of| (known.key, as_of)));
+        directory.add_known(known);
+    }
+    let mut rows = Rows::default();
+    for batch in &loaded.log {
+        let committed = unpacked(batch, profile)?;
+        let is_included = |sensor: SensorKey, id: StreamId| {
+            included.get(&sensor).is_some_and(|as_of| id <= *as_of)
+        };
+        for row in committed.rows {
+            if !is_included(row.reading.sensor, row.id) {
+                let reading = &row.reading;
+                let latest = |directory: &Directory| directory.latest_of(reading);
+                directory.apply(&row, committed.arrived_at, latest, horizon);
+            }
+            rows.insert(row.id, row.reading);
+        }
+        for (sensor, count) in committed.reading_counts {
+            if !is_included(sensor, batch.last) {
+                directory.set_reading_count(sensor, count);
             }
         }
-        let first = oldest.get(&known.key).copied();
-        known.first_seen = match (known.first_seen, first) {
-            (Some(settled), Some(first)) => Some(settled.min(first)),
-            (settled, first) => settled.or(first),
-        };
-        if let Some(state) = counters.get(&known.key) {
-            known.room = state.room;
-            known.reading_count = state.reading_count;
-            known.period_ms = state.period_ms;
-        }
-        directory.add_known(known);
     }
     for (sensor, room) in loaded.sensor_rooms {
         directory.add_sensor_room(sensor, room);
@@ -133,20 +125,25 @@ fn replayed(loaded: Loaded, profile: Profile, epoch: u64) -> Result<(Directory, 
     Ok((directory, rows))
 }
 
-fn settled(row: &SensorRow) -> Result<KnownSensor, StoreError> {
-    let latest = row.settled.as_ref().map(|settled| {
-        pack::unpack_latest(row.key, &settled.latest).map_err(|error| {
-            StoreError::corrupt("sensors", format!("{}: {error}", row.id.as_str()))
-        })
-    });
-    Ok(KnownSensor {
+/// A sensor as it was when it was settled, and the last event that its state includes.
+fn settled(row: &SensorRow) -> Result<(KnownSensor, Option<StreamId>), StoreError> {
+    let corrupt = |error: pack::PackError| {
+        StoreError::corrupt("sensors", format!("{}: {error}", row.id.as_str()))
+    };
+    let settled = row.settled.as_ref();
+    let latest = settled.map(|settled| pack::unpack_latest(row.key, &settled.latest));
+    let state = settled.and_then(|settled| settled.state.as_deref());
+    let state = state.map(pack::unpack_state).transpose().map_err(corrupt)?;
+    let (state, as_of) = state.unzip();
+    let known = KnownSensor {
         key: row.key,
         id: row.id.clone(),
         room: row.room,
         reading_count: row.reading_count,
-        period_ms: row.period_ms,
-        first_seen: row.settled.as_ref().map(|settled| settled.first_seen),
-        latest: latest.transpose()?,
-        newest_at: row.settled.as_ref().and_then(|settled| settled.newest_at),
-    })
+        first_seen: settled.map(|settled| settled.first_seen),
+        latest: latest.transpose().map_err(corrupt)?,
+        newest_at: settled.and_then(|settled| settled.newest_at),
+        state,
+    };
+    Ok((known, as_of))
 }

@@ -1,12 +1,13 @@
 //! Rows as bytes: what the databases keep.
 //!
-//! Nothing is lost: every number comes back bit for bit, -0.0 too. There are three formats. Each begins
+//! Nothing is lost: every number comes back bit for bit, -0.0 too. There are four formats. Each begins
 //! with a byte that says its version, and is read to its last byte; whatever else the bytes are is an
 //! error, never a panic, an invalid reading or memory without bound.
 //!
 //! | Format | Holds | Made for |
 //! |---|---|---|
-//! | [batch](pack_batch) | log rows and counters of one commit | being written at once, a row at a time |
+//! | [batch](pack_batch) | log rows of one commit | being written at once, a row at a time |
+//! | [state](pack_state) | the state of one sensor | being written with what was settled |
 //! | [readings](pack_readings) | readings of one sensor | few bytes, kept for long |
 //! | [buckets](pack_buckets) | buckets of one sensor's roll-up | few bytes, kept for long |
 //!
@@ -30,18 +31,40 @@
 //! | `text` | `uint` length in bytes, UTF-8 |
 //! | `mask` | `uint`: the bit 2^i is set for the quantity, or measure, of index i |
 //!
-//! # Batch, version 1
+//! # Batch, version 2
+//!
+//! ```text
+//! batch    = version, int arrived, uint rows, row*
+//! row      = step sensor, step room, step time, byte flags, mask, number*, [extras], [state]
+//! flags    = 1: late, 2: unit of TVOC assumed, 4: extras follow, 8: new, 16: begins a delivery,
+//!            32: state follows
+//! extras   = uint count, (text key, number)*
+//! state    = mask, number*, (int age)*, mask of stale ones, byte 1: all are stale, 2: unit of TVOC
+//!            assumed
+//! ```
+//!
+//! Ids are not in it: they are consecutive, and the database has the last. There is a `number` for each
+//! bit of the mask, in the order of the bits. An age is that of a value when the row was measured.
+//!
+//! Version 1 has no time of arrival, none of the flags from 8 on, and counters behind the rows, whose
+//! steps go on from the last row:
 //!
 //! ```text
 //! batch    = version, uint rows, row*, uint sensors, counters*
-//! row      = step sensor, step room, step time, byte flags, mask, number*, [extras]
-//! flags    = 1: late, 2: unit of TVOC assumed, 4: extras follow
-//! extras   = uint count, (text key, number)*
 //! counters = step sensor, step room, uint readings, byte has period, [raw period]
 //! ```
 //!
-//! The steps of the counters go on from the last row. Ids are not in it: they are consecutive, and the
-//! database has the last. There is a `number` for each bit of the mask, in the order of the bits.
+//! # State, version 1
+//!
+//! ```text
+//! state    = version, uint epoch, uint sequence, gaps measuring, gaps deliveries, gaps arrivals,
+//!            byte unit of TVOC assumed, mask, newest*
+//! gaps     = byte has last, [int last], rhythm
+//! newest   = number, int time, int room, rhythm
+//! rhythm   = six times the four bytes of a finite number, byte run
+//! ```
+//!
+//! The id is that of the last event that the state includes.
 //!
 //! # Readings, version 1
 //!
@@ -93,6 +116,7 @@ mod column;
 mod decimal;
 mod error;
 mod readings;
+mod state;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -103,3 +127,4 @@ pub(super) use buckets::{pack_buckets, unpack_buckets};
 use error::Fault;
 pub(in crate::store) use error::PackError;
 pub(super) use readings::{pack_latest, pack_readings, unpack_latest, unpack_readings};
+pub(super) use state::{pack_state, unpack_state};

@@ -6,17 +6,16 @@
 
 mod places;
 
-use super::directory::{Directory, LatestReading, SensorEntry};
+use super::directory::{Directory, LatestReading, stands_by};
 use super::recent::Recent;
-use super::rhythm::smoothed_period;
-use super::rows::{LogRow, ReadingRow, SensorCounters};
+use super::rows::{LogRow, ReadingRow};
+use super::state::{Arrival, SensorState};
 use super::{Outcome, ScoredReading, Stored, pack};
 use crate::database::{Batch, Commit, RoomKey, RoomRow, SensorKey};
 use crate::domain::{ExtrasError, Place, Reading, SensorId, Sites, StreamId, Timestamp};
 use crate::fault::{FieldError, Rejection};
 use crate::score::Profile;
 use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// What makes a reading the same reading.
@@ -33,19 +32,34 @@ pub struct RegistryLimits {
 /// Most readings in one transaction, so that nobody waits long for it.
 pub(super) const READINGS_MAX: usize = 1024;
 
+/// A reading that is to be stored.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) scored: ScoredReading,
+    /// Sites that its sender may write to.
+    pub(super) sites: Sites,
+    /// Number of the request or message that it came with.
+    pub(super) delivery: u64,
+}
+
+/// The moment of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    /// What is newer waits for its time.
+    pub(super) horizon: Timestamp,
+}
+
 /// A decided transaction.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// What is newer waits for its time.
-    horizon: Timestamp,
+    moment: Moment,
     /// Rooms seen for the first time, with their sites.
     rooms: Vec<RoomRow>,
     /// Sensors seen for the first time.
     sensors: Vec<(SensorKey, SensorId, RoomKey)>,
     /// Sensors seen in a room for the first time.
     sensor_rooms: Vec<(SensorKey, RoomKey)>,
-    /// State of each sensor that has new readings.
-    counters: Vec<SensorCounters>,
     /// Readings to insert, or to put in place of the one with the same identity, by their ids. Of
     /// several with one identity the last has everything the others had.
     readings: Vec<LogRow>,
@@ -60,17 +74,15 @@ pub(super) struct Plan {
 struct Event {
     place: Arc<Place>,
     scored: Arc<ScoredReading>,
+    delivery: u64,
 }
 
 /// Identities whose stored reading the plan needs: those no newer than the newest of their sensor. A
 /// newer one cannot be stored yet, and the latest is in the directory.
-pub(super) fn identities_to_find(
-    directory: &Directory,
-    readings: &[(ScoredReading, Sites)],
-) -> Vec<Identity> {
+pub(super) fn identities_to_find(directory: &Directory, readings: &[Sent]) -> Vec<Identity> {
     readings
         .iter()
-        .filter_map(|(scored, _)| {
+        .filter_map(|Sent { scored, .. }| {
             let key = directory.key_of(&scored.reading.sensor)?;
             let entry = directory.sensor(key)?;
             let observed_at = scored.reading.observed_at;
@@ -84,22 +96,22 @@ pub(super) fn identities_to_find(
         .collect()
 }
 
-/// `readings` come with the sites that their senders may write to. Those newer than `horizon` are of
-/// the future.
+/// What becomes of `readings`, where those of `found` are stored.
 pub(super) fn plan(
     directory: &Directory,
     found: Vec<ReadingRow>,
-    readings: Vec<(ScoredReading, Sites)>,
+    readings: Vec<Sent>,
     profile: Profile,
     limits: RegistryLimits,
-    horizon: Timestamp,
+    moment: Moment,
 ) -> Plan {
-    let mut planner = Planner::new(directory, found, profile, limits, horizon);
-    for (scored, sites) in readings {
-        let outcome = planner.add(scored, &sites);
+    let mut planner = Planner::new(directory, found, profile, limits, moment);
+    for sent in readings {
+        planner.delivery = sent.delivery;
+        let outcome = planner.add(sent.scored, &sent.sites);
         planner.plan.outcomes.push(outcome);
     }
-    planner.finish()
+    planner.plan
 }
 
 impl Plan {
@@ -119,7 +131,7 @@ impl Plan {
         let batch = Batch {
             last: self.last_id()?,
             readings: u32::try_from(self.readings.len()).unwrap_or(u32::MAX),
-            payload: pack::pack_batch(&self.readings, &self.counters),
+            payload: pack::pack_batch(self.moment.now, &self.readings),
         };
         Some(Commit {
             rooms: self.rooms.clone(),
@@ -152,43 +164,27 @@ impl Plan {
         }
         let mut stored = Vec::with_capacity(self.events.len());
         for (row, event) in self.readings.iter().zip(self.events) {
-            let LogRow { id, late, reading } = row;
-            let (id, late) = (*id, *late);
-            directory.set_logged(id);
-            let latest = LatestReading {
-                id,
-                room: reading.room,
-                place: Arc::clone(&event.place),
-                scored: Arc::clone(&event.scored),
+            directory.set_logged(row.id);
+            let latest = |_: &Directory| {
+                Some(LatestReading {
+                    id: row.id,
+                    room: row.reading.room,
+                    place: Arc::clone(&event.place),
+                    scored: Arc::clone(&event.scored),
+                })
             };
-            if directory.sensor(reading.sensor).is_none() {
-                let entry = SensorEntry {
-                    key: reading.sensor,
-                    room: reading.room,
-                    rooms: SmallVec::new(),
-                    first_seen: reading.observed_at,
-                    reading_count: 0,
-                    period_ms: None,
-                    latest: latest.clone(),
-                    has_come: false,
-                    newest_at: reading.observed_at,
-                    due: None,
-                };
-                directory.add_sensor(event.scored.reading.sensor.clone(), entry);
-            }
-            directory.set_reading(reading.sensor, latest, self.horizon);
+            directory.apply(row, Some(self.moment.now), latest, self.moment.horizon);
+            directory.set_delivery(row.reading.sensor, event.delivery);
             stored.push(Stored {
-                id,
+                id: row.id,
                 place: event.place,
                 scored: event.scored,
-                late,
+                late: row.late,
+                state: row.state.clone(),
             });
         }
         for (sensor, room) in self.sensor_rooms {
             directory.add_sensor_room(sensor, room);
-        }
-        for counters in &self.counters {
-            directory.set_counters(counters);
         }
         let rows = self.readings.into_iter().map(|row| (row.id, row.reading));
         recent.insert(rows, directory.sensor_count());
@@ -203,11 +199,13 @@ struct Planner<'a> {
     plan: Plan,
     /// Id of the last event, of this plan or before it.
     last_id: StreamId,
+    /// That of the reading that is looked at.
+    delivery: u64,
     /// Stored readings that may be merged into.
     found: FxHashMap<Identity, ReadingRow>,
     /// Index in `plan.readings` of the last reading that this plan writes for an identity.
     written: FxHashMap<Identity, usize>,
-    sensors: FxHashMap<SensorKey, SensorState>,
+    sensors: FxHashMap<SensorKey, PlannedSensor>,
     new_sensors: FxHashMap<SensorId, SensorKey>,
     new_rooms: FxHashMap<Place, (RoomKey, Arc<Place>)>,
     next_sensor: Option<SensorKey>,
@@ -215,35 +213,36 @@ struct Planner<'a> {
 }
 
 /// A sensor as it will be after the readings planned so far.
-struct SensorState {
+struct PlannedSensor {
     room: RoomKey,
     place: Arc<Place>,
-    /// Time of the reading that says where it stands, as [`SensorEntry::latest`] does.
+    /// Time of the reading that says where it stands, as [`super::SensorEntry::latest`] does.
     stands_at: Option<Timestamp>,
     /// Whether that time has come.
     has_come: bool,
     /// Time of the newest, whether it has come or not.
     newest_at: Option<Timestamp>,
-    reading_count: u64,
-    period_ms: Option<f64>,
+    state: SensorState,
+    /// Of its last reading.
+    delivery: u64,
 }
 
-impl SensorState {
-    /// Whether a reading is older than the latest; one that waits for its time never is.
-    fn is_late(&self, observed_at: Timestamp, waits: bool) -> bool {
-        !waits && self.has_come && self.stands_at.is_some_and(|latest| observed_at < latest)
+impl PlannedSensor {
+    /// One without readings.
+    fn new(room: RoomKey, place: Arc<Place>) -> Self {
+        Self {
+            room,
+            place,
+            stands_at: None,
+            has_come: false,
+            newest_at: None,
+            state: SensorState::default(),
+            delivery: 0,
+        }
     }
 
-    /// Whether a reading says where the sensor stands: the latest does, and the first of those that
-    /// wait as long as nothing has come.
     fn is_moved_by(&self, observed_at: Timestamp, waits: bool) -> bool {
-        let stands_at = self.stands_at;
-        match (waits, self.has_come) {
-            (false, false) => true,
-            (false, true) => stands_at.is_none_or(|latest| observed_at >= latest),
-            (true, false) => stands_at.is_none_or(|first| observed_at <= first),
-            (true, true) => false,
-        }
+        stands_by(observed_at, waits, self.stands_at, self.has_come)
     }
 }
 
@@ -253,23 +252,23 @@ impl<'a> Planner<'a> {
         found: Vec<ReadingRow>,
         profile: Profile,
         limits: RegistryLimits,
-        horizon: Timestamp,
+        moment: Moment,
     ) -> Self {
         Self {
             directory,
             profile,
             limits,
             plan: Plan {
-                horizon,
+                moment,
                 rooms: Vec::new(),
                 sensors: Vec::new(),
                 sensor_rooms: Vec::new(),
-                counters: Vec::new(),
                 readings: Vec::new(),
                 outcomes: Vec::new(),
                 events: Vec::new(),
             },
             last_id: directory.last_id(),
+            delivery: 0,
             found: found
                 .into_iter()
                 .map(|row| ((row.sensor, row.observed_at), row))
@@ -304,7 +303,7 @@ impl<'a> Planner<'a> {
         };
         let identity = (sensor, scored.reading.observed_at);
         if self
-            .state(sensor)
+            .sensor(sensor)
             .newest_at
             .is_none_or(|newest| identity.1 > newest)
         {
@@ -333,8 +332,9 @@ impl<'a> Planner<'a> {
             extras: reading.extras.clone(),
             tvoc_unit_assumed: reading.tvoc_unit_assumed,
         };
-        let late = self.count_in(sensor, room, &place, reading.observed_at);
-        Outcome::Accepted(self.record(row, late, place, scored))
+        let sensor = self.sensor(sensor);
+        sensor.newest_at = sensor.newest_at.max(Some(row.observed_at));
+        Outcome::Accepted(self.record(row, true, place, scored))
     }
 
     fn merge(
@@ -357,43 +357,61 @@ impl<'a> Planner<'a> {
             row.room = room;
         }
         merged.assessment = self.profile.assess(&row.values);
-
-        let (sensor, observed_at) = identity;
         let place = self
             .place_of(row.room)
-            .unwrap_or_else(|| Arc::clone(&self.state(sensor).place));
-        let waits = observed_at > self.plan.horizon;
-        let state = self.state(sensor);
-        let late = state.is_late(observed_at, waits);
-        if state.is_moved_by(observed_at, waits) {
-            // It is where that reading was taken, also when that is known better now.
-            state.room = row.room;
-            state.place = Arc::clone(&place);
-        }
-        Outcome::Updated(self.record(row, late, place, merged))
+            .unwrap_or_else(|| Arc::clone(&self.sensor(identity.0).place));
+        Outcome::Updated(self.record(row, false, place, merged))
     }
 
     /// Adds the event that a reading is stored as it is in `row`.
     fn record(
         &mut self,
         row: ReadingRow,
-        late: bool,
+        is_new: bool,
         place: Arc<Place>,
         scored: ScoredReading,
     ) -> Arc<ScoredReading> {
+        let (delivery, profile) = (self.delivery, self.profile);
+        let Moment { now, horizon } = self.plan.moment;
+        let observed_at = row.observed_at;
+        let waits = observed_at > horizon;
+        let sensor = self.sensor(row.sensor);
+        let begins_delivery = std::mem::replace(&mut sensor.delivery, delivery) != delivery;
+        let late = !waits && sensor.state.is_late(&row.values, observed_at);
+        if sensor.is_moved_by(observed_at, waits) {
+            // It is where that reading was taken, also when that is known better now.
+            sensor.stands_at = Some(observed_at);
+            sensor.room = row.room;
+            sensor.place = Arc::clone(&place);
+        }
+        if !waits {
+            sensor.has_come = true;
+            let begins = begins_delivery;
+            sensor.state.take(&row, Some(Arrival { at: now, begins }));
+        }
+        let says_all = !waits && sensor.state.is_of(&row.values, observed_at, sensor.room);
+        let state = (!says_all).then(|| {
+            let shown = sensor.state.shown(sensor.room, observed_at, now, profile);
+            Arc::new(shown)
+        });
+
         self.note_room(row.sensor, row.room);
-        let identity = (row.sensor, row.observed_at);
+        let identity = (row.sensor, observed_at);
         self.written.insert(identity, self.plan.readings.len());
         self.last_id = self.last_id.plus(1);
         self.plan.readings.push(LogRow {
             id: self.last_id,
             late,
+            is_new,
+            begins_delivery,
             reading: row,
+            state,
         });
         let scored = Arc::new(scored);
         self.plan.events.push(Event {
             place,
             scored: Arc::clone(&scored),
+            delivery,
         });
         scored
     }
@@ -412,31 +430,6 @@ impl<'a> Planner<'a> {
         is_latest.then(|| latest.row(identity.0))
     }
 
-    /// Counts a new reading in; says whether it is late.
-    fn count_in(
-        &mut self,
-        sensor: SensorKey,
-        room: RoomKey,
-        place: &Arc<Place>,
-        observed_at: Timestamp,
-    ) -> bool {
-        let waits = observed_at > self.plan.horizon;
-        let state = self.state(sensor);
-        state.reading_count += 1;
-        state.newest_at = state.newest_at.max(Some(observed_at));
-        if !state.is_moved_by(observed_at, waits) {
-            return state.is_late(observed_at, waits);
-        }
-        if let Some(latest) = state.stands_at.filter(|_| state.has_come) {
-            state.period_ms = Some(smoothed_period(state.period_ms, latest, observed_at));
-        }
-        state.stands_at = Some(observed_at);
-        state.has_come |= !waits;
-        state.room = room;
-        state.place = Arc::clone(place);
-        false
-    }
-
     fn note_room(&mut self, sensor: SensorKey, room: RoomKey) {
         let known = self.directory.was_in(sensor, room);
         if !known && !self.plan.sensor_rooms.contains(&(sensor, room)) {
@@ -444,50 +437,27 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The state of a sensor that is in the directory or was registered by this plan.
-    fn state(&mut self, sensor: SensorKey) -> &mut SensorState {
+    /// A sensor that is in the directory or was registered by this plan.
+    fn sensor(&mut self, sensor: SensorKey) -> &mut PlannedSensor {
         let directory = self.directory;
         self.sensors.entry(sensor).or_insert_with(|| {
             let Some(entry) = directory.sensor(sensor) else {
                 let emptied = directory
                     .emptied(sensor)
                     .expect("a sensor is in the directory or registered by this plan");
-                return SensorState {
-                    room: emptied.room,
-                    place: Arc::clone(&emptied.place),
-                    stands_at: None,
-                    has_come: false,
-                    newest_at: None,
-                    reading_count: emptied.reading_count,
-                    period_ms: None,
-                };
+                return PlannedSensor::new(emptied.room, Arc::clone(&emptied.place));
             };
-            SensorState {
+            let place = directory.place(entry.room);
+            PlannedSensor {
                 room: entry.room,
-                place: directory
-                    .place(entry.room)
-                    .map_or_else(|| Arc::clone(&entry.latest.place), Arc::clone),
+                place: Arc::clone(place.unwrap_or(&entry.latest.place)),
                 stands_at: Some(entry.latest.scored.reading.observed_at),
                 has_come: entry.has_come,
                 newest_at: Some(entry.newest_at),
-                reading_count: entry.reading_count,
-                period_ms: entry.period_ms,
+                state: entry.state.clone(),
+                delivery: entry.delivery,
             }
         })
-    }
-
-    fn finish(mut self) -> Plan {
-        let counters = self
-            .sensors
-            .into_iter()
-            .map(|(sensor, state)| SensorCounters {
-                sensor,
-                room: state.room,
-                reading_count: state.reading_count,
-                period_ms: state.period_ms,
-            });
-        self.plan.counters = counters.collect();
-        self.plan
     }
 }
 

@@ -30,13 +30,38 @@ const RUN_COVER: f32 = 0.25;
 pub(super) struct Rhythm {
     /// The usual gap in milliseconds; 0 until there is one.
     pub(super) usual_ms: f32,
-    /// A long gap that waits for another like it; 0 when there is none.
-    pub(super) long_ms: f32,
-    /// What shorter gaps have covered since.
-    pub(super) since_ms: f32,
+    /// Longer gaps that wait for another like them: a longer one, and the longest.
+    pub(super) longer: [Candidate; 2],
     /// What short gaps in a row have covered, and how many they are.
     pub(super) run_ms: f32,
     pub(super) run: u8,
+}
+
+/// A gap that may become the usual one.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Candidate {
+    /// 0 when there is none.
+    pub(super) gap_ms: f32,
+    /// What other gaps have covered since.
+    pub(super) since_ms: f32,
+}
+
+impl Candidate {
+    fn new(gap_ms: f32) -> Self {
+        Self {
+            gap_ms,
+            since_ms: 0.0,
+        }
+    }
+
+    fn is_like(self, gap_ms: f32) -> bool {
+        self.gap_ms <= ALIKE * gap_ms && gap_ms <= ALIKE * self.gap_ms
+    }
+
+    /// Whether another gap like it makes it the usual one.
+    fn is_confirmed_by(self, gap_ms: f32) -> bool {
+        self.is_like(gap_ms) && self.since_ms < gap_ms.min(self.gap_ms)
+    }
 }
 
 impl Rhythm {
@@ -57,8 +82,11 @@ impl Rhythm {
             self.usual_ms = gap_ms;
         } else if gap_ms > FAR * self.usual_ms {
             self.learn_long(gap_ms);
+            self.end_run();
         } else {
-            self.since_ms += gap_ms;
+            for candidate in &mut self.longer {
+                candidate.since_ms += gap_ms;
+            }
             if gap_ms < self.usual_ms / FAR {
                 self.learn_short(gap_ms);
             } else {
@@ -70,14 +98,25 @@ impl Rhythm {
     }
 
     fn learn_long(&mut self, gap_ms: f32) {
-        let before_ms = std::mem::replace(&mut self.long_ms, gap_ms);
-        let covered_ms = std::mem::take(&mut self.since_ms);
-        let (less, more) = (before_ms.min(gap_ms), before_ms.max(gap_ms));
-        if more <= ALIKE * less && covered_ms < less {
+        let [longer, longest] = &mut self.longer;
+        if longest.is_confirmed_by(gap_ms) {
             self.usual_ms = gap_ms;
-            self.long_ms = 0.0;
+            self.longer = [Candidate::default(); 2];
+        } else if longest.is_like(gap_ms) {
+            longer.since_ms += gap_ms;
+            *longest = Candidate::new(gap_ms);
+        } else if gap_ms > longest.gap_ms {
+            longest.since_ms += gap_ms;
+            *longer = std::mem::replace(longest, Candidate::new(gap_ms));
+        } else {
+            longest.since_ms += gap_ms;
+            if longer.is_confirmed_by(gap_ms) {
+                self.usual_ms = gap_ms;
+                *longer = Candidate::default();
+            } else {
+                *longer = Candidate::new(gap_ms);
+            }
         }
-        self.end_run();
     }
 
     fn learn_short(&mut self, gap_ms: f32) {
@@ -144,10 +183,18 @@ mod tests {
     fn bursts_are_not_the_rhythm() {
         // A message for each quantity, and then a minute nothing.
         assert_about(usual_s(&repeated(&[0.1, 0.1, 59.8], 3)), 60.0);
-        assert_about(usual_s(&repeated(&[0.2, 0.3, 0.1, 1.0, 0.5, 298.0], 10)), 298.0);
+        assert_about(
+            usual_s(&repeated(&[0.2, 0.3, 0.1, 1.0, 0.5, 298.0], 10)),
+            298.0,
+        );
         // A buffer that is sent one by one, each quarter of an hour.
         let buffered = [repeated(&[0.05], 89), vec![895.0]].concat();
         assert_about(usual_s(&repeated(&buffered, 4)), 895.0);
+    }
+
+    #[test]
+    fn a_rhythm_is_found_after_an_outage() {
+        assert_about(usual_s(&[10.0, 10.0, 5000.0, 60.0, 60.0, 60.0]), 60.0);
     }
 
     #[test]

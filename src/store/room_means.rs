@@ -3,10 +3,10 @@
 use super::Store;
 use super::directory::Directory;
 use super::rows::{Measure, Statistics};
+use super::state::window_minutes;
 use crate::clock::CLOCK_PRECISION;
 use crate::database::{RoomKey, SensorKey, Series, StoreError};
 use crate::domain::{Quantity, TimeRange, Timestamp, Values};
-use crate::score::standard;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,6 @@ pub(super) type TimedMeans = (Timestamp, Arc<RoomMeans>);
 
 /// How far room averages may lag behind, so that many pages asking at once cost one look.
 const AGE_MS_MAX: i64 = 1000;
-/// Averaging time of quantities that have no score.
-const WITHOUT_STANDARD_MINUTES: u32 = 10;
 
 /// Quantities that are averaged over the same time, and the sensors that measure them.
 #[derive(Debug)]
@@ -40,7 +38,8 @@ impl Store {
             return Ok(Arc::clone(means));
         }
         let windows = self.directory(|directory| windows(directory, now));
-        let mut sums: FxHashMap<(RoomKey, Quantity), Statistics> = FxHashMap::default();
+        let mut of_sensors: FxHashMap<(RoomKey, Quantity, SensorKey), Statistics> =
+            FxHashMap::default();
         // What is further ahead has not come.
         let end = now.plus(CLOCK_PRECISION);
         for window in &windows {
@@ -49,15 +48,25 @@ impl Store {
             for bucket in parts.iter().flat_map(|(_, buckets)| buckets) {
                 for quantity in &window.quantities {
                     if let Some(statistics) = bucket.get(Measure::Quantity(*quantity)) {
-                        sums.entry((bucket.room, *quantity))
+                        of_sensors
+                            .entry((bucket.room, *quantity, bucket.sensor))
                             .and_modify(|sum| sum.add(statistics))
                             .or_insert(*statistics);
                     }
                 }
             }
         }
+        // Each sensor counts once, however often it measures.
+        let mut of_rooms: FxHashMap<(RoomKey, Quantity), Statistics> = FxHashMap::default();
+        for ((room, quantity, _), sum) in of_sensors {
+            let mean = Statistics::of(sum.mean());
+            of_rooms
+                .entry((room, quantity))
+                .and_modify(|sum| sum.add(&mean))
+                .or_insert(mean);
+        }
         let mut means = RoomMeans::default();
-        for ((room, quantity), sum) in sums {
+        for ((room, quantity), sum) in of_rooms {
             // A mean lies between numbers that are in range.
             let _in_range = means.entry(room).or_default().set(quantity, sum.mean());
         }
@@ -77,9 +86,7 @@ impl AveragingWindow {
     fn all() -> Vec<Self> {
         let mut windows: Vec<Self> = Vec::new();
         for quantity in Quantity::ALL {
-            let minutes = standard(quantity).map_or(WITHOUT_STANDARD_MINUTES, |standard| {
-                standard.averaging_minutes
-            });
+            let minutes = window_minutes(quantity);
             match windows.iter_mut().find(|window| window.minutes == minutes) {
                 Some(window) => window.quantities.push(quantity),
                 None => {
@@ -95,16 +102,14 @@ impl AveragingWindow {
     }
 }
 
-/// The windows worth looking into: a sensor is looked at only for what its latest reading has, and
-/// only when that reading lies in the window.
+/// The windows worth looking into: a sensor is looked at only for what it measured within one.
 fn windows(directory: &Directory, now: Timestamp) -> Vec<AveragingWindow> {
     let mut windows = AveragingWindow::all();
     for window in &mut windows {
         let start = window.start(now);
         for sensor in directory.sensors() {
-            let latest = &sensor.latest.scored.reading;
-            let measures = |quantity: &Quantity| latest.values.has(*quantity);
-            if latest.observed_at >= start && window.quantities.iter().any(measures) {
+            let measured = |quantity: &Quantity| sensor.state.has_since(*quantity, start);
+            if window.quantities.iter().any(measured) {
                 window.sensors.push(sensor.key);
             }
         }

@@ -1,6 +1,6 @@
 //! What the store reads and writes, as it is in memory.
 
-use super::{ScoredReading, Stored};
+use super::{ScoredReading, ShownState, Stored};
 use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Extras, Place, Quantity, Reading, SensorId, StreamId, Timestamp, Values};
 use crate::score::Profile;
@@ -22,9 +22,15 @@ pub struct ReadingRow {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LogRow {
     pub id: StreamId,
-    /// Older than the newest reading of its sensor at that time.
+    /// All of its values were older than the newest of their quantities.
     pub late: bool,
+    /// It was stored for the first time, not changed.
+    pub is_new: bool,
+    /// It was the first of its sensor in a request or message.
+    pub begins_delivery: bool,
     pub reading: ReadingRow,
+    /// The state of its sensor from then on, where that is not what the reading says alone.
+    pub state: Option<Arc<ShownState>>,
 }
 
 impl LogRow {
@@ -35,18 +41,20 @@ impl LogRow {
             place,
             scored: Arc::new(self.reading.scored(sensor, profile)),
             late: self.late,
+            state: self.state,
         }
     }
 }
 
-/// State of a sensor after a commit that touched it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct SensorCounters {
-    pub sensor: SensorKey,
-    pub room: RoomKey,
-    pub reading_count: u64,
-    /// Smoothed time between readings; `None` until there are two.
-    pub period_ms: Option<f64>,
+/// The readings of one commit.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct CommittedRows {
+    /// When they arrived; `None` in what earlier versions wrote.
+    pub arrived_at: Option<Timestamp>,
+    pub rows: Vec<LogRow>,
+    /// In what earlier versions wrote, which did not say what is new: how many readings each of the
+    /// sensors had.
+    pub reading_counts: Vec<(SensorKey, u64)>,
 }
 
 /// What the readings of one sensor, in one room, within one bucket come to.

@@ -89,11 +89,11 @@ fn state(directory: &Directory, key: SensorKey) -> Option<SensorRow> {
         id: entry.latest.scored.reading.sensor.clone(),
         room: entry.room,
         reading_count: entry.reading_count,
-        period_ms: entry.period_ms,
         settled: Some(SettledSensor {
             first_seen: entry.first_seen,
             latest: pack::pack_latest(&entry.latest.row(key)),
             newest_at: Some(entry.newest_at),
+            state: (!entry.is_partial).then(|| pack::pack_state(&entry.state, directory.logged())),
         }),
     })
 }

@@ -6,12 +6,11 @@
 //! Notices that gathered with readings are published behind them, so that they cost no transaction.
 
 use super::pace::CommitPace;
-use super::plan::{self, Plan, READINGS_MAX, RegistryLimits};
+use super::plan::{self, Moment, Plan, READINGS_MAX, RegistryLimits, Sent};
 use super::queue::{Announcement, Append, AppendError, Message, WriteQueue};
-use super::{Outcome, Published, ScoredReading, Store, Stored, Telling};
+use super::{Outcome, Published, Store, Stored, Telling};
 use crate::clock::{self, Clock};
 use crate::database::StoreError;
-use crate::domain::{Sites, Timestamp};
 use crate::score::Profile;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -55,6 +54,8 @@ pub struct Writer {
     /// The last commit failed; this is what may be stored all the same.
     doubtful: Option<Plan>,
     looks: Interval,
+    /// Number of the last request or message whose readings were taken.
+    delivery: u64,
 }
 
 impl Writer {
@@ -81,6 +82,7 @@ impl Writer {
             clock,
             doubtful: None,
             looks,
+            delivery: 0,
         };
         (writer, queue)
     }
@@ -129,14 +131,16 @@ impl Writer {
         }
     }
 
-    /// Brings the latest readings in line with the clock; returns up to when readings have come.
-    async fn follow_clock(&self) -> Timestamp {
-        let horizon = clock::horizon(self.clock.now());
+    /// Brings the latest readings in line with the clock; returns the moment that they are of.
+    async fn follow_clock(&self) -> Moment {
+        let now = self.clock.now();
+        let horizon = clock::horizon(now);
+        self.store.make_stale(now);
         if let Err(error) = self.store.follow(horizon).await {
             // Tried again at once: the latest readings are those of before until then.
             tracing::debug!(%error, "latest readings cannot be looked up");
         }
-        horizon
+        Moment { now, horizon }
     }
 
     /// Looks whether readings could be stored now, by writing something else.
@@ -187,8 +191,13 @@ impl Writer {
         let mut positions = Vec::new();
         for (position, append) in appends.iter_mut().enumerate() {
             positions.extend(std::iter::repeat_n(position, append.readings.len()));
-            let sent = append.readings.drain(..);
-            readings.extend(sent.map(|scored| (scored, append.sites.clone())));
+            self.delivery += 1;
+            let scored = append.readings.drain(..);
+            readings.extend(scored.map(|scored| Sent {
+                scored,
+                sites: append.sites.clone(),
+                delivery: self.delivery,
+            }));
         }
         let mut readings = readings.into_iter();
         for positions in positions.chunks(READINGS_MAX) {
@@ -223,13 +232,13 @@ impl Writer {
 
     async fn commit(
         &mut self,
-        readings: Vec<(ScoredReading, Sites)>,
+        readings: Vec<Sent>,
     ) -> Result<(Vec<Outcome>, Vec<Stored>), StoreError> {
         if self.doubtful.is_some() {
             self.recover().await?;
         }
         self.require_capacity().await?;
-        let horizon = self.follow_clock().await;
+        let moment = self.follow_clock().await;
         let identities = plan::identities_to_find(&self.store.directory.read(), &readings);
         let found = if identities.is_empty() {
             Vec::new()
@@ -242,7 +251,7 @@ impl Writer {
             readings,
             self.profile,
             self.limits,
-            horizon,
+            moment,
         );
         if let Some(commit) = plan.commit()
             && let Err(error) = self.store.database.commit(&commit).await

@@ -39,6 +39,7 @@ mod retention;
 mod settings;
 mod shutdown;
 mod slow_readers;
+mod states;
 mod talk;
 mod transfer;
 mod webhooks;

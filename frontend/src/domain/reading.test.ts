@@ -20,6 +20,7 @@ test("a record becomes a reading, with null values absent", () => {
     room: "Bureau",
     atMs: Date.UTC(2025, 10, 19, 10, 5, 0, 250),
     values: { co2: 645 },
+    measured: { co2: 645 },
     score: 81,
     level: "good",
     dominant: "co2",
@@ -32,9 +33,16 @@ test("nobody present and nobody counted look alike on the wire, so neither is sh
   expect(readingFromRecord({ ...RECORD, occupants: 3 })?.values.occupants).toBe(3);
 });
 
-test("values in the sender's spelling fill in for missing flat keys", () => {
-  const reading = readingFromRecord({ ...RECORD, co2: undefined, values: { CO2: 700, PM25: 3, Mood: 1 } });
-  expect(reading?.values).toEqual({ co2: 700, pm25: 3 });
+test("a message has the state in its flat keys, and what was measured now in the sender's spelling", () => {
+  const reading = readingFromRecord({ ...RECORD, pm25: 3, values: { PM25: 3, Mood: 1 } });
+  expect(reading?.values).toEqual({ co2: 645, pm25: 3 });
+  expect(reading?.measured).toEqual({ pm25: 3 });
+});
+
+test("what a record has from before was not measured at its time", () => {
+  const reading = readingFromRecord({ ...RECORD, pm25: 3, measured_at: { co2: "2025-11-19T10:00:00Z" } });
+  expect(reading?.values).toEqual({ co2: 645, pm25: 3 });
+  expect(reading?.measured).toEqual({ pm25: 3 });
 });
 
 test("a level is derived from the score when none is known by that name", () => {

@@ -8,7 +8,10 @@ export interface Reading {
   site: string;
   room: string;
   atMs: number;
+  /** The state of the sensor: the newest value of each quantity. */
   values: QuantityValues;
+  /** What was measured at `atMs`. */
+  measured: QuantityValues;
   score: number | null;
   level: Level | null;
   /** Undefined when the message did not say; null when the server knows of none. */
@@ -37,7 +40,8 @@ export function readingFromRecord(record: unknown): Reading | undefined {
     site,
     room,
     atMs,
-    values: quantityValues(record),
+    values: stateValues(record),
+    measured: measuredValues(record),
     score,
     level: isLevel(record.global_level) ? record.global_level : score === null ? null : levelOfScore(score),
     dominant: dominantOf(record.dominant),
@@ -50,16 +54,8 @@ export function readingsFromRecords(records: readonly unknown[]): Reading[] {
   return records.flatMap((record) => readingFromRecord(record) ?? []);
 }
 
-function quantityValues(record: JsonObject): QuantityValues {
+function stateValues(record: JsonObject): QuantityValues {
   const values: QuantityValues = {};
-  // The flat keys win: `values` repeats them in the sender's own spelling.
-  if (isJsonObject(record.values)) {
-    for (const [name, value] of Object.entries(record.values)) {
-      const quantity = name.toLowerCase();
-      const number = finiteNumber(value);
-      if (isQuantity(quantity) && number !== undefined) values[quantity] = number;
-    }
-  }
   for (const quantity of QUANTITIES) {
     const number = finiteNumber(record[quantity]);
     if (number !== undefined) values[quantity] = number;
@@ -67,6 +63,24 @@ function quantityValues(record: JsonObject): QuantityValues {
   // The server writes 0 also where nobody is counted, so 0 tells nothing.
   if (values.occupants === 0) delete values.occupants;
   return values;
+}
+
+/** A message says it in `values`; what a record has from before is named in `measured_at`. */
+function measuredValues(record: JsonObject): QuantityValues {
+  if (!isJsonObject(record.values)) {
+    const measured = stateValues(record);
+    const before = isJsonObject(record.measured_at) ? record.measured_at : {};
+    for (const quantity of QUANTITIES) if (quantity in before) delete measured[quantity];
+    return measured;
+  }
+  const measured: QuantityValues = {};
+  for (const [name, value] of Object.entries(record.values)) {
+    const quantity = name.toLowerCase();
+    const number = finiteNumber(value);
+    if (isQuantity(quantity) && number !== undefined) measured[quantity] = number;
+  }
+  if (measured.occupants === 0) delete measured.occupants;
+  return measured;
 }
 
 function dominantOf(value: unknown): Quantity | null | undefined {

@@ -16,6 +16,7 @@ function reading(changes: Partial<Reading> = {}): Reading {
     room: "Bureau",
     atMs: START_MS,
     values: { co2: 645 },
+    measured: changes.values ?? { co2: 645 },
     score: 81,
     level: "good",
     dominant: undefined,

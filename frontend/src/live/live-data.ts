@@ -64,7 +64,7 @@ export class LiveData {
 
   apply(reading: Reading): void {
     const entry = this.entryOf(reading);
-    entry.series.insert(reading.atMs, reading.values);
+    entry.series.insert(reading.atMs, reading.measured);
     this.touch(entry.room);
     if (reading.late) return;
     noteDominant(entry, reading);
@@ -83,7 +83,7 @@ export class LiveData {
     for (const reading of readings) {
       const entry = this.entryOf(reading);
       entry.period.observe(reading.atMs - (previousMs.get(reading.sensorId) ?? reading.atMs));
-      entry.series.insert(reading.atMs, reading.values);
+      entry.series.insert(reading.atMs, reading.measured);
       if (entry.latest === undefined || reading.atMs > entry.latest.atMs) entry.latest = reading;
       this.touch(entry.room);
       previousMs.set(reading.sensorId, reading.atMs);

@@ -200,18 +200,17 @@ async fn update_sensors(
         .collect();
     let updated = sqlx::query(
         "update sensors set room_key = now.room_key, reading_count = now.reading_count,
-            period_ms = now.period_ms, first_ms = now.first_ms, latest = now.latest,
-            newest_ms = now.newest_ms
+            first_ms = now.first_ms, latest = now.latest, newest_ms = now.newest_ms,
+            state = now.state
         from unnest(
-            $1::bigint[], $2::bigint[], $3::bigint[], $4::double precision[], $5::bigint[],
-            $6::bytea[], $7::bigint[]
-        ) as now (key, room_key, reading_count, period_ms, first_ms, latest, newest_ms)
+            $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[],
+            $7::bytea[]
+        ) as now (key, room_key, reading_count, first_ms, latest, newest_ms, state)
         where sensors.key = now.key",
     )
     .bind(column(sensors, |sensor| sensor.key.0))
     .bind(column(sensors, |sensor| sensor.room.0))
     .bind(counts?)
-    .bind(column(sensors, |sensor| sensor.period_ms))
     .bind(column(sensors, |sensor| {
         let settled = sensor.settled.as_ref();
         settled.map(|settled| settled.first_seen.millis())
@@ -223,6 +222,10 @@ async fn update_sensors(
     .bind(column(sensors, |sensor| {
         let settled = sensor.settled.as_ref();
         settled.and_then(|settled| Some(settled.newest_at?.millis()))
+    }))
+    .bind(column(sensors, |sensor| {
+        let settled = sensor.settled.as_ref();
+        settled.and_then(|settled| settled.state.as_deref())
     }))
     .execute(connection)
     .await?;

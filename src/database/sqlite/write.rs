@@ -214,7 +214,7 @@ pub(super) async fn insert_chunks(
     Ok(())
 }
 
-/// Bound one by one: SQLite does not promise to read a float in JSON to the last bit.
+/// Bound one by one: JSON has no bytes.
 pub(super) async fn update_sensors(
     connection: &mut SqliteConnection,
     sensors: &[SensorRow],
@@ -224,8 +224,8 @@ pub(super) async fn update_sensors(
         let rows = vec!["(?, ?, ?, ?, ?, ?, ?)"; SENSORS_PER_STATEMENT].join(", ");
         format!(
             "update sensors set room_key = now.column2, reading_count = now.column3,
-                period_ms = now.column4, first_ms = now.column5, latest = now.column6,
-                newest_ms = now.column7
+                first_ms = now.column4, latest = now.column5, newest_ms = now.column6,
+                state = now.column7
             from (values {rows}) as now where sensors.key = now.column1"
         )
     });
@@ -237,10 +237,10 @@ pub(super) async fn update_sensors(
                 .bind(sensor.key.0)
                 .bind(sensor.room.0)
                 .bind(integer(sensor.reading_count)?)
-                .bind(sensor.period_ms)
                 .bind(settled.map(|settled| settled.first_seen.millis()))
                 .bind(settled.map(|settled| settled.latest.as_slice()))
-                .bind(settled.and_then(|settled| Some(settled.newest_at?.millis())));
+                .bind(settled.and_then(|settled| Some(settled.newest_at?.millis())))
+                .bind(settled.and_then(|settled| settled.state.as_deref()));
         }
         let updated = update.execute(&mut *connection).await?.rows_affected();
         require_all(updated, sensors)?;

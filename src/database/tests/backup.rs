@@ -54,11 +54,11 @@ async fn a_copy_is_a_database_with_the_same_in_it(
         written,
         sensors: vec![SensorRow {
             reading_count: 12,
-            period_ms: Some(0.1 + 0.2),
             settled: Some(SettledSensor {
                 first_seen: at(7),
                 latest: vec![0, 1, 2],
                 newest_at: Some(at(7)),
+                state: Some(vec![3, 4, 5]),
             }),
             ..new_sensor(1, "a", 2)
         }],

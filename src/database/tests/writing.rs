@@ -86,11 +86,11 @@ async fn settled_sensors_are_loaded_to_the_last_bit(
     for (number, sensor) in (0_u32..).zip(&mut sensors) {
         sensor.room = RoomKey(2);
         sensor.reading_count = u64::from(number) << 40;
-        sensor.period_ms = (number % 3 > 0).then(|| 1e5 / 3.0_f64.powi(10) * f64::from(number));
         sensor.settled = (number % 5 > 0).then(|| SettledSensor {
             first_seen: at(-i64::from(number)),
             latest: number.to_le_bytes().repeat(9),
             newest_at: Some(at(7)),
+            state: (number % 3 > 0).then(|| number.to_le_bytes().repeat(5)),
         });
     }
     let rewrite = Rewrite {
@@ -171,6 +171,7 @@ async fn a_rewrite_replaces_and_moves_at_once(#[values(Kind::Sqlite, Kind::Postg
             first_seen: at(0),
             latest: vec![0, 255],
             newest_at: Some(at(7)),
+            state: Some(vec![1, 255]),
         }),
         ..new_sensor(1, "a", 2)
     };
@@ -302,7 +303,6 @@ async fn a_commit_nobody_waits_for_is_whole_or_gone(
 #[case::name_of_a_site("update sites set name = '\u{1}'", "rooms")]
 #[case::name_of_a_sensor("update sensors set sensor_id = 'no spaces' where key = 1", "sensors")]
 #[case::reading_count("update sensors set reading_count = -1", "sensors")]
-#[case::period("update sensors set period_ms = -0.5", "sensors")]
 #[case::half_of_what_is_settled("update sensors set first_ms = 0", "sensors")]
 #[case::no_marks("delete from marks", "marks")]
 #[case::negative_mark("update marks set trimmed_to = -1", "marks")]

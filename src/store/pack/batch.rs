@@ -5,51 +5,68 @@ use super::decimal;
 use super::error::{Fault, PackError};
 use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Extras, Quantity, StreamId, Timestamp, Values};
-use crate::store::rows::{LogRow, ReadingRow, SensorCounters};
+use crate::score::Profile;
+use crate::store::ShownState;
+use crate::store::rows::{CommittedRows, LogRow, ReadingRow};
+use smallvec::SmallVec;
+use std::sync::Arc;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Had counters of the sensors behind the rows, and less in these.
+const VERSION_WITH_COUNTERS: u8 = 1;
 
-/// Capacity reserved at first, for each: seldom too little.
+/// Capacity reserved at first: seldom too little.
 const BYTES_PER_ROW: usize = 40;
-const BYTES_PER_SENSOR: usize = 24;
 
 const LATE: u8 = 1 << 0;
 const TVOC_UNIT_ASSUMED: u8 = 1 << 1;
 const EXTRAS: u8 = 1 << 2;
+const NEW: u8 = 1 << 3;
+const BEGINS_DELIVERY: u8 = 1 << 4;
+const STATE: u8 = 1 << 5;
+/// Of a state.
+const ALL_STALE: u8 = 1 << 0;
 
 /// Fewest bytes of a row: sensor, room, time, flags and quantities.
 const ROW_BYTES_MIN: usize = 5;
 /// Fewest bytes of the counters of a sensor.
 const COUNTERS_BYTES_MIN: usize = 3;
 
-/// Packs what one commit adds to the log and how it leaves the sensors. The ids of the rows are not
-/// in it: they are consecutive.
-pub(in crate::store) fn pack_batch(rows: &[LogRow], counters: &[SensorCounters]) -> Vec<u8> {
+/// Packs what one commit adds to the log. The ids of the rows are not in it: they are consecutive.
+pub(in crate::store) fn pack_batch(arrived_at: Timestamp, rows: &[LogRow]) -> Vec<u8> {
     debug_assert!(
         rows.is_sorted_by(|row, next| row.id.plus(1) == next.id),
         "ids are not consecutive"
     );
-    let capacity = rows.len() * BYTES_PER_ROW + counters.len() * BYTES_PER_SENSOR + 4;
-    let mut out = Writer::new(VERSION, capacity);
+    let mut out = Writer::new(VERSION, rows.len() * BYTES_PER_ROW + 16);
     let mut before = Before::default();
+    out.signed(arrived_at.millis());
     out.count(rows.len());
     for row in rows {
         before.write_row(&mut out, row);
     }
-    out.count(counters.len());
-    for counters in counters {
-        before.write_counters(&mut out, counters);
-    }
     out.finish()
 }
 
-/// The rows, the last of which has the id `last`, and the counters of a batch.
+/// The rows of a batch, the last of which has the id `last`, with states scored by `profile`.
 pub(in crate::store) fn unpack_batch(
     last: StreamId,
     payload: &[u8],
-) -> Result<(Vec<LogRow>, Vec<SensorCounters>), PackError> {
-    let mut reader = Reader::new(payload, VERSION)?;
+    profile: Profile,
+) -> Result<CommittedRows, PackError> {
+    let has_counters = payload.first() == Some(&VERSION_WITH_COUNTERS);
+    let version = if has_counters {
+        VERSION_WITH_COUNTERS
+    } else {
+        VERSION
+    };
+    let mut reader = Reader::new(payload, version)?;
     let mut before = Before::default();
+    let arrived_at = if has_counters {
+        None
+    } else {
+        Some(Timestamp::from_millis(reader.signed()?))
+    };
     let count = reader.count(ROW_BYTES_MIN)?;
     let Some(mut id) = last.minus(count as u64) else {
         return Err(reader.error(Fault::Ids));
@@ -57,19 +74,23 @@ pub(in crate::store) fn unpack_batch(
     let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
         id = id.plus(1);
-        rows.push(before.read_row(&mut reader, id)?);
+        rows.push(before.read_row(&mut reader, id, profile)?);
     }
-    let count = reader.count(COUNTERS_BYTES_MIN)?;
-    let mut counters = Vec::with_capacity(count);
-    for _ in 0..count {
-        counters.push(before.read_counters(&mut reader)?);
+    let mut reading_counts = Vec::new();
+    if has_counters {
+        for _ in 0..reader.count(COUNTERS_BYTES_MIN)? {
+            reading_counts.push(before.read_counters(&mut reader)?);
+        }
     }
     reader.finish()?;
-    Ok((rows, counters))
+    Ok(CommittedRows {
+        arrived_at,
+        rows,
+        reading_counts,
+    })
 }
 
-/// What rows are told as the difference to. The counters go on where the rows end: those of a commit
-/// of one reading have its sensor and its room.
+/// What rows are told as the difference to.
 #[derive(Debug, Default)]
 struct Before {
     sensor: Running,
@@ -87,20 +108,31 @@ impl Before {
         out.byte(
             flag(row.late, LATE)
                 | flag(reading.tvoc_unit_assumed, TVOC_UNIT_ASSUMED)
-                | flag(!reading.extras.is_empty(), EXTRAS),
+                | flag(!reading.extras.is_empty(), EXTRAS)
+                | flag(row.is_new, NEW)
+                | flag(row.begins_delivery, BEGINS_DELIVERY)
+                | flag(row.state.is_some(), STATE),
         );
         write_values(out, &reading.values);
         if !reading.extras.is_empty() {
             write_extras(out, &reading.extras);
         }
+        if let Some(state) = &row.state {
+            write_state(out, state, reading.observed_at);
+        }
     }
 
-    fn read_row(&mut self, reader: &mut Reader<'_>, id: StreamId) -> Result<LogRow, PackError> {
+    fn read_row(
+        &mut self,
+        reader: &mut Reader<'_>,
+        id: StreamId,
+        profile: Profile,
+    ) -> Result<LogRow, PackError> {
         let sensor = SensorKey(self.sensor.read(reader)?);
         let room = RoomKey(self.room.read(reader)?);
         let observed_at = Timestamp::from_millis(self.observed_at_ms.read(reader)?);
         let flags = reader.byte()?;
-        if flags & !(LATE | TVOC_UNIT_ASSUMED | EXTRAS) != 0 {
+        if flags & !(LATE | TVOC_UNIT_ASSUMED | EXTRAS | NEW | BEGINS_DELIVERY | STATE) != 0 {
             return Err(reader.error(Fault::Marker));
         }
         let values = read_values(reader)?;
@@ -108,9 +140,15 @@ impl Before {
             0 => Extras::default(),
             _ => read_extras(reader)?,
         };
+        let state = match flags & STATE {
+            0 => None,
+            _ => Some(Arc::new(read_state(reader, observed_at, profile)?)),
+        };
         Ok(LogRow {
             id,
             late: flags & LATE != 0,
+            is_new: flags & NEW != 0,
+            begins_delivery: flags & BEGINS_DELIVERY != 0,
             reading: ReadingRow {
                 sensor,
                 observed_at,
@@ -119,31 +157,72 @@ impl Before {
                 extras,
                 tvoc_unit_assumed: flags & TVOC_UNIT_ASSUMED != 0,
             },
+            state,
         })
     }
 
-    fn write_counters(&mut self, out: &mut Writer, counters: &SensorCounters) {
-        self.sensor.write(out, counters.sensor.0);
-        self.room.write(out, counters.room.0);
-        out.unsigned(counters.reading_count);
-        out.byte(counters.period_ms.is_some().into());
-        if let Some(period_ms) = counters.period_ms {
-            out.raw(period_ms);
+    fn read_counters(&mut self, reader: &mut Reader<'_>) -> Result<(SensorKey, u64), PackError> {
+        let sensor = SensorKey(self.sensor.read(reader)?);
+        let _room = self.room.read(reader)?;
+        let readings = reader.unsigned()?;
+        match reader.byte()? {
+            0 => {}
+            1 => {
+                let _period_ms = reader.raw()?;
+            }
+            _ => return Err(reader.error(Fault::Marker)),
+        }
+        Ok((sensor, readings))
+    }
+}
+
+/// Writes what is shown of a state with a reading of the time `with`.
+fn write_state(out: &mut Writer, state: &ShownState, with: Timestamp) {
+    write_values(out, &state.values);
+    for (quantity, _) in state.values.iter() {
+        let mut older = state.measured_at.iter();
+        let measured = older.find(|(of, _)| *of == quantity);
+        let age_ms = measured.map_or(0, |(_, at)| with.millis().wrapping_sub(at.millis()));
+        out.signed(age_ms);
+    }
+    let stale = state.stale_values.iter();
+    out.unsigned(stale.fold(0, |mask, quantity| mask | 1 << quantity.index()));
+    let flag = |set, flag| if set { flag } else { 0 };
+    out.byte(flag(state.is_stale, ALL_STALE) | flag(state.tvoc_unit_assumed, TVOC_UNIT_ASSUMED));
+}
+
+fn read_state(
+    reader: &mut Reader<'_>,
+    with: Timestamp,
+    profile: Profile,
+) -> Result<ShownState, PackError> {
+    let values = read_values(reader)?;
+    let mut measured_at = SmallVec::new();
+    for (quantity, _) in values.iter() {
+        let age_ms = reader.signed()?;
+        if age_ms != 0 {
+            let at = Timestamp::from_millis(with.millis().wrapping_sub(age_ms));
+            measured_at.push((quantity, at));
         }
     }
-
-    fn read_counters(&mut self, reader: &mut Reader<'_>) -> Result<SensorCounters, PackError> {
-        Ok(SensorCounters {
-            sensor: SensorKey(self.sensor.read(reader)?),
-            room: RoomKey(self.room.read(reader)?),
-            reading_count: reader.unsigned()?,
-            period_ms: match reader.byte()? {
-                0 => None,
-                1 => Some(reader.raw()?),
-                _ => return Err(reader.error(Fault::Marker)),
-            },
-        })
+    let mut mask = reader.mask(Quantity::COUNT)?;
+    let mut stale_values = SmallVec::new();
+    while mask != 0 {
+        stale_values.push(Quantity::ALL[mask.trailing_zeros() as usize]);
+        mask &= mask - 1;
     }
+    let flags = reader.byte()?;
+    if flags & !(ALL_STALE | TVOC_UNIT_ASSUMED) != 0 {
+        return Err(reader.error(Fault::Marker));
+    }
+    Ok(ShownState {
+        assessment: profile.assess(&values),
+        values,
+        measured_at,
+        stale_values,
+        is_stale: flags & ALL_STALE != 0,
+        tvoc_unit_assumed: flags & TVOC_UNIT_ASSUMED != 0,
+    })
 }
 
 fn write_values(out: &mut Writer, values: &Values) {

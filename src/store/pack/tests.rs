@@ -9,7 +9,8 @@ mod size;
 use super::*;
 use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Extras, Quantity, StreamId, Timestamp, Values};
-use crate::store::rows::{BucketRow, LogRow, ReadingRow, SensorCounters};
+use crate::score::Profile;
+use crate::store::rows::{BucketRow, CommittedRows, LogRow, ReadingRow};
 
 const SENSOR: SensorKey = SensorKey(17);
 const LAST: StreamId = StreamId {
@@ -20,6 +21,17 @@ const LAST: StreamId = StreamId {
 fn ever() -> (Timestamp, Timestamp) {
     let [first, last] = [i64::MIN, i64::MAX].map(Timestamp::from_millis);
     (first, last)
+}
+
+/// When the readings of a batch came.
+const ARRIVED: Timestamp = Timestamp::from_millis(1_780_000_000_000);
+
+fn pack_log(rows: &[LogRow]) -> Vec<u8> {
+    pack_batch(ARRIVED, rows)
+}
+
+fn unpack_log(last: StreamId, payload: &[u8]) -> Result<CommittedRows, PackError> {
+    unpack_batch(last, payload, Profile::Iaqverse)
 }
 
 fn unpack_all_readings(payload: &[u8]) -> Result<Vec<ReadingRow>, PackError> {
@@ -38,7 +50,14 @@ fn log(rows: Vec<(bool, ReadingRow)>) -> Vec<LogRow> {
     let rows = rows.into_iter();
     rows.map(|(late, reading)| {
         id = id.plus(1);
-        LogRow { id, late, reading }
+        LogRow {
+            id,
+            late,
+            is_new: !late,
+            begins_delivery: false,
+            reading,
+            state: None,
+        }
     })
     .collect()
 }

@@ -1,6 +1,6 @@
 //! Who a reading is from and where it was taken: known places, and new ones within the limits.
 
-use super::{Planner, SensorState};
+use super::{PlannedSensor, Planner};
 use crate::database::{RoomKey, RoomRow, SensorKey};
 use crate::domain::{Place, Reading, SensorId, Sites};
 use crate::fault::{FORBIDDEN, FieldError};
@@ -25,7 +25,7 @@ impl Planner<'_> {
             ));
         }
         let sensor = self.known(&reading.sensor)?;
-        if !sites.allow(self.state(sensor).place.site.as_str()) {
+        if !sites.allow(self.sensor(sensor).place.site.as_str()) {
             let detail = "is not a sensor of your sites";
             return Some(FieldError::new("/sensor_id", FORBIDDEN, detail));
         }
@@ -50,8 +50,8 @@ impl Planner<'_> {
     ) -> Result<(SensorKey, RoomKey, Arc<Place>), Vec<FieldError>> {
         let known = self.known(&reading.sensor);
         let here = known.map(|sensor| {
-            let state = self.state(sensor);
-            (state.room, Arc::clone(&state.place))
+            let sensor = self.sensor(sensor);
+            (sensor.room, Arc::clone(&sensor.place))
         });
         let (room, place) = match (&reading.site, &reading.room, here) {
             (None, None, Some(here)) => here,
@@ -99,18 +99,8 @@ impl Planner<'_> {
         self.next_sensor = Some(SensorKey(key.0 + 1));
         self.new_sensors.insert(id.clone(), key);
         self.plan.sensors.push((key, id.clone(), room));
-        self.sensors.insert(
-            key,
-            SensorState {
-                room,
-                place: Arc::clone(place),
-                stands_at: None,
-                has_come: false,
-                newest_at: None,
-                reading_count: 0,
-                period_ms: None,
-            },
-        );
+        self.sensors
+            .insert(key, PlannedSensor::new(room, Arc::clone(place)));
         Ok(key)
     }
 

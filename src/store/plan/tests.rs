@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::{PlaceName, Quantity, Values};
 use crate::store::recent::Rows;
 use pretty_assertions::assert_eq;
+use std::time::Duration;
 
 const PROFILE: Profile = Profile::Iaqverse;
 const LIMITS: RegistryLimits = RegistryLimits {
@@ -13,6 +14,10 @@ const LIMITS: RegistryLimits = RegistryLimits {
 
 /// Behind all readings but those that are said to be ahead.
 const NOW: Timestamp = Timestamp::from_millis(1_000_000_000_000);
+const MOMENT: Moment = Moment {
+    now: NOW,
+    horizon: NOW,
+};
 
 fn empty() -> Directory {
     Directory::new(PROFILE, 7, Timestamp::from_millis(i64::MIN))
@@ -39,9 +44,19 @@ fn reading(sensor: &str, place: Option<(&str, &str)>, at_s: i64, co2: f64) -> Sc
 const OFFICE: Option<(&str, &str)> = Some(("Maison", "Bureau"));
 const ATTIC: Option<(&str, &str)> = Some(("Maison", "Grenier"));
 
-fn of_anybody(readings: Vec<ScoredReading>) -> Vec<(ScoredReading, Sites)> {
+fn of_anybody(readings: Vec<ScoredReading>) -> Vec<Sent> {
     let all = readings.into_iter();
-    all.map(|scored| (scored, Sites::ALL)).collect()
+    all.map(|scored| sent(scored, Sites::ALL)).collect()
+}
+
+/// A reading that is a message of its own.
+fn sent(scored: ScoredReading, sites: Sites) -> Sent {
+    let delivery = scored.reading.observed_at.millis().unsigned_abs() + 1;
+    Sent {
+        scored,
+        sites,
+        delivery,
+    }
 }
 
 /// Plans with nothing found in the database and takes the plan over.
@@ -63,9 +78,9 @@ fn add_found(
 fn add_sent(
     directory: &mut Directory,
     found: Vec<ReadingRow>,
-    readings: Vec<(ScoredReading, Sites)>,
+    readings: Vec<Sent>,
 ) -> (Vec<&'static str>, Vec<Stored>) {
-    let plan = plan(directory, found, readings, PROFILE, LIMITS, NOW);
+    let plan = plan(directory, found, readings, PROFILE, LIMITS, MOMENT);
     let (outcomes, stored) = plan.apply(directory, &Recent::new(Rows::default()));
     let names = outcomes
         .iter()
@@ -105,7 +120,7 @@ fn every_event_is_written_and_published_under_the_next_id() {
         of_anybody(readings),
         PROFILE,
         LIMITS,
-        NOW,
+        MOMENT,
     );
     let shown = |id: StreamId, late: bool, values: &Values| {
         let co2 = values.get(Quantity::Co2).unwrap();
@@ -272,12 +287,12 @@ fn what_was_measured_at_a_site_is_changed_only_by_those_who_may_write_there() {
         &mut directory,
         vec![old],
         vec![
-            (reading("a", None, 1, 1.0), only("Maison")),
-            (reading("a", OFFICE, 1, 1.0), only("Maison")),
-            (reading("a", CHALET, 1, 1.0), only("Maison")),
-            (reading("a", CHALET, 1, 1.0), only("Chalet")),
-            (reading("a", None, 3, 1.0), only("Chalet")),
-            (reading("b", CHALET, 3, 1.0), only("Maison")),
+            sent(reading("a", None, 1, 1.0), only("Maison")),
+            sent(reading("a", OFFICE, 1, 1.0), only("Maison")),
+            sent(reading("a", CHALET, 1, 1.0), only("Maison")),
+            sent(reading("a", CHALET, 1, 1.0), only("Chalet")),
+            sent(reading("a", None, 3, 1.0), only("Chalet")),
+            sent(reading("b", CHALET, 3, 1.0), only("Maison")),
         ],
     );
     assert_eq!(outcomes, ["forbidden"; 6]);
@@ -286,8 +301,8 @@ fn what_was_measured_at_a_site_is_changed_only_by_those_who_may_write_there() {
         &mut directory,
         Vec::new(),
         vec![
-            (reading("a", None, 2, 601.0), only("Maison")),
-            (reading("a", ATTIC, 3, 602.0), only("Maison")),
+            sent(reading("a", None, 2, 601.0), only("Maison")),
+            sent(reading("a", ATTIC, 3, 602.0), only("Maison")),
         ],
     );
     assert_eq!(outcomes, ["updated", "accepted"]);
@@ -341,7 +356,9 @@ fn the_period_follows_the_rhythm_but_not_an_outage() {
         directory
             .sensor(directory.sensor_key("a").unwrap())
             .unwrap()
-            .period_ms
+            .state
+            .period()
+            .map(|period| period.as_secs())
     };
     add(&mut directory, vec![reading("a", OFFICE, 0, 500.0)]);
     assert_eq!(period(&directory), None);
@@ -352,9 +369,9 @@ fn the_period_follows_the_rhythm_but_not_an_outage() {
             reading("a", OFFICE, 20, 500.0),
         ],
     );
-    assert_eq!(period(&directory), Some(10_000.0));
+    assert_eq!(period(&directory), Some(10));
     add(&mut directory, vec![reading("a", OFFICE, 86_400, 500.0)]);
-    assert_eq!(period(&directory), Some(10_000.0));
+    assert_eq!(period(&directory), Some(10));
 }
 
 const AHEAD_S: i64 = NOW.millis() / 1000 + 60;
@@ -378,11 +395,11 @@ fn what_is_ahead_of_the_clock_waits_and_is_merged_into_all_the_same() {
     let key = directory.sensor_key("a").unwrap();
     let entry = directory.sensor(key).unwrap();
     assert_eq!(entry.newest_at, Timestamp::from_millis(AHEAD_S * 1000));
-    assert_eq!(entry.period_ms, Some(1000.0));
+    assert_eq!(entry.state.period(), Some(Duration::from_secs(1)));
     let again = of_anybody(vec![reading("a", None, AHEAD_S, 901.0)]);
     let identities = identities_to_find(&directory, &again);
     assert_eq!(identities, [(key, entry.newest_at)]);
-    let horizon = NOW.plus(std::time::Duration::from_secs(59));
+    let horizon = NOW.plus(Duration::from_secs(59));
     assert!(!directory.has_misplaced(horizon));
     assert!(directory.has_misplaced(Timestamp::from_millis(AHEAD_S * 1000)));
     assert!(directory.has_misplaced(Timestamp::from_millis(1999)));

@@ -2,6 +2,7 @@
 
 use super::*;
 use pretty_assertions::assert_eq;
+use std::time::Duration;
 
 fn second(second: i64) -> Timestamp {
     Timestamp::from_millis(second * 1000)
@@ -92,7 +93,7 @@ fn many_readings_come_in_pages_settled_or_not_and_a_sensor_is_what_is_left_of_it
         );
         running.store.directory(|known| {
             let entry = known.sensor(sensor).unwrap();
-            assert_eq!(entry.period_ms, Some(1000.0));
+            assert_eq!(entry.state.period(), Some(Duration::from_secs(1)));
             assert_eq!(entry.latest.scored.reading.observed_at, second(499));
         });
         running.close().await;
@@ -108,11 +109,11 @@ fn the_time_between_readings_is_that_of_those_left() {
             append(&running, vec![reading("a", at, 500.0)]).await;
         }
         running.erase(second(1000), &|_| true).await.unwrap();
-        let period_ms = running.store.directory(|known| {
+        let period = running.store.directory(|known| {
             let key = known.sensor_key("a").unwrap();
-            known.sensor(key).unwrap().period_ms
+            known.sensor(key).unwrap().state.period()
         });
-        assert_eq!(period_ms, Some(60_000.0));
+        assert_eq!(period, Some(Duration::from_secs(60)));
         running.close().await;
     });
 }

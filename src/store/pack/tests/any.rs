@@ -1,11 +1,14 @@
 //! Strategies for rows of every kind.
 
 use super::*;
+use crate::store::ShownState;
 use crate::store::rows::{Measure, Statistics};
+use crate::store::state::{Arrival, SensorState};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// How the numbers of a column look. It is chosen for the column: were it chosen for each number,
 /// hardly a column would be without an odd one.
@@ -133,36 +136,77 @@ pub(super) fn readings() -> impl Strategy<Value = Vec<ReadingRow>> {
     })
 }
 
-/// A log that ends with [`LAST`], and counters.
-pub(super) fn batch() -> impl Strategy<Value = (Vec<LogRow>, Vec<SensorCounters>)> {
+/// A log that ends with [`LAST`].
+pub(super) fn batch() -> impl Strategy<Value = Vec<LogRow>> {
     let key = || prop_oneof![1..1000_i64, any::<i64>()];
-    let period_ms = proptest::option::of(prop_oneof![Just(-0.0), 0.0..1e9_f64]);
-    let counters = (key(), key(), any::<u64>(), period_ms);
-    let counters = counters.prop_map(|(sensor, room, reading_count, period_ms)| SensorCounters {
-        sensor: SensorKey(sensor),
-        room: RoomKey(room),
-        reading_count,
-        period_ms,
-    });
-    let of_sensors = rows(0..=12).prop_flat_map(move |rows| {
-        let of = (any::<bool>(), key(), key());
+    rows(0..=12).prop_flat_map(move |rows| {
+        let of = (
+            any::<[bool; 3]>(),
+            key(),
+            key(),
+            proptest::option::of(shown_state()),
+        );
         (vec(of, rows.len()), Just(rows)).prop_map(|(of, rows)| {
-            let rows = rows.into_iter().zip(of);
-            rows.map(|(row, (late, sensor, room))| {
-                let (sensor, room) = (SensorKey(sensor), RoomKey(room));
-                (
-                    late,
-                    ReadingRow {
-                        sensor,
-                        room,
-                        ..row
-                    },
-                )
-            })
-            .collect()
+            let readings = rows.into_iter().map(|row| (false, row)).collect();
+            let mut rows = log(readings);
+            for (row, ([late, is_new, begins_delivery], sensor, room, state)) in
+                rows.iter_mut().zip(of)
+            {
+                row.late = late;
+                row.is_new = is_new;
+                row.begins_delivery = begins_delivery;
+                row.reading.sensor = SensorKey(sensor);
+                row.reading.room = RoomKey(room);
+                row.state = state.map(|mut state| {
+                    let with = row.reading.observed_at;
+                    state.measured_at.retain(|(_, at)| *at != with);
+                    Arc::new(state)
+                });
+            }
+            rows
         })
-    });
-    (of_sensors.prop_map(log), vec(counters, 0..6))
+    })
+}
+
+fn shown_state() -> impl Strategy<Value = ShownState> {
+    let quantities = || btree_map(select(Quantity::ALL.to_vec()), column(), 0..=4);
+    let values = quantities().prop_flat_map(|quantities| row(Vec::from_iter(quantities)));
+    let times = vec(proptest::option::of(any::<i64>()), Quantity::COUNT);
+    let stale = proptest::sample::subsequence(Quantity::ALL.to_vec(), 0..=3);
+    (values, times, stale, any::<[bool; 2]>()).prop_map(|(row, times, stale, flags)| {
+        let [is_stale, tvoc_unit_assumed] = flags;
+        let measured = row.values.iter().zip(times);
+        let measured = measured
+            .filter_map(|((quantity, _), at_ms)| Some((quantity, Timestamp::from_millis(at_ms?))));
+        ShownState {
+            assessment: Profile::Iaqverse.assess(&row.values),
+            measured_at: measured.collect(),
+            stale_values: stale.into(),
+            is_stale,
+            tvoc_unit_assumed,
+            values: row.values,
+        }
+    })
+}
+
+/// A state that readings have led to.
+pub(super) fn state() -> impl Strategy<Value = SensorState> {
+    let arrival = proptest::option::of((any::<i64>(), any::<bool>()));
+    readings().prop_flat_map(move |rows| {
+        (vec(arrival.clone(), rows.len()), Just(rows)).prop_map(|(arrivals, rows)| {
+            let mut state = SensorState::default();
+            for (row, arrival) in rows.iter().zip(arrivals) {
+                let arrival = arrival.map(|(at_ms, begins)| Arrival {
+                    at: Timestamp::from_millis(at_ms),
+                    begins,
+                });
+                state.take(row, arrival);
+            }
+            // A delivery goes on until the server stops, not further.
+            state.end_delivery();
+            state
+        })
+    })
 }
 
 /// What the numbers of one bucket come to, with a sum that need not be theirs.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::ExtrasError;
+use crate::store::state::SensorState;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -13,9 +14,9 @@ const MEMORY_BYTES_PER_BYTE_MAX: u64 = 1024;
 type Unpack = fn(&[u8]) -> Result<usize, PackError>;
 
 /// Every format: its name, and how many rows come of bytes.
-const FORMATS: [(&str, Unpack); 4] = [
+const FORMATS: [(&str, Unpack); 5] = [
     ("batch", |payload| {
-        unpack_batch(LAST, payload).map(|(rows, _)| rows.len())
+        unpack_log(LAST, payload).map(|committed| committed.rows.len())
     }),
     ("readings", |payload| {
         unpack_all_readings(payload).map(|rows| rows.len())
@@ -26,6 +27,7 @@ const FORMATS: [(&str, Unpack); 4] = [
     ("latest", |payload| {
         unpack_latest(SENSOR, payload).map(|_| 1)
     }),
+    ("state", |payload| unpack_state(payload).map(|_| 1)),
 ];
 
 /// Unpacks anything as everything: it may fail, but not panic, nor make much of little.
@@ -47,7 +49,8 @@ fn check(payload: &[u8]) {
 /// A payload of any format that is in order.
 fn packed() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        any::batch().prop_map(|(rows, counters)| pack_batch(&rows, &counters)),
+        any::batch().prop_map(|rows| pack_log(&rows)),
+        any::state().prop_map(|state| pack_state(&state, LAST)),
         any::readings().prop_map(|rows| pack_readings(&rows)),
         any::buckets().prop_map(|rows| pack_buckets(&rows)),
     ]
@@ -60,6 +63,7 @@ proptest! {
     fn any_bytes_are_survived(payload in vec(any::<u8>(), 0..200)) {
         check(&payload);
         check(&[[1].as_slice(), &payload].concat());
+        check(&[[2].as_slice(), &payload].concat());
     }
 
     #[test]
@@ -86,10 +90,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn the_beginning_of_a_batch_is_none((rows, counters) in any::batch()) {
-        let payload = pack_batch(&rows, &counters);
+    fn the_beginning_of_a_batch_is_none(rows in any::batch()) {
+        let payload = pack_log(&rows);
         for length in 0..payload.len() {
-            prop_assert!(unpack_batch(LAST, &payload[..length]).is_err());
+            prop_assert!(unpack_log(LAST, &payload[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_state_is_none(state in any::state()) {
+        let payload = pack_state(&state, LAST);
+        for length in 0..payload.len() {
+            prop_assert!(unpack_state(&payload[..length]).is_err());
         }
     }
 
@@ -114,10 +126,10 @@ proptest! {
 fn an_unknown_version_is_told() {
     for (format, unpack) in FORMATS {
         let expected = PackError {
-            fault: Fault::Version(2),
+            fault: Fault::Version(3),
             offset: 1,
         };
-        assert_eq!(unpack(&[2, 0, 0, 0, 0, 0]), Err(expected), "{format}");
+        assert_eq!(unpack(&[3, 0, 0, 0, 0, 0]), Err(expected), "{format}");
     }
 }
 
@@ -125,10 +137,11 @@ fn an_unknown_version_is_told() {
 fn what_follows_the_end_is_told() {
     let row = reading(0, &[(Quantity::Co2, 600.0)], &[]);
     let payloads = [
-        pack_batch(&log(vec![(false, row.clone())]), &[]),
+        pack_log(&log(vec![(false, row.clone())])),
         pack_readings(std::slice::from_ref(&row)),
         pack_buckets(&[]),
         pack_latest(&row),
+        pack_state(&SensorState::default(), LAST),
     ];
     for ((format, unpack), mut payload) in FORMATS.into_iter().zip(payloads) {
         unpack(&payload).unwrap();
@@ -144,13 +157,10 @@ fn what_follows_the_end_is_told() {
 #[test]
 fn ids_before_an_epoch_are_told() {
     let row = reading(0, &[(Quantity::Co2, 612.0)], &[]);
-    let payload = pack_batch(&log(vec![(false, row.clone()), (false, row)]), &[]);
+    let payload = pack_log(&log(vec![(false, row.clone()), (false, row)]));
     let last = |sequence| StreamId { epoch: 3, sequence };
-    assert_eq!(
-        unpack_batch(last(1), &payload).unwrap_err().fault,
-        Fault::Ids
-    );
-    let (rows, _) = unpack_batch(last(2), &payload).unwrap();
+    assert_eq!(unpack_log(last(1), &payload).unwrap_err().fault, Fault::Ids);
+    let rows = unpack_log(last(2), &payload).unwrap().rows;
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     assert_eq!(ids, [last(1), last(2)]);
 }
@@ -199,20 +209,23 @@ fn readings_that_are_not_in_order_are_told() {
 
 #[test]
 fn a_batch_that_is_not_in_order_is_told() {
-    // Version, one row, sensor, room, time.
-    let row = [1, 1, 0, 0, 0].as_slice();
+    // Version, time, one row, sensor, room, time.
+    let row = [2, 0, 1, 0, 0, 0].as_slice();
     for (payload, fault) in [
-        (&[8, 0][..], Fault::Marker),
+        (&[64, 0][..], Fault::Marker),
         (&[0, 0x80, 0x80, 0x10], Fault::Marker),
         // CO2 of -1, and the exponent 7 with a mantissa.
         (&[0, 1, 1 << 3], Fault::Number),
         (&[0, 1, 1 << 3 | 7], Fault::Marker),
-        // An extra without a key, and a period that neither is nor is not there.
+        // An extra without a key.
         (&[4, 0, 1, 0, 0], Fault::Extras(ExtrasError::KeyLength)),
-        (&[0, 0, 1, 0, 0, 5, 2], Fault::Marker),
+        // A state: CO2 of -1, a stale quantity behind the last, a flag that there is not.
+        (&[32, 0, 1, 1 << 3], Fault::Number),
+        (&[32, 0, 0, 0x80, 0x80, 0x10], Fault::Marker),
+        (&[32, 0, 0, 0, 4], Fault::Marker),
     ] {
         let payload = [row, payload].concat();
-        let error = unpack_batch(LAST, &payload).unwrap_err();
+        let error = unpack_log(LAST, &payload).unwrap_err();
         assert_eq!(error.fault, fault, "{payload:?}");
     }
 }
@@ -236,9 +249,9 @@ fn buckets_that_are_not_in_order_are_told() {
 
 #[test]
 fn a_count_is_not_believed() {
-    // 2^42 rows, of which there is one byte.
+    // 2^42 rows, of which there is one byte. A state has no count.
     let payload = [1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0];
-    for (format, unpack) in FORMATS {
+    for (format, unpack) in FORMATS.into_iter().filter(|(name, _)| *name != "state") {
         assert_eq!(
             unpack(&payload).unwrap_err().fault,
             Fault::Count,

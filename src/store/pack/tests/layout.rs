@@ -1,9 +1,12 @@
-//! The bytes themselves: what was kept by version 1 is read for ever.
+//! The bytes themselves: what was kept by any version is read for ever.
 
 use super::*;
-use crate::score::Profile;
+use crate::store::ShownState;
 use crate::store::rows::{Measure, Statistics};
+use crate::store::state::SensorState;
 use pretty_assertions::assert_eq;
+use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Bytes in the order of the documented layout, a part a line.
 fn bytes(parts: &[&[u8]]) -> Vec<u8> {
@@ -20,39 +23,87 @@ fn a_batch_is_laid_out_as_documented() {
     first.tvoc_unit_assumed = true;
     let mut second = reading(990, &[(Quantity::Temperature, -2.5)], &[("rssi", -61.0)]);
     second.sensor = SensorKey(16);
-    let rows = log(vec![(false, first), (true, second)]);
-    let counters = [
-        SensorCounters {
-            sensor: SensorKey(16),
-            room: RoomKey(5),
-            reading_count: 1,
-            period_ms: None,
-        },
-        SensorCounters {
-            sensor: SENSOR,
-            room: RoomKey(5),
-            reading_count: 300,
-            period_ms: Some(1.5),
-        },
-    ];
+    let mut rows = log(vec![(false, first), (true, second)]);
+    rows[0].begins_delivery = true;
+    let mut values = Values::default();
+    assert!(values.set(Quantity::Co2, 612.0) && values.set(Quantity::Temperature, -2.5));
+    rows[1].state = Some(Arc::new(ShownState {
+        values,
+        measured_at: SmallVec::from_slice(&[(Quantity::Co2, Timestamp::from_millis(1000))]),
+        stale_values: SmallVec::from_slice(&[Quantity::Tvoc]),
+        is_stale: false,
+        tvoc_unit_assumed: true,
+        assessment: Profile::Iaqverse.assess(&values),
+    }));
     let expected = bytes(&[
-        // Version, rows; sensor 17, room 5, time, flags, mask.
-        &[1, 2],
-        &[34, 10, 0xd0, 0x0f, 2, 0b101],
+        // Version, when they came, rows.
+        &[2, 0x80, 0xa0, 0xa4, 0x84, 0xce, 0x67, 2],
+        // Sensor 17, room 5, time, flags, mask.
+        &[34, 10, 0xd0, 0x0f, 2 | 8 | 16, 0b101],
         // 612 with the exponent 0; then a number that is no decimal.
         &[
             0xc0, 0x4c, 7, 0x34, 0x33, 0x33, 0x33, 0x33, 0x33, 0xd3, 0x3f,
         ],
-        // One sensor and 10 ms back; late, with extras; -25 with the exponent 1; a key of 4 bytes.
-        &[1, 0, 19, 0b101, 0b1000, 0x89, 0x03, 1, 4],
+        // One sensor and 10 ms back; late, with extras and a state; -25 with the exponent 1; a key of
+        // 4 bytes.
+        &[1, 0, 19, 1 | 4 | 32, 0b1000, 0x89, 0x03, 1, 4],
         b"rssi",
         &[0xc8, 0x07],
-        // Two sensors: the same as the last row and the one behind it.
-        &[2, 0, 0, 1, 0],
-        &[2, 0, 0xac, 0x02, 1, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f],
+        // Its state: CO2 from 10 ms later, the temperature; TVOC is stale, its unit was assumed.
+        &[0b1001, 0xc0, 0x4c, 0x89, 0x03, 19, 0, 0b100, 2],
     ]);
-    assert_eq!(pack_batch(&rows, &counters), expected);
-    assert_eq!(unpack_batch(LAST, &expected), Ok((rows, counters.to_vec())));
+    assert_eq!(pack_log(&rows), expected);
+    assert_eq!(unpack_log(LAST, &expected).unwrap().rows, rows);
+}
+
+#[test]
+fn a_batch_of_version_1_is_read() {
+    let payload = bytes(&[
+        // Version, rows; sensor 17, room 5, time, no flags, mask, 612.
+        &[1, 1],
+        &[34, 10, 0xd0, 0x0f, 0, 1, 0xc0, 0x4c],
+        // Counters: sensors 17 and 16, the first with a period.
+        &[2, 0, 0, 0xac, 0x02, 1, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f],
+        &[1, 0, 1, 0],
+    ]);
+    let mut rows = log(vec![(false, reading(1000, &[(Quantity::Co2, 612.0)], &[]))]);
+    rows[0].is_new = false;
+    let expected = CommittedRows {
+        arrived_at: None,
+        rows,
+        reading_counts: vec![(SensorKey(17), 300), (SensorKey(16), 1)],
+    };
+    assert_eq!(unpack_log(LAST, &payload), Ok(expected));
+}
+
+#[test]
+fn a_state_is_laid_out_as_documented() {
+    let mut state = SensorState::default();
+    let mut row = reading(1000, &[(Quantity::Tvoc, 40.0)], &[]);
+    row.tvoc_unit_assumed = true;
+    state.take(&row, None);
+    row.observed_at = Timestamp::from_millis(3000);
+    state.take(&row, None);
+    state.end_delivery();
+    // 2000 ms, and nothing that waits to be confirmed.
+    let mut rhythm = [0; 25];
+    rhythm[..4].copy_from_slice(&[0, 0, 0xfa, 0x44]);
+    let expected = bytes(&[
+        // Version, epoch, sequence.
+        &[1, 3, 0xc0, 0x84, 0x3d],
+        // Readings and deliveries: the last and the rhythm; nothing has arrived.
+        &[1, 0xf0, 0x2e],
+        &rhythm,
+        &[1, 0xf0, 0x2e],
+        &rhythm,
+        &[0],
+        &[0; 25],
+        // The unit was assumed; TVOC of 40 at 3000 ms in the room 5.
+        &[1, 0b100, 0x80, 0x05, 0xf0, 0x2e, 10],
+        &rhythm,
+    ]);
+    assert_eq!(pack_state(&state, LAST), expected);
+    assert_eq!(unpack_state(&expected), Ok((state, LAST)));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! How many bytes typical rows take.
 
 use super::*;
-use crate::score::Profile;
 use crate::store::rows::{Measure, Statistics};
 
 const MINUTE_MS: i64 = 60_000;
@@ -110,28 +109,22 @@ fn readings_take_few_bytes() {
 
 #[test]
 fn a_batch_takes_few_bytes() {
-    let counters = |row: &ReadingRow| SensorCounters {
-        sensor: row.sensor,
-        room: row.room,
-        reading_count: 123_456,
-        period_ms: Some(60_000.0 / 7.0),
-    };
     let mut one = typical(1, |_| 0);
     one[0].sensor = SensorKey(817);
     one[0].room = RoomKey(305);
     let rows = one.iter().map(|row| (false, row.clone())).collect();
-    let payload = pack_batch(&log(rows), &[counters(&one[0])]);
-    check("one reading", &payload, 1, 450);
+    let payload = pack_log(&log(rows));
+    check("one reading", &payload, 1, 350);
 
     let mut many = typical(500, |minute| minute * -MINUTE_MS + minute * 7919 % 5000);
     for (sensor, row) in (1..).zip(&mut many) {
         row.sensor = SensorKey(sensor);
         row.room = RoomKey(sensor / 4);
     }
-    let counters: Vec<_> = many.iter().map(counters).collect();
+    let count = many.len();
     let rows = many.into_iter().map(|row| (false, row)).collect();
-    let payload = pack_batch(&log(rows), &counters);
-    check("one of each sensor", &payload, counters.len(), 340);
+    let payload = pack_log(&log(rows));
+    check("one of each sensor", &payload, count, 220);
 }
 
 #[test]
