@@ -37,7 +37,7 @@
 //! batch    = version, int arrived, uint rows, row*
 //! row      = step sensor, step room, step time, byte flags, mask, number*, [extras], [state]
 //! flags    = 1: late, 2: unit of TVOC assumed, 4: extras follow, 8: new, 16: begins a delivery,
-//!            32: state follows
+//!            32: state follows, 64: the state is the reading, and all are stale
 //! extras   = uint count, (text key, number)*
 //! state    = mask, number*, (int age)*, mask of stale ones, byte 1: all are stale, 2: unit of TVOC
 //!            assumed

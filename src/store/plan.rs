@@ -389,7 +389,9 @@ impl<'a> Planner<'a> {
             let begins = begins_delivery;
             sensor.state.take(&row, Some(Arrival { at: now, begins }));
         }
-        let says_all = !waits && sensor.state.is_of(&row.values, observed_at, sensor.room);
+        let says_all = !waits
+            && sensor.state.is_of(&row.values, observed_at, sensor.room)
+            && sensor.state.is_all_fresh(now);
         let state = (!says_all).then(|| {
             let shown = sensor.state.shown(sensor.room, observed_at, now, profile);
             Arc::new(shown)

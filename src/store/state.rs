@@ -42,15 +42,16 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    /// How long it counts as of now.
-    fn lifetime(&self) -> Duration {
+    /// How long it counts as of now, when its sensor sends something each `delivery`: what comes in
+    /// batches cannot be newer than the last of them.
+    fn lifetime(&self, delivery: Duration) -> Duration {
         let period = self.rhythm.usual().unwrap_or(PERIOD_UNKNOWN);
         let window = Duration::from_mins(window_minutes(self.quantity).into());
-        (FRESH_PERIODS * period).max(window)
+        (FRESH_PERIODS * period.max(delivery)).max(window)
     }
 
-    fn is_fresh(&self, now: Timestamp) -> bool {
-        now.since(self.observed_at) <= self.lifetime()
+    fn is_fresh(&self, now: Timestamp, delivery: Duration) -> bool {
+        now.since(self.observed_at) <= self.lifetime(delivery)
     }
 }
 
@@ -281,7 +282,9 @@ impl SensorState {
     }
 
     pub(super) fn is_all_fresh(&self, now: Timestamp) -> bool {
-        self.newest.iter().all(|newest| newest.is_fresh(now))
+        let delivery = self.delivery_period().unwrap_or_default();
+        let mut newest = self.newest.iter();
+        newest.all(|newest| newest.is_fresh(now, delivery))
     }
 
     /// What is shown of it at `now`, of a sensor that stands in `room`, with a reading of the time `with`.
@@ -294,7 +297,8 @@ impl SensorState {
         profile: Profile,
     ) -> ShownState {
         let here = || self.newest.iter().filter(|newest| newest.room == room);
-        let is_stale = !here().any(|newest| newest.is_fresh(now));
+        let delivery = self.delivery_period().unwrap_or_default();
+        let is_stale = !here().any(|newest| newest.is_fresh(now, delivery));
         let mut shown = ShownState {
             values: Values::default(),
             measured_at: SmallVec::new(),
@@ -304,7 +308,7 @@ impl SensorState {
             assessment: profile.assess(&Values::default()),
         };
         for newest in here() {
-            if !is_stale && !newest.is_fresh(now) {
+            if !is_stale && !newest.is_fresh(now, delivery) {
                 shown.stale_values.push(newest.quantity);
                 continue;
             }
@@ -325,8 +329,10 @@ impl SensorState {
 
     /// When something that is fresh at `now` will not be any more.
     pub(super) fn changes_after(&self, now: Timestamp) -> Option<Timestamp> {
-        let fresh = self.newest.iter().filter(|newest| newest.is_fresh(now));
-        let ends = fresh.map(|newest| newest.observed_at.plus(newest.lifetime()));
+        let delivery = self.delivery_period().unwrap_or_default();
+        let newest = self.newest.iter();
+        let fresh = newest.filter(|newest| newest.is_fresh(now, delivery));
+        let ends = fresh.map(|newest| newest.observed_at.plus(newest.lifetime(delivery)));
         ends.min()
     }
 }

@@ -3,6 +3,7 @@
 mod erase;
 mod keeping;
 mod model;
+mod states;
 mod stream;
 
 use super::*;

@@ -196,7 +196,7 @@ async fn what_is_ahead_of_the_clock_becomes_the_latest_when_its_time_comes(
         .take(3)
         .await
         .iter()
-        .map(|message| message["co2"].as_i64().unwrap())
+        .map(|message| message["values"]["CO2"].as_i64().unwrap())
         .collect();
     assert_eq!(told, [900, 800, 500]);
     assert_eq!(times(&server, at_ms, ahead_ms + 1).await, [at_ms, ahead_ms]);

@@ -299,26 +299,6 @@ async fn all_sensors_of_a_room_are_averaged() {
     );
 }
 
-#[tokio::test]
-async fn a_room_nobody_measures_any_more_has_no_score_and_is_stale() {
-    let server = Server::start();
-    server.accept(&example("2025-01-19T10:05:00Z")).await;
-    let room = server.get_json("/api/rooms").await[0]["salles"][0].clone();
-    assert_eq!(
-        (&room["global_score"], &room["global_level"]),
-        (&Value::Null, &Value::Null)
-    );
-    assert_eq!(
-        (&room["stale"], &room["dominant"]),
-        (&json!(true), &Value::Null)
-    );
-    assert_eq!(room["missing"].as_array().unwrap().len(), 5);
-    assert_eq!(
-        (&room["coverage"], &room["confidence"]),
-        (&json!(0), &json!("low"))
-    );
-}
-
 #[rstest]
 #[case::keeps_its_rhythm(&[-90, -30], "online", json!(60))]
 #[case::is_overdue(&[-210, -150], "late", json!(60))]
@@ -343,7 +323,8 @@ async fn a_sensor_is_judged_by_its_own_rhythm(
     }
     let expected = json!({
         "sensor_id": "s1", "enseigne": "Maison", "salle": "Bureau", "first_seen": times[0],
-        "last_seen": times.last(), "expected_period_s": period, "state": state,
+        "last_seen": times.last(), "expected_period_s": period, "expected_delivery_s": period,
+        "state": state,
         "reading_count": seconds.len(),
     });
     assert_eq!(server.get_json("/api/sensors/s1").await, expected);

@@ -126,7 +126,13 @@ async fn what_is_too_old_is_named_and_what_was_measured_elsewhere_is_left_out() 
         &kitchen("a", -20 * MINUTE_S, json!({"Temperature": 20})),
     )
     .await;
-    post(&server, &kitchen("a", -5, json!({"CO2": 700}))).await;
+    for minute in (0..7).rev() {
+        post(
+            &server,
+            &kitchen("a", -minute * MINUTE_S, json!({"CO2": 700})),
+        )
+        .await;
+    }
     let record = latest(&server, "a").await;
     assert_eq!(
         (&record["co2"], &record["temperature"]),

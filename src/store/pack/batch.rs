@@ -24,6 +24,8 @@ const EXTRAS: u8 = 1 << 2;
 const NEW: u8 = 1 << 3;
 const BEGINS_DELIVERY: u8 = 1 << 4;
 const STATE: u8 = 1 << 5;
+/// The state is the reading, which is too old to be of now.
+const STALE: u8 = 1 << 6;
 /// Of a state.
 const ALL_STALE: u8 = 1 << 0;
 
@@ -111,13 +113,19 @@ impl Before {
                 | flag(!reading.extras.is_empty(), EXTRAS)
                 | flag(row.is_new, NEW)
                 | flag(row.begins_delivery, BEGINS_DELIVERY)
-                | flag(row.state.is_some(), STATE),
+                | match &row.state {
+                    None => 0,
+                    Some(state) if is_stale_reading(state, reading) => STALE,
+                    Some(_) => STATE,
+                },
         );
         write_values(out, &reading.values);
         if !reading.extras.is_empty() {
             write_extras(out, &reading.extras);
         }
-        if let Some(state) = &row.state {
+        if let Some(state) = &row.state
+            && !is_stale_reading(state, reading)
+        {
             write_state(out, state, reading.observed_at);
         }
     }
@@ -132,7 +140,8 @@ impl Before {
         let room = RoomKey(self.room.read(reader)?);
         let observed_at = Timestamp::from_millis(self.observed_at_ms.read(reader)?);
         let flags = reader.byte()?;
-        if flags & !(LATE | TVOC_UNIT_ASSUMED | EXTRAS | NEW | BEGINS_DELIVERY | STATE) != 0 {
+        const KNOWN: u8 = LATE | TVOC_UNIT_ASSUMED | EXTRAS | NEW | BEGINS_DELIVERY | STATE | STALE;
+        if flags & !KNOWN != 0 {
             return Err(reader.error(Fault::Marker));
         }
         let values = read_values(reader)?;
@@ -140,9 +149,12 @@ impl Before {
             0 => Extras::default(),
             _ => read_extras(reader)?,
         };
-        let state = match flags & STATE {
+        let tvoc_unit_assumed = flags & TVOC_UNIT_ASSUMED != 0;
+        let state = match flags & (STATE | STALE) {
             0 => None,
-            _ => Some(Arc::new(read_state(reader, observed_at, profile)?)),
+            STALE => Some(stale_reading(values, tvoc_unit_assumed, profile)),
+            STATE => Some(read_state(reader, observed_at, profile)?),
+            _ => return Err(reader.error(Fault::Marker)),
         };
         Ok(LogRow {
             id,
@@ -155,9 +167,9 @@ impl Before {
                 room,
                 values,
                 extras,
-                tvoc_unit_assumed: flags & TVOC_UNIT_ASSUMED != 0,
+                tvoc_unit_assumed,
             },
-            state,
+            state: state.map(Arc::new),
         })
     }
 
@@ -174,6 +186,27 @@ impl Before {
         }
         Ok((sensor, readings))
     }
+}
+
+/// What is shown when the reading is all there is, and too old to be of now.
+fn stale_reading(values: Values, tvoc_unit_assumed: bool, profile: Profile) -> ShownState {
+    ShownState {
+        measured_at: SmallVec::new(),
+        stale_values: SmallVec::new(),
+        is_stale: true,
+        tvoc_unit_assumed: tvoc_unit_assumed && values.has(Quantity::Tvoc),
+        assessment: profile.assess(&values),
+        values,
+    }
+}
+
+fn is_stale_reading(state: &ShownState, reading: &ReadingRow) -> bool {
+    let has_tvoc = reading.values.has(Quantity::Tvoc);
+    state.is_stale
+        && state.measured_at.is_empty()
+        && state.stale_values.is_empty()
+        && state.values == reading.values
+        && state.tvoc_unit_assumed == (reading.tvoc_unit_assumed && has_tvoc)
 }
 
 /// Writes what is shown of a state with a reading of the time `with`.

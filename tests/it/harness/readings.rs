@@ -53,7 +53,9 @@ pub fn numbered(sensor: &str, number: u32) -> Value {
 
 /// The number in a measurement.
 pub fn number(measurement: &Value) -> u32 {
-    let number = measurement["co2"].as_u64();
+    // The flat keys of a message are the state of its sensor, those of a record what was measured.
+    let measured = &measurement["values"]["CO2"];
+    let number = measured.as_u64().or(measurement["co2"].as_u64());
     u32::try_from(number.unwrap_or_else(|| panic!("no measurement: {measurement}"))).unwrap()
 }
 

@@ -212,7 +212,8 @@ fn a_batch_that_is_not_in_order_is_told() {
     // Version, time, one row, sensor, room, time.
     let row = [2, 0, 1, 0, 0, 0].as_slice();
     for (payload, fault) in [
-        (&[64, 0][..], Fault::Marker),
+        (&[128, 0][..], Fault::Marker),
+        (&[96, 0][..], Fault::Marker),
         (&[0, 0x80, 0x80, 0x10], Fault::Marker),
         // CO2 of -1, and the exponent 7 with a mantissa.
         (&[0, 1, 1 << 3], Fault::Number),
