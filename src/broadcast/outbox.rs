@@ -187,18 +187,18 @@ impl Outbox {
 
     /// The messages that are the latest of their sensor among those after the first `begun`.
     fn latest(&self, begun: usize) -> FxHashSet<StreamId> {
-        let mut latest: FxHashMap<&SensorId, (Timestamp, StreamId)> = FxHashMap::default();
+        let mut latest: FxHashMap<&SensorId, &Outgoing> = FxHashMap::default();
         for waiting in self.waiting.iter().skip(begun) {
             if let Content::Measurement(message) = &waiting.content
-                && let Some((sensor, observed_at)) = message.measured()
+                && let Some(sensor) = message.measured()
             {
-                let newest = latest.entry(sensor).or_insert((observed_at, message.id));
-                if observed_at >= newest.0 {
-                    *newest = (observed_at, message.id);
+                let newest = latest.entry(sensor).or_insert(message);
+                if message.replaces(newest) {
+                    *newest = message;
                 }
             }
         }
-        latest.into_values().map(|(_, id)| id).collect()
+        latest.into_values().map(|message| message.id).collect()
     }
 
     fn recount(&mut self) {

@@ -3,7 +3,7 @@
 use super::encoding::{Encoded, Encoding};
 use super::frame::Deflater;
 use super::message;
-use crate::domain::{PlaceName, SensorId, StreamId, Subject, Timestamp, Topic};
+use crate::domain::{PlaceName, SensorId, StreamId, Subject, Topic};
 use crate::store::Published;
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -48,15 +48,24 @@ impl Outgoing {
         }
     }
 
-    /// Whose measurement this is, and of when; `None` for messages that must not be replaced by
-    /// later ones.
-    pub(super) fn measured(&self) -> Option<(&SensorId, Timestamp)> {
+    /// Whose measurement this is; `None` for messages that must not be replaced by later ones.
+    pub(super) fn measured(&self) -> Option<&SensorId> {
         match &self.content {
-            Published::Measurement(stored) => {
-                let reading = &stored.scored.reading;
-                Some((&reading.sensor, reading.observed_at))
-            }
+            Published::Measurement(stored) => Some(&stored.scored.reading.sensor),
             Published::Notice { .. } => None,
+        }
+    }
+
+    /// Whether this measurement says all that an earlier one of its sensor says: it has the newer state,
+    /// unless it is late.
+    pub(super) fn replaces(&self, earlier: &Self) -> bool {
+        !self.is_late() || earlier.is_late()
+    }
+
+    fn is_late(&self) -> bool {
+        match &self.content {
+            Published::Measurement(stored) => stored.late,
+            Published::Notice { .. } => false,
         }
     }
 
@@ -81,7 +90,7 @@ impl Outgoing {
 #[cfg(test)]
 pub(super) mod test_support {
     use super::*;
-    use crate::domain::{Place, Reading, Values};
+    use crate::domain::{Place, Reading, Timestamp, Values};
     use crate::score::Profile;
     use crate::store::{Notice, ScoredReading, Stored};
     use std::sync::Arc;
@@ -107,7 +116,8 @@ pub(super) mod test_support {
         Outgoing::new(content, Instant::now())
     }
 
-    /// A measurement of `sensor` in a room, taken `second` seconds after some moment.
+    /// A measurement of `sensor` in a room, taken `second` seconds after some moment; that of the moment
+    /// itself is late.
     pub(in crate::broadcast) fn measurement(
         sequence: u64,
         [site, room, sensor]: [&str; 3],
@@ -132,7 +142,7 @@ pub(super) mod test_support {
                     tvoc_unit_assumed: false,
                 },
             }),
-            late: false,
+            late: second == 0,
             state: None,
         };
         Arc::new(Outgoing::new(

@@ -48,16 +48,12 @@ impl Pace {
 
     /// Holds a measurement back until its turn.
     pub(super) fn hold(&mut self, message: &Arc<Outgoing>) {
-        let Some((sensor, observed_at)) = message.measured() else {
+        let Some(sensor) = message.measured() else {
             return;
         };
         if let Some(known) = self.held.get_mut(sensor) {
             self.conflated += 1;
-            // A late reading does not replace a newer one.
-            if known
-                .measured()
-                .is_none_or(|(_, known)| observed_at >= known)
-            {
+            if message.replaces(known) {
                 *known = Arc::clone(message);
             }
         } else {

@@ -16,8 +16,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use tokio::task::JoinError;
 
-/// Bytes of the message of a sensor, unless it measures more than most.
-const MESSAGE_BYTES: usize = 640;
+/// Bytes of the message of a sensor without what it measures.
+const MESSAGE_BYTES: usize = 400;
+/// What each quantity adds at most: a value, and when it was measured.
+const QUANTITY_BYTES: usize = 96;
 /// Small snapshots that are kept for the next who asks for the same, and the most bytes of each. Who
 /// shares one is charged nothing for it: as much may wait for a client anyway.
 const KEPT_MAX: usize = 4;
@@ -52,8 +54,10 @@ impl Snapshot {
     /// About how many bytes one takes.
     pub(super) fn size(store: &Store, filters: &[Selector]) -> usize {
         store.directory(|directory| {
-            let latest = directory.sensors().filter_map(SensorEntry::come);
-            let wanted = latest.filter(|latest| Selector::any_matches(filters, subject(latest)));
+            let wanted = directory.sensors().filter(|sensor| {
+                let latest = sensor.come();
+                latest.is_some_and(|latest| Selector::any_matches(filters, subject(latest)))
+            });
             wanted.map(message_bytes).sum()
         })
     }
@@ -144,12 +148,14 @@ fn json(id: StreamId, latest: &[Stored]) -> Vec<u8> {
     serde_json::to_vec(&message).unwrap_or_default()
 }
 
-fn message_bytes(latest: &LatestReading) -> usize {
+fn message_bytes(sensor: &SensorEntry) -> usize {
+    let latest = &sensor.latest;
     let place = &latest.place;
     let names = place.site.as_str().len() + place.room.as_str().len();
     let extras = latest.scored.reading.extras.iter();
     // A number in JSON has up to 24 characters, and a key its quotes.
-    MESSAGE_BYTES + names + extras.map(|(key, _)| key.len() + 32).sum::<usize>()
+    let state = sensor.state.quantity_count() * QUANTITY_BYTES;
+    MESSAGE_BYTES + state + names + extras.map(|(key, _)| key.len() + 32).sum::<usize>()
 }
 
 fn subject(latest: &LatestReading) -> Subject<'_> {

@@ -5,7 +5,7 @@ use super::parameters::{profile, selector};
 use super::record::LatestRecord;
 use super::shapes;
 use crate::access::{Call, Caller, CountedAs, Need, call};
-use crate::domain::{Selector, Subject};
+use crate::domain::{Quantity, Selector, Subject, Timestamp};
 use crate::http::{Parameters, Problem, is_known};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Lease};
 use crate::score::Profile;
@@ -121,7 +121,9 @@ const SORTED_AT_ONCE_MAX: usize = 1000;
 fn bytes(latest: &ScoredReading) -> usize {
     let extras = latest.reading.extras.iter();
     let extras = extras.map(|(key, _)| key.len() + size_of::<(Box<str>, f64)>());
-    let fixed = size_of::<Stored>() + size_of::<ScoredReading>() + size_of::<ShownState>();
+    // A state with more times than it has room for puts them elsewhere.
+    let times = Quantity::COUNT * size_of::<(Quantity, Timestamp)>();
+    let fixed = size_of::<Stored>() + size_of::<ScoredReading>() + size_of::<ShownState>() + times;
     fixed + extras.sum::<usize>()
 }
 

@@ -176,6 +176,8 @@ pub struct Directory {
     waiting: BTreeSet<(Timestamp, SensorKey)>,
     /// Sensors by when something that is shown of them may not be fresh any more.
     staling: BTreeSet<(Timestamp, SensorKey)>,
+    /// The time of the last look at those.
+    stale_until: Timestamp,
     /// Sensors whose state has to be looked up.
     partial: BTreeSet<SensorKey>,
 }
@@ -213,6 +215,7 @@ impl Directory {
             latest_max: Timestamp::from_millis(i64::MIN),
             waiting: BTreeSet::new(),
             staling: BTreeSet::new(),
+            stale_until: Timestamp::from_millis(i64::MIN),
             partial: BTreeSet::new(),
         }
     }
@@ -413,7 +416,7 @@ impl Directory {
         }
         self.set_stale_from(sensor.key);
         if !has_come {
-            self.set_due(sensor.key, Some(observed_at));
+            self.set_due(sensor.key, Some(first_seen));
         } else if newest_at > observed_at {
             self.set_due(
                 sensor.key,
@@ -584,13 +587,23 @@ impl Directory {
         self.staling.extend(next.map(|next| (next, sensor)));
     }
 
-    /// Whether anything that is shown may have ceased to be fresh by `now`.
+    /// Whether anything that is shown may have ceased to be fresh by `now`, or is fresh again because
+    /// the clock went back.
     pub(super) fn has_stale(&self, now: Timestamp) -> bool {
-        self.staling.first().is_some_and(|(from, _)| *from < now)
+        now < self.stale_until || self.staling.first().is_some_and(|(from, _)| *from < now)
     }
 
-    /// Takes over that it is `now`: what is shown may be less than before.
+    /// Takes over that it is `now`: what is shown may be another than before.
     pub(super) fn make_stale(&mut self, now: Timestamp) {
+        if now < std::mem::replace(&mut self.stale_until, now) {
+            self.staling.clear();
+            for entry in self.sensors.values_mut() {
+                entry.stale_from = entry.state.changes_after(now);
+                let from = entry.stale_from;
+                self.staling.extend(from.map(|from| (from, entry.key)));
+            }
+            self.latest_version += 1;
+        }
         while let Some((from, sensor)) = self.staling.first().copied() {
             if from >= now {
                 return;
@@ -634,6 +647,15 @@ impl Directory {
         self.latest_max > horizon
             || !self.partial.is_empty()
             || due.is_some_and(|(due, _)| *due <= horizon)
+    }
+
+    /// Gives up looking for the rest of a sensor's state.
+    pub(super) fn leave_partial(&mut self, sensor: SensorKey) {
+        self.partial.remove(&sensor);
+        self.set_due(sensor, None);
+        if let Some(entry) = self.sensors.get_mut(&sensor) {
+            entry.is_partial = false;
+        }
     }
 
     /// Makes the next [`Self::misplaced`] look at every sensor, because the last pass was interrupted.

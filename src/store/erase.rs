@@ -194,7 +194,7 @@ impl Store {
                 break;
             }
         }
-        let mut state = SensorState::default();
+        let mut state = state.without_readings();
         for row in &found {
             state.take(row, None);
         }
@@ -279,10 +279,13 @@ fn row(sensor: &KnownSensor, as_of: StreamId) -> SensorRow {
             first_seen,
             latest: pack::pack_latest(latest),
             newest_at: sensor.newest_at,
-            state: sensor
-                .state
-                .as_ref()
-                .map(|state| pack::pack_state(state, as_of)),
+            state: sensor.state.clone().map(|state| {
+                pack::pack_state(&pack::KeptState {
+                    state,
+                    as_of,
+                    is_partial: false,
+                })
+            }),
         }),
     }
 }

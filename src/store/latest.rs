@@ -72,11 +72,33 @@ impl Store {
         }
         let sensors = self.directory.write().misplaced(horizon);
         for sensors in sensors.chunks(SENSORS_AT_ONCE) {
-            let result = self.place(sensors, horizon).await;
+            let mut result = self.place(sensors, horizon).await;
+            if matches!(result, Err(StoreError::Corrupt { .. })) {
+                result = self.place_each(sensors, horizon).await;
+            }
             if result.is_err() {
                 self.directory.write().look_again();
             }
             result?;
+        }
+        Ok(())
+    }
+
+    /// One after the other, so that a chunk that cannot be read keeps nobody else's state; of its own
+    /// sensor what is known stays.
+    async fn place_each(
+        &self,
+        sensors: &[SensorKey],
+        horizon: Timestamp,
+    ) -> Result<(), StoreError> {
+        for sensor in sensors {
+            match self.place(&[*sensor], horizon).await {
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::error!(%error, "the state of a sensor cannot be looked up");
+                    self.directory.write().leave_partial(*sensor);
+                }
+                result => result?,
+            }
         }
         Ok(())
     }
@@ -96,6 +118,8 @@ impl Store {
                 let holds = !entry.is_partial && (!entry.has_come || latest_at <= horizon);
                 let (state, wanted) = if holds {
                     (entry.state.clone(), Values::default())
+                } else if entry.is_partial {
+                    entry.state.until(Timestamp::from_millis(i64::MIN))
                 } else {
                     entry.state.until(horizon)
                 };

@@ -133,8 +133,9 @@ fn settled(row: &SensorRow) -> Result<(KnownSensor, Option<StreamId>), StoreErro
     let settled = row.settled.as_ref();
     let latest = settled.map(|settled| pack::unpack_latest(row.key, &settled.latest));
     let state = settled.and_then(|settled| settled.state.as_deref());
-    let state = state.map(pack::unpack_state).transpose().map_err(corrupt)?;
-    let (state, as_of) = state.unzip();
+    let kept = state.map(pack::unpack_state).transpose().map_err(corrupt)?;
+    let as_of = kept.as_ref().map(|kept| kept.as_of);
+    let kept = kept.filter(|kept| !kept.is_partial);
     let known = KnownSensor {
         key: row.key,
         id: row.id.clone(),
@@ -143,7 +144,7 @@ fn settled(row: &SensorRow) -> Result<(KnownSensor, Option<StreamId>), StoreErro
         first_seen: settled.map(|settled| settled.first_seen),
         latest: latest.transpose().map_err(corrupt)?,
         newest_at: settled.and_then(|settled| settled.newest_at),
-        state,
+        state: kept.map(|kept| kept.state),
     };
     Ok((known, as_of))
 }

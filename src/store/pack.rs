@@ -58,10 +58,10 @@
 //!
 //! ```text
 //! state    = version, uint epoch, uint sequence, gaps measuring, gaps deliveries, gaps arrivals,
-//!            byte unit of TVOC assumed, mask, newest*
+//!            byte 1: unit of TVOC assumed, 2: partial, mask, newest*
 //! gaps     = byte has last, [int last], rhythm
 //! newest   = number, int time, int room, rhythm
-//! rhythm   = six times the four bytes of a finite number, byte run
+//! rhythm   = six times the four bytes of a finite number, byte confirmed, byte run
 //! ```
 //!
 //! The id is that of the last event that the state includes.
@@ -127,4 +127,4 @@ pub(super) use buckets::{pack_buckets, unpack_buckets};
 use error::Fault;
 pub(in crate::store) use error::PackError;
 pub(super) use readings::{pack_latest, pack_readings, unpack_latest, unpack_readings};
-pub(super) use state::{pack_state, unpack_state};
+pub(super) use state::{KeptState, pack_state, unpack_state};

@@ -390,10 +390,11 @@ impl<'a> Planner<'a> {
             sensor.state.take(&row, Some(Arrival { at: now, begins }));
         }
         let says_all = !waits
-            && sensor.state.is_of(&row.values, observed_at, sensor.room)
+            && sensor.state.is_of(&row.values, observed_at, row.room)
             && sensor.state.is_all_fresh(now);
+        // Whoever sees the room of the reading may not see the one where the sensor stands.
         let state = (!says_all).then(|| {
-            let shown = sensor.state.shown(sensor.room, observed_at, now, profile);
+            let shown = sensor.state.shown(row.room, observed_at, now, profile);
             Arc::new(shown)
         });
 

@@ -8,7 +8,8 @@
 //! - A longer one becomes the usual one when the next long one is like it, unless shorter gaps have
 //!   covered as much time in between: then it was an outage.
 //! - Shorter ones become the usual gap when they are in a row and cover a quarter of it: until then they
-//!   may be a burst.
+//!   may be a burst. The very first gap has to be confirmed as well; a row of shorter ones takes its place
+//!   whatever it covers.
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ const RUN_COVER: f32 = 0.25;
 pub(super) struct Rhythm {
     /// The usual gap in milliseconds; 0 until there is one.
     pub(super) usual_ms: f32,
+    /// More than one gap speaks for it.
+    pub(super) is_confirmed: bool,
     /// Longer gaps that wait for another like them: a longer one, and the longest.
     pub(super) longer: [Candidate; 2],
     /// What short gaps in a row have covered, and how many they are.
@@ -69,6 +72,7 @@ impl Rhythm {
     pub(super) fn usual(&self) -> Option<Duration> {
         (self.usual_ms > 0.0)
             .then(|| Duration::try_from_secs_f32(self.usual_ms / 1000.0).unwrap_or(GAP_MAX))
+            .map(|usual| usual.min(GAP_MAX))
     }
 
     /// With another gap.
@@ -91,6 +95,7 @@ impl Rhythm {
                 self.learn_short(gap_ms);
             } else {
                 self.usual_ms += WEIGHT * (gap_ms - self.usual_ms);
+                self.is_confirmed = true;
                 self.end_run();
             }
         }
@@ -101,6 +106,7 @@ impl Rhythm {
         let [longer, longest] = &mut self.longer;
         if longest.is_confirmed_by(gap_ms) {
             self.usual_ms = gap_ms;
+            self.is_confirmed = true;
             self.longer = [Candidate::default(); 2];
         } else if longest.is_like(gap_ms) {
             longer.since_ms += gap_ms;
@@ -112,6 +118,7 @@ impl Rhythm {
             longest.since_ms += gap_ms;
             if longer.is_confirmed_by(gap_ms) {
                 self.usual_ms = gap_ms;
+                self.is_confirmed = true;
                 *longer = Candidate::default();
             } else {
                 *longer = Candidate::new(gap_ms);
@@ -122,7 +129,9 @@ impl Rhythm {
     fn learn_short(&mut self, gap_ms: f32) {
         self.run_ms += gap_ms;
         self.run = self.run.saturating_add(1);
-        if self.run >= RUN_MIN && self.run_ms >= RUN_COVER * self.usual_ms {
+        let covers = self.run_ms >= RUN_COVER * self.usual_ms;
+        if self.run >= RUN_MIN && (covers || !self.is_confirmed) {
+            self.is_confirmed = true;
             self.usual_ms = self.run_ms / f32::from(self.run);
             self.end_run();
         }
@@ -177,6 +186,12 @@ mod tests {
         assert_about(usual_s(&doubled), 120.0);
         let halved = [repeated(&[60.0], 10), repeated(&[30.0], 10)].concat();
         assert_about(usual_s(&halved), 30.0);
+    }
+
+    #[test]
+    fn the_first_gap_may_be_an_odd_one() {
+        let tried_once_before = [vec![14.0 * 86_400.0], repeated(&[60.0], 6)].concat();
+        assert_about(usual_s(&tried_once_before), 60.0);
     }
 
     #[test]

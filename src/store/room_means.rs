@@ -56,6 +56,11 @@ impl Store {
                 }
             }
         }
+        self.directory(|directory| {
+            for (of_sensor, number) in fresh_outside_windows(directory, now) {
+                of_sensors.insert(of_sensor, Statistics::of(number));
+            }
+        });
         // Each sensor counts once, however often it measures.
         let mut of_rooms: FxHashMap<(RoomKey, Quantity), Statistics> = FxHashMap::default();
         for ((room, quantity, _), sum) in of_sensors {
@@ -100,6 +105,27 @@ impl AveragingWindow {
         }
         windows
     }
+}
+
+/// Values that are fresh, though older than the window of their quantity, as of a sensor that measures
+/// once an hour.
+fn fresh_outside_windows(
+    directory: &Directory,
+    now: Timestamp,
+) -> Vec<((RoomKey, Quantity, SensorKey), f64)> {
+    let mut found = Vec::new();
+    for sensor in directory.sensors() {
+        let Some(latest) = sensor.come() else {
+            continue;
+        };
+        for (quantity, number, observed_at) in sensor.state.fresh(latest.room, now) {
+            let window = Duration::from_mins(window_minutes(quantity).into());
+            if observed_at < now.minus(window) {
+                found.push(((latest.room, quantity, sensor.key), number));
+            }
+        }
+    }
+    found
 }
 
 /// The windows worth looking into: a sensor is looked at only for what it measured within one.

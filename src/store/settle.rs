@@ -93,7 +93,11 @@ fn state(directory: &Directory, key: SensorKey) -> Option<SensorRow> {
             first_seen: entry.first_seen,
             latest: pack::pack_latest(&entry.latest.row(key)),
             newest_at: Some(entry.newest_at),
-            state: (!entry.is_partial).then(|| pack::pack_state(&entry.state, directory.logged())),
+            state: Some(pack::pack_state(&pack::KeptState {
+                state: entry.state.clone(),
+                as_of: directory.logged(),
+                is_partial: entry.is_partial,
+            })),
         }),
     })
 }

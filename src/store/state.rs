@@ -143,6 +143,11 @@ impl SensorState {
             .is_some_and(|newest| newest.observed_at >= since)
     }
 
+    /// How many quantities are known.
+    pub fn quantity_count(&self) -> usize {
+        self.newest.len()
+    }
+
     /// Whether it was made of any reading.
     pub(super) fn has_any(&self) -> bool {
         self.measuring.last.is_some()
@@ -192,13 +197,17 @@ impl SensorState {
         if before.is_none_or(|before| at > before) {
             self.measuring.begin();
             self.measuring.move_to(at);
-            if arrival.is_none() {
+            match arrival {
+                Some(arrival) => {
+                    self.deliveries.move_to(at);
+                    self.arrivals.move_to(arrival.at);
+                }
                 // Nobody knows any more what it came with.
-                self.deliveries.begin();
-            }
-            self.deliveries.move_to(at);
-            if let Some(arrival) = arrival {
-                self.arrivals.move_to(arrival.at);
+                None if self.deliveries.rhythm.usual().is_none() => {
+                    self.deliveries.begin();
+                    self.deliveries.move_to(at);
+                }
+                None => self.deliveries = Gaps::known(Some(at), self.deliveries.rhythm),
             }
             let forgotten = at.minus(FORGOTTEN_AFTER);
             self.newest.retain(|newest| newest.observed_at >= forgotten);
@@ -239,6 +248,15 @@ impl SensorState {
         }
         if quantity == Quantity::Tvoc {
             self.tvoc_unit_assumed = row.tvoc_unit_assumed;
+        }
+    }
+
+    /// What is known besides its readings, for those that are left.
+    pub(super) fn without_readings(&self) -> Self {
+        Self {
+            deliveries: Gaps::known(None, self.deliveries.rhythm),
+            arrivals: self.arrivals,
+            ..Self::default()
         }
     }
 
@@ -285,6 +303,18 @@ impl SensorState {
         let delivery = self.delivery_period().unwrap_or_default();
         let mut newest = self.newest.iter();
         newest.all(|newest| newest.is_fresh(now, delivery))
+    }
+
+    /// What is fresh of it at `now` and was measured in a room.
+    pub(super) fn fresh(
+        &self,
+        room: RoomKey,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Quantity, f64, Timestamp)> + '_ {
+        let delivery = self.delivery_period().unwrap_or_default();
+        let here = self.newest.iter().filter(move |newest| newest.room == room);
+        let fresh = here.filter(move |newest| newest.is_fresh(now, delivery));
+        fresh.map(|newest| (newest.quantity, newest.number, newest.observed_at))
     }
 
     /// What is shown of it at `now`, of a sensor that stands in `room`, with a reading of the time `with`.

@@ -116,6 +116,7 @@ impl Writer {
             {
                 return message;
             }
+            self.store.make_stale(self.clock.now());
             if let Err(error) = self.try_again().await {
                 tracing::debug!(%error, "the store still takes no readings");
             }

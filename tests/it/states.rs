@@ -221,6 +221,47 @@ async fn a_room_with_several_sensors_has_one_state_in_which_each_counts_once() {
 }
 
 #[tokio::test]
+async fn what_is_measured_once_an_hour_counts_in_its_room_until_it_is_old() {
+    let server = Server::start();
+    for hour in (0..3).rev() {
+        let seconds = -hour * 3600 - 30 * MINUTE_S;
+        post(&server, &kitchen("s1", seconds, json!({"CO2": 2500}))).await;
+    }
+    post(&server, &kitchen("s2", -5, json!({"Temperature": 20}))).await;
+    post(&server, &kitchen("s3", -3 * 86_400, json!({"CO2": 5000}))).await;
+    let rooms = server.get_json("/api/rooms").await;
+    let room = &rooms[0]["salles"][0];
+    assert_eq!(
+        (&room["co2"], &room["temperature"]),
+        (&json!(2500), &json!(20))
+    );
+    assert_eq!(room["stale"], false);
+}
+
+/// A late reading is told where it was measured, and says nothing of where its sensor stands now.
+#[tokio::test]
+async fn a_late_message_says_nothing_of_another_place() {
+    let server = Server::start();
+    let at = |site: &str, seconds: i64, co2: u32| {
+        of("s", site, "Bureau", &from_now(seconds), json!({"CO2": co2}))
+    };
+    post(&server, &at("Maison", -60, 600)).await;
+    post(&server, &at("École", -10, 2000)).await;
+    let mut socket = server.watch("?topics=measurements").await;
+    post(&server, &at("Maison", -30, 610)).await;
+    let late = socket.next().await;
+    assert_eq!(
+        (&late["enseigne"], &late["late"]),
+        (&json!("Maison"), &json!(true))
+    );
+    assert_eq!(
+        (&late["co2"], &late["global_score"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(latest(&server, "s").await["co2"], 2000);
+}
+
+#[tokio::test]
 async fn a_room_in_which_all_is_old_shows_the_last() {
     let server = Server::start();
     post(&server, &kitchen("s1", -3 * 86_400, json!({"CO2": 5000}))).await;

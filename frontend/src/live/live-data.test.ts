@@ -52,22 +52,29 @@ test("the room list changes only when a room comes or goes", () => {
   expect(published.map(({ roomListChanged }) => roomListChanged)).toEqual([true, false]);
 });
 
-test.each([
-  ["marked late", { late: true, atMs: START_MS + 5 }],
-  ["older than the latest", { atMs: START_MS - 5 }],
-])("a reading %s goes to the history and never becomes the latest", (_, changes) => {
+test("a late reading goes to the history and never becomes the latest", () => {
   data.apply(reading());
-  data.apply(reading({ ...changes, values: { co2: 9_000 }, score: 1, level: "very_poor" }));
+  data.apply(
+    reading({ late: true, atMs: START_MS - 5, values: { co2: 9_000 }, score: 1, level: "very_poor" }),
+  );
   drawFrame();
   expect(data.room(BUREAU)).toMatchObject({ values: { co2: 645 }, score: 81, atMs: START_MS });
   expect(data.series("bureau1")?.length).toBe(2);
 });
 
-test("a reading of the same time completes the one before", () => {
+test("an older reading that is not late has the newer state, and leaves the time alone", () => {
   data.apply(reading());
-  data.apply(reading({ values: { pm25: 12 } }));
+  const state = { co2: 645, humidity: 40 };
+  data.apply(reading({ atMs: START_MS - 5, values: state, measured: { humidity: 40 } }));
   drawFrame();
-  expect(data.room(BUREAU)?.values).toEqual({ co2: 645, pm25: 12 });
+  expect(data.room(BUREAU)).toMatchObject({ values: state, atMs: START_MS });
+});
+
+test("a reading of the same time takes the place of the one before", () => {
+  data.apply(reading({ values: { co2: 645, pm25: 12 } }));
+  data.apply(reading({ values: { pm25: 12 }, measured: {} }));
+  drawFrame();
+  expect(data.room(BUREAU)?.values).toEqual({ pm25: 12 });
   expect(data.series("bureau1")?.length).toBe(1);
 });
 

@@ -69,12 +69,10 @@ export class LiveData {
     if (reading.late) return;
     noteDominant(entry, reading);
     const { latest } = entry;
-    if (latest !== undefined && reading.atMs < latest.atMs) return;
-
-    if (latest !== undefined) entry.period.observe(reading.atMs - latest.atMs);
+    // An older one that is not late tells of another quantity, and has the newer state.
+    if (latest !== undefined) entry.period.observe(Math.max(0, reading.atMs - latest.atMs));
     this.moveTo(entry, reading);
-    const values = reading.atMs === latest?.atMs ? { ...latest.values, ...reading.values } : reading.values;
-    entry.latest = { ...reading, values };
+    entry.latest = { ...reading, atMs: Math.max(reading.atMs, latest?.atMs ?? reading.atMs) };
   }
 
   /** Past readings: they fill the history, and the latest only of sensors that have none yet. */

@@ -98,7 +98,7 @@ fn conflation_leaves_the_latest_of_each_sensor_and_everything_else() {
 fn a_late_measurement_does_not_replace_a_newer_one() {
     let mut outbox = Outbox::default();
     push(&mut outbox, 1, "a", 5);
-    push(&mut outbox, 2, "a", 2);
+    push(&mut outbox, 2, "a", 0);
     assert_eq!(outbox.conflate(notice), 1);
     assert_eq!(texts(&outbox), ["-1", "a1"]);
 }
@@ -130,12 +130,12 @@ proptest! {
     ) {
         let sensors = ["a", "b", "c", "d", "e"];
         let mut outbox = Outbox::default();
-        let mut newest: FxHashMap<&str, (i64, u64)> = FxHashMap::default();
+        let mut newest: FxHashMap<&str, (bool, u64)> = FxHashMap::default();
         let mut replaced = 0;
         for (sequence, (sensor, second, conflate)) in (1..).zip(&pushes) {
             push(&mut outbox, sequence, sensors[*sensor], *second);
             let entry = newest.entry(sensors[*sensor]).or_default();
-            *entry = (*entry).max((*second, sequence));
+            *entry = (*entry).max((*second != 0, sequence));
             if *conflate {
                 replaced += outbox.conflate(notice);
             }

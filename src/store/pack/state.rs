@@ -10,8 +10,25 @@ use crate::store::state::{Gaps, Newest, SensorState};
 
 const VERSION: u8 = 1;
 
-/// Packs the state of a sensor as it is after the event `as_of`.
-pub(in crate::store) fn pack_state(state: &SensorState, as_of: StreamId) -> Vec<u8> {
+const TVOC_UNIT_ASSUMED: u8 = 1 << 0;
+const PARTIAL: u8 = 1 << 1;
+
+/// The state of a sensor as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::store) struct KeptState {
+    pub(in crate::store) state: SensorState,
+    /// The last event that it includes.
+    pub(in crate::store) as_of: StreamId,
+    /// The rest of it has still to be looked up.
+    pub(in crate::store) is_partial: bool,
+}
+
+pub(in crate::store) fn pack_state(kept: &KeptState) -> Vec<u8> {
+    let KeptState {
+        state,
+        as_of,
+        is_partial,
+    } = kept;
     let mut out = Writer::new(VERSION, 256);
     out.unsigned(as_of.epoch);
     out.unsigned(as_of.sequence);
@@ -22,7 +39,8 @@ pub(in crate::store) fn pack_state(state: &SensorState, as_of: StreamId) -> Vec<
         }
         write_rhythm(&mut out, &gaps.rhythm);
     }
-    out.byte(state.tvoc_unit_assumed.into());
+    let flag = |set, flag| if set { flag } else { 0 };
+    out.byte(flag(state.tvoc_unit_assumed, TVOC_UNIT_ASSUMED) | flag(*is_partial, PARTIAL));
     let quantities = state.newest.iter().map(|newest| newest.quantity.index());
     out.unsigned(quantities.fold(0, |mask, index| mask | 1 << index));
     for newest in &state.newest {
@@ -34,8 +52,7 @@ pub(in crate::store) fn pack_state(state: &SensorState, as_of: StreamId) -> Vec<
     out.finish()
 }
 
-/// A packed state, and the last event that it includes.
-pub(in crate::store) fn unpack_state(payload: &[u8]) -> Result<(SensorState, StreamId), PackError> {
+pub(in crate::store) fn unpack_state(payload: &[u8]) -> Result<KeptState, PackError> {
     let mut reader = Reader::new(payload, VERSION)?;
     let as_of = StreamId {
         epoch: reader.unsigned()?,
@@ -46,11 +63,15 @@ pub(in crate::store) fn unpack_state(payload: &[u8]) -> Result<(SensorState, Str
         read_gaps(&mut reader)?,
         read_gaps(&mut reader)?,
     ];
+    let flags = reader.byte()?;
+    if flags & !(TVOC_UNIT_ASSUMED | PARTIAL) != 0 {
+        return Err(reader.error(Fault::Marker));
+    }
     let mut state = SensorState {
         measuring,
         deliveries,
         arrivals,
-        tvoc_unit_assumed: read_flag(&mut reader)?,
+        tvoc_unit_assumed: flags & TVOC_UNIT_ASSUMED != 0,
         ..SensorState::default()
     };
     let mut mask = reader.mask(Quantity::COUNT)?;
@@ -70,7 +91,11 @@ pub(in crate::store) fn unpack_state(payload: &[u8]) -> Result<(SensorState, Str
         mask &= mask - 1;
     }
     reader.finish()?;
-    Ok((state, as_of))
+    Ok(KeptState {
+        state,
+        as_of,
+        is_partial: flags & PARTIAL != 0,
+    })
 }
 
 fn read_flag(reader: &mut Reader<'_>) -> Result<bool, PackError> {
@@ -93,6 +118,7 @@ fn read_gaps(reader: &mut Reader<'_>) -> Result<Gaps, PackError> {
 fn write_rhythm(out: &mut Writer, rhythm: &Rhythm) {
     let Rhythm {
         usual_ms,
+        is_confirmed,
         longer: [longer, longest],
         run_ms,
         run,
@@ -109,6 +135,7 @@ fn write_rhythm(out: &mut Writer, rhythm: &Rhythm) {
     ] {
         out.bytes(&number.to_le_bytes());
     }
+    out.byte((*is_confirmed).into());
     out.byte(*run);
 }
 
@@ -137,6 +164,7 @@ fn read_rhythm(reader: &mut Reader<'_>) -> Result<Rhythm, PackError> {
             candidate(longest, since_longest),
         ],
         run_ms,
+        is_confirmed: read_flag(reader)?,
         run: reader.byte()?,
     })
 }

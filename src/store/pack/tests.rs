@@ -11,6 +11,7 @@ use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Extras, Quantity, StreamId, Timestamp, Values};
 use crate::score::Profile;
 use crate::store::rows::{BucketRow, CommittedRows, LogRow, ReadingRow};
+use crate::store::state::SensorState;
 
 const SENSOR: SensorKey = SensorKey(17);
 const LAST: StreamId = StreamId {
@@ -32,6 +33,14 @@ fn pack_log(rows: &[LogRow]) -> Vec<u8> {
 
 fn unpack_log(last: StreamId, payload: &[u8]) -> Result<CommittedRows, PackError> {
     unpack_batch(last, payload, Profile::Iaqverse)
+}
+
+fn kept(state: SensorState) -> KeptState {
+    KeptState {
+        state,
+        as_of: LAST,
+        is_partial: false,
+    }
 }
 
 fn unpack_all_readings(payload: &[u8]) -> Result<Vec<ReadingRow>, PackError> {

@@ -126,7 +126,7 @@ struct Model {
     states: Vec<State>,
 }
 
-/// The newest value of each quantity that was measured in the room where the sensor stands, and when.
+/// The newest value of each quantity, where that was measured in a room, and when.
 type State = BTreeMap<usize, (f64, Timestamp)>;
 
 /// What is shown of a state: without number and time what is too old.
@@ -196,7 +196,11 @@ impl Model {
             values.all(|(quantity, _)| is_older(newest[quantity.index()]))
         };
         self.events.push(Event { reading, late });
-        self.states.push(self.state(&sensor));
+        let room = self
+            .events
+            .last()
+            .and_then(|event| event.reading.room.clone());
+        self.states.push(self.state(&sensor, room.as_ref()));
         answer
     }
 
@@ -216,12 +220,11 @@ impl Model {
         })
     }
 
-    fn state(&self, sensor: &SensorId) -> State {
-        let room = self.room(sensor);
+    fn state(&self, sensor: &SensorId, room: Option<&PlaceName>) -> State {
         let newest = Quantity::ALL.into_iter().filter_map(|quantity| {
             let reading = self.newest(sensor, quantity)?;
             let value = (reading.values.get(quantity)?, reading.observed_at);
-            (reading.room == room).then_some((quantity.index(), value))
+            (reading.room.as_ref() == room).then_some((quantity.index(), value))
         });
         newest.collect()
     }
@@ -479,7 +482,8 @@ impl<'a> Trial<'a> {
                     assert_eq!(latest.assessment, PROFILE.assess(&latest.reading.values));
                 }
                 if let Some(stored) = sensor.stored(self.running.clock.now(), PROFILE) {
-                    assert_shows(&stored, &self.model.state(id));
+                    let room = self.model.room(id);
+                    assert_shows(&stored, &self.model.state(id, room.as_ref()));
                 }
                 let place = directory.place(sensor.room).unwrap();
                 assert_eq!(Some(&place.room), self.model.room(id).as_ref());

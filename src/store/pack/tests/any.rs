@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::ShownState;
 use crate::store::rows::{Measure, Statistics};
-use crate::store::state::{Arrival, SensorState};
+use crate::store::state::Arrival;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;

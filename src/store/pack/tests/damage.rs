@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::domain::ExtrasError;
-use crate::store::state::SensorState;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -50,7 +49,7 @@ fn check(payload: &[u8]) {
 fn packed() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         any::batch().prop_map(|rows| pack_log(&rows)),
-        any::state().prop_map(|state| pack_state(&state, LAST)),
+        any::state().prop_map(|state| pack_state(&kept(state))),
         any::readings().prop_map(|rows| pack_readings(&rows)),
         any::buckets().prop_map(|rows| pack_buckets(&rows)),
     ]
@@ -99,7 +98,7 @@ proptest! {
 
     #[test]
     fn the_beginning_of_a_state_is_none(state in any::state()) {
-        let payload = pack_state(&state, LAST);
+        let payload = pack_state(&kept(state));
         for length in 0..payload.len() {
             prop_assert!(unpack_state(&payload[..length]).is_err());
         }
@@ -141,7 +140,7 @@ fn what_follows_the_end_is_told() {
         pack_readings(std::slice::from_ref(&row)),
         pack_buckets(&[]),
         pack_latest(&row),
-        pack_state(&SensorState::default(), LAST),
+        pack_state(&kept(SensorState::default())),
     ];
     for ((format, unpack), mut payload) in FORMATS.into_iter().zip(payloads) {
         unpack(&payload).unwrap();
