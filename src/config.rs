@@ -323,7 +323,7 @@ impl ServeConfig {
         if !self.system_interval.is_zero() && self.system_interval < SYSTEM_INTERVAL_MIN {
             return refuse(
                 "IAQ_SYSTEM_INTERVAL",
-                "must be at least 100ms, or 0s for none".to_owned(),
+                "must be at least 10ms, or 0s for none".to_owned(),
             );
         }
         if self.head_timeout < HEAD_TIMEOUT_MIN {
@@ -367,7 +367,7 @@ impl ServeConfig {
 /// The HTTP library reads its clock twice a second.
 const HEAD_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// Below this the measuring would be most of what is measured.
-const SYSTEM_INTERVAL_MIN: Duration = Duration::from_millis(100);
+const SYSTEM_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Below this not even the frames of one snapshot page would fit.
 const WS_QUEUE_BYTES_MIN: usize = 4096;
 

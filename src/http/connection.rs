@@ -5,6 +5,7 @@
 //! served, and fails when nothing complete arrives in time.
 
 mod idle;
+mod received;
 mod stream;
 
 pub use idle::IdleConnections;
@@ -12,8 +13,9 @@ pub use stream::GuardedStream;
 
 use actix_web::http::StatusCode;
 use idle::Notice;
+use received::Received;
 use std::any::Any;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,6 +46,7 @@ pub struct ConnectionGuard {
     notice: Rc<Notice>,
     /// Since when the peer owes the rest of a head; `None` while it owes nothing.
     head_since: Cell<Option<Instant>>,
+    received: RefCell<Received>,
     /// Bytes have come since a request was last begun.
     has_read: Cell<bool>,
     /// Requests in a row that were refused for want of good credentials.
@@ -120,6 +123,7 @@ impl ConnectionGuard {
             idle,
             idle_number: Cell::new(None),
             notice: Rc::default(),
+            received: RefCell::default(),
             has_read: Cell::new(false),
             unauthorized: Cell::new(0),
             head_since: Cell::new(None),
@@ -140,6 +144,11 @@ impl ConnectionGuard {
         self.leave_idle();
         self.requests.set(self.requests.get() + 1);
         self.head_since.set(None);
+    }
+
+    /// The request that is served says to have so long a body.
+    pub(super) fn expects(&self, body_bytes: u64) {
+        self.received.borrow_mut().begun(body_bytes);
     }
 
     /// Waits for the turn of the next request. One that was sent behind another, without waiting for
@@ -172,6 +181,11 @@ impl ConnectionGuard {
         self.answered.set(Instant::now());
         if self.requests.get() == 0 && self.sending.get() == 0 && self.end.get().is_none() {
             self.leave_idle();
+            if self.received.borrow().is_whole() {
+                self.received.take();
+            } else if self.head_since.get().is_none() {
+                self.head_since.set(Some(Instant::now()));
+            }
             let number = self.idle.enter(self.address, &self.notice);
             self.idle_number.set(Some(number));
         }
@@ -204,8 +218,6 @@ impl ConnectionGuard {
         if self.sending.get() > 0 {
             return Some(self.answered.get() + STALLED_MAX);
         }
-        // A head that was begun while the previous request was served is not noticed as such; it has
-        // as long as an idle connection, and costs no more.
         Some(match self.head_since.get() {
             Some(since) => since + self.patience.head,
             None => self.answered.get() + self.patience.idle + IDLE_GRACE,

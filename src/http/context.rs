@@ -24,6 +24,7 @@ pub(crate) async fn request_context(
     let guard = request.conn_data::<Rc<ConnectionGuard>>().cloned();
     if let Some(guard) = &guard {
         guard.request_begun();
+        guard.expects(declared_length(&request));
         guard.turn().await;
     }
     let begun = Instant::now();
@@ -54,6 +55,13 @@ pub(crate) async fn request_context(
     log(&response, &id, begun);
     set_headers(&mut response, &id);
     Ok(finished(response, guard.as_ref()))
+}
+
+/// The length that the head declares; a body in chunks has none.
+fn declared_length(request: &ServiceRequest) -> u64 {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or(0)
 }
 
 /// Gives an error the body every error has, whoever made it.

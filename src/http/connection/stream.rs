@@ -115,6 +115,8 @@ impl AsyncRead for GuardedStream {
                 let guard = &self.guard;
                 if read {
                     guard.has_read.set(true);
+                    let bytes = buffer.filled().get(before..).unwrap_or_default();
+                    guard.received.borrow_mut().read(bytes);
                 }
                 // While a request is served these bytes are its body, which has its own deadline.
                 if read && guard.requests.get() == 0 && guard.head_since.get().is_none() {
