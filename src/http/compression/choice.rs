@@ -128,8 +128,8 @@ impl<'a> Accepted<'a> {
     }
 
     fn quality(&self, names: &[&str]) -> f32 {
-        let mut named = names.iter().filter_map(|name| self.named(name));
-        named.next().or_else(|| self.named("*")).unwrap_or(0.0)
+        let mut qualities = names.iter().filter_map(|name| self.named(name));
+        qualities.next().or_else(|| self.named("*")).unwrap_or(0.0)
     }
 }
 

@@ -116,20 +116,20 @@ mod tests {
     use proptest::prelude::*;
     use std::net::Ipv4Addr;
 
-    fn address(number: u32) -> Option<IpAddr> {
-        Some(Ipv4Addr::from(number).into())
+    fn address(number: u32) -> IpAddr {
+        Ipv4Addr::from(number).into()
     }
 
     #[test]
     fn beyond_the_bound_the_one_that_has_waited_the_longest_ends() {
         let idle = IdleConnections::new(4);
         let notices: Vec<_> = (0..5).map(|_| Rc::<Notice>::default()).collect();
-        let first = idle.enter(address(0), &notices[0]);
+        let first = idle.enter(Some(address(0)), &notices[0]);
         idle.leave(first);
         for (number, notice) in (1..).zip(&notices[1..]) {
-            idle.enter(address(number), notice);
+            idle.enter(Some(address(number)), notice);
         }
-        idle.enter(address(0), &notices[0]);
+        idle.enter(Some(address(0)), &notices[0]);
         let ended: Vec<_> = notices.iter().map(|notice| notice.is_given()).collect();
         assert_eq!(ended, [false, true, false, false, false]);
     }
@@ -138,10 +138,10 @@ mod tests {
     fn an_address_with_many_ends_its_own() {
         let idle = IdleConnections::new(8);
         let quiet = Rc::<Notice>::default();
-        idle.enter(address(1), &quiet);
+        idle.enter(Some(address(1)), &quiet);
         let many: Vec<_> = (0..20).map(|_| Rc::<Notice>::default()).collect();
         for notice in &many {
-            idle.enter(address(2), notice);
+            idle.enter(Some(address(2)), notice);
         }
         assert!(!quiet.is_given());
         let kept = many.iter().filter(|notice| !notice.is_given());
@@ -157,7 +157,7 @@ mod tests {
             let idle = IdleConnections::new(bound);
             let mut numbers = Vec::new();
             for (from, leaves) in steps {
-                numbers.push(idle.enter(address(from), &Rc::default()));
+                numbers.push(idle.enter(Some(address(from)), &Rc::default()));
                 if leaves {
                     let number = numbers.swap_remove(numbers.len() / 2);
                     idle.leave(number);
