@@ -8,12 +8,15 @@
 )]
 
 mod access;
+pub(crate) mod bounds;
+mod http;
 mod models;
 pub(crate) mod names;
 mod store;
 mod webhook;
 
 pub use access::AccessConfig;
+pub use http::HttpConfig;
 pub use models::ModelsConfig;
 pub use store::{DatabaseConfig, StoreConfig};
 pub use webhook::WebhookConfig;
@@ -22,6 +25,7 @@ use crate::broadcast::{HubLimits, LogLimits};
 use crate::read_budget::READ_BYTES_MIN;
 use crate::score::Profile;
 use crate::validate::TvocUnit;
+use bounds::{BYTES_MAX, COUNT_MAX, MESSAGE_BYTES_MAX, THREADS_MAX, duration, up_to};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -47,6 +51,7 @@ pub struct ServeConfig {
     #[arg(
         long,
         env = "IAQ_WORKERS",
+        value_parser = up_to(THREADS_MAX),
         value_name = "IAQ_WORKERS",
         default_value_t = 0
     )]
@@ -91,15 +96,8 @@ pub struct ServeConfig {
     )]
     pub tvoc_unit: TvocUnit,
 
-    /// Origins whose pages may use this server besides its own, comma-separated, for example
-    /// https://dashboard.example
-    #[arg(
-        long,
-        env = "IAQ_ALLOWED_ORIGINS",
-        value_name = "IAQ_ALLOWED_ORIGINS",
-        value_delimiter = ','
-    )]
-    pub allowed_origins: Vec<String>,
+    #[command(flatten)]
+    pub http: HttpConfig,
 
     /// Proxies whose X-Forwarded-For is believed, as comma-separated CIDRs
     #[arg(long, env = "IAQ_TRUSTED_PROXIES", value_name = "IAQ_TRUSTED_PROXIES",
@@ -107,19 +105,19 @@ pub struct ServeConfig {
     pub trusted_proxies: Vec<IpNet>,
 
     /// Largest request body in bytes, as sent
-    #[arg(long, env = "IAQ_BODY_BYTES_MAX", value_name = "IAQ_BODY_BYTES_MAX",
+    #[arg(long, value_parser = up_to(MESSAGE_BYTES_MAX), env = "IAQ_BODY_BYTES_MAX", value_name = "IAQ_BODY_BYTES_MAX",
         default_value_t = 1024 * 1024)]
     pub body_bytes_max: usize,
 
     /// Largest request body in bytes, after decompression
-    #[arg(long, env = "IAQ_BODY_EXPANDED_BYTES_MAX", value_name = "IAQ_BODY_EXPANDED_BYTES_MAX",
+    #[arg(long, value_parser = up_to(MESSAGE_BYTES_MAX), env = "IAQ_BODY_EXPANDED_BYTES_MAX", value_name = "IAQ_BODY_EXPANDED_BYTES_MAX",
         default_value_t = 16 * 1024 * 1024)]
     pub body_expanded_bytes_max: usize,
 
     /// Bytes of memory for answers that are read from the store and not taken yet: histories, latest
     /// readings, snapshots and replays of all clients together; who asks for too much of it is
     /// answered 503
-    #[arg(long, env = "IAQ_READ_BYTES_MAX", value_name = "IAQ_READ_BYTES_MAX",
+    #[arg(long, value_parser = up_to(BYTES_MAX), env = "IAQ_READ_BYTES_MAX", value_name = "IAQ_READ_BYTES_MAX",
         default_value_t = 128 * 1024 * 1024)]
     pub read_bytes_max: usize,
 
@@ -127,6 +125,7 @@ pub struct ServeConfig {
     #[arg(
         long,
         env = "IAQ_BATCH_READINGS_MAX",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_BATCH_READINGS_MAX",
         default_value_t = 10_000
     )]
@@ -134,18 +133,19 @@ pub struct ServeConfig {
 
     /// Longest time for a request's head to arrive
     #[arg(long, env = "IAQ_HEAD_TIMEOUT", value_name = "IAQ_HEAD_TIMEOUT", default_value = "5s",
-        value_parser = humantime::parse_duration)]
+        value_parser = duration)]
     pub head_timeout: Duration,
 
     /// Longest time for a request's body to arrive
     #[arg(long, env = "IAQ_BODY_TIMEOUT", value_name = "IAQ_BODY_TIMEOUT", default_value = "30s",
-        value_parser = humantime::parse_duration)]
+        value_parser = duration)]
     pub body_timeout: Duration,
 
     /// Most WebSocket connections; 0 for no limit
     #[arg(
         long,
         env = "IAQ_WS_MAX",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_WS_MAX",
         default_value_t = 20_000
     )]
@@ -155,24 +155,25 @@ pub struct ServeConfig {
     #[arg(
         long,
         env = "IAQ_WS_MAX_PER_IP",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_WS_MAX_PER_IP",
         default_value_t = 100
     )]
     pub ws_max_per_ip: usize,
 
     /// Bytes that may wait for one WebSocket client; a client further behind is closed with 1013
-    #[arg(long, env = "IAQ_WS_QUEUE_BYTES_MAX", value_name = "IAQ_WS_QUEUE_BYTES_MAX",
+    #[arg(long, value_parser = up_to(MESSAGE_BYTES_MAX), env = "IAQ_WS_QUEUE_BYTES_MAX", value_name = "IAQ_WS_QUEUE_BYTES_MAX",
         default_value_t = 256 * 1024)]
     pub ws_queue_bytes_max: usize,
 
     /// Time between pings to a WebSocket client
     #[arg(long, env = "IAQ_WS_PING_INTERVAL", value_name = "IAQ_WS_PING_INTERVAL",
-        default_value = "30s", value_parser = humantime::parse_duration)]
+        default_value = "30s", value_parser = duration)]
     pub ws_ping_interval: Duration,
 
     /// A WebSocket client that is silent for this long is dropped
     #[arg(long, env = "IAQ_WS_SILENCE_MAX", value_name = "IAQ_WS_SILENCE_MAX",
-        default_value = "60s", value_parser = humantime::parse_duration)]
+        default_value = "60s", value_parser = duration)]
     pub ws_silence_max: Duration,
 
     /// Commands a WebSocket client may send each second; 0 for no limit
@@ -188,6 +189,7 @@ pub struct ServeConfig {
     #[arg(
         long,
         env = "IAQ_WS_FILTERS_MAX",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_WS_FILTERS_MAX",
         default_value_t = 32
     )]
@@ -197,6 +199,7 @@ pub struct ServeConfig {
     #[arg(
         long,
         env = "IAQ_WS_THREADS",
+        value_parser = up_to(THREADS_MAX),
         value_name = "IAQ_WS_THREADS",
         default_value_t = 0
     )]
@@ -206,6 +209,7 @@ pub struct ServeConfig {
     #[arg(
         long,
         env = "IAQ_REPLAY_MESSAGES",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_REPLAY_MESSAGES",
         default_value_t = 10_000
     )]
@@ -213,17 +217,17 @@ pub struct ServeConfig {
 
     /// How long messages are kept in memory for clients that come back
     #[arg(long, env = "IAQ_REPLAY_AGE", value_name = "IAQ_REPLAY_AGE",
-        default_value = "10m", value_parser = humantime::parse_duration)]
+        default_value = "10m", value_parser = duration)]
     pub replay_age: Duration,
 
     /// Time between two broadcasts of host metrics; 0s for none
     #[arg(long, env = "IAQ_SYSTEM_INTERVAL", value_name = "IAQ_SYSTEM_INTERVAL",
-        default_value = "2s", value_parser = humantime::parse_duration)]
+        default_value = "2s", value_parser = duration)]
     pub system_interval: Duration,
 
     /// Longest time for requests and WebSockets to end when the server stops
     #[arg(long, env = "IAQ_SHUTDOWN_TIMEOUT", value_name = "IAQ_SHUTDOWN_TIMEOUT",
-        default_value = "10s", value_parser = humantime::parse_duration)]
+        default_value = "10s", value_parser = duration)]
     pub shutdown_timeout: Duration,
 
     #[command(flatten)]
@@ -316,25 +320,16 @@ impl ServeConfig {
                 return refuse(setting, "must be at least 1ms".to_owned());
             }
         }
+        if !self.system_interval.is_zero() && self.system_interval < SYSTEM_INTERVAL_MIN {
+            return refuse(
+                "IAQ_SYSTEM_INTERVAL",
+                "must be at least 10ms, or 0s for none".to_owned(),
+            );
+        }
         if self.head_timeout < HEAD_TIMEOUT_MIN {
             return refuse("IAQ_HEAD_TIMEOUT", "must be at least 1s".to_owned());
         }
-        self.check_origins()
-    }
-
-    fn check_origins(&self) -> Result<(), ConfigError> {
-        let refuse = |setting, reason: String| Err(ConfigError { setting, reason });
-        for origin in &self.allowed_origins {
-            if !url::Url::parse(origin)
-                .is_ok_and(|url| url.origin().ascii_serialization() == *origin)
-            {
-                return refuse(
-                    "IAQ_ALLOWED_ORIGINS",
-                    format!("{origin:?} is no origin like https://dashboard.example"),
-                );
-            }
-        }
-        Ok(())
+        self.http.check()
     }
 
     /// Bounds of the hub.
@@ -371,6 +366,8 @@ impl ServeConfig {
 
 /// The HTTP library reads its clock twice a second.
 const HEAD_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// Below this the measuring would be most of what is measured.
+const SYSTEM_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Below this not even the frames of one snapshot page would fit.
 const WS_QUEUE_BYTES_MIN: usize = 4096;
 

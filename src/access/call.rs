@@ -22,7 +22,7 @@ pub type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// A call. Made by `call!`.
 pub struct Call {
-    /// GET, and HEAD where probes use both; one method otherwise.
+    /// GET, and HEAD where the API document is to show it, because probes use it; one method otherwise.
     pub methods: Vec<Method>,
     /// As it is registered.
     pub path: String,
@@ -99,19 +99,23 @@ macro_rules! call {
 }
 pub(crate) use call;
 
-/// One resource for each path, with the rules that its requests are guarded by.
+/// One resource for each path, with the rules that its requests are guarded by. HEAD is answered
+/// wherever GET is, and a slash behind a path changes nothing.
 pub(crate) fn resources(calls: Vec<Call>) -> Vec<(Resource, Rc<PathRules>)> {
     let mut by_path: BTreeMap<String, (PathRules, Vec<Route>)> = BTreeMap::new();
     for call in calls {
         let (rules, routes) = by_path.entry(call.path).or_default();
         rules.takes_token_in_query |= call.takes_token_in_query;
-        for method in call.methods {
+        let takes = |method| call.methods.contains(&method);
+        let head = (takes(Method::GET) && !takes(Method::HEAD)).then_some(Method::HEAD);
+        for method in call.methods.into_iter().chain(head) {
             routes.push((call.route)(method.clone()));
             rules.needs.push((method, call.need));
         }
     }
     let resources = by_path.into_iter().map(|(path, (rules, routes))| {
-        let resource = web::resource(path);
+        let with_slash = format!("{path}/");
+        let resource = web::resource(vec![path, with_slash]);
         (
             routes.into_iter().fold(resource, Resource::route),
             Rc::new(rules),

@@ -4,13 +4,14 @@ use super::book::Book;
 use super::caller::{Caller, Who};
 use super::device_key::PresentedKey;
 use super::password::Passwords;
+use super::published_keys::PublishedKeys;
 use super::rate::{Counted, Limited, RateLimits, customer};
 use super::registry::Registry;
 use super::role::Role;
 use super::token::{TokenError, Tokens, Verified};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
-use crate::http::{AllowedOrigins, Problem};
+use crate::http::Problem;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use serde::Serialize;
@@ -129,19 +130,6 @@ impl Access {
         self.0.registry.generation()
     }
 
-    /// Refuses a request to a host that somebody else could have point here, where nothing but the
-    /// host tells (`http::host`). What a proxy of this machine sends, a browser of it could as well.
-    pub(crate) fn require_host(
-        &self,
-        headers: &HeaderMap,
-        origins: &AllowedOrigins,
-    ) -> Result<(), Problem> {
-        if self.0.mode == AuthMode::Off && !origins.knows_host(headers) {
-            return Err(Problem::foreign_host());
-        }
-        Ok(())
-    }
-
     /// Who has this token or key.
     pub(super) fn caller(&self, credential: Option<&str>) -> Result<Caller, Refusal> {
         let caller = match credential {
@@ -209,6 +197,11 @@ impl Access {
         }
     }
 
+    /// The keys of the outside issuer, where it publishes them.
+    pub fn published_keys(&self) -> Option<&PublishedKeys> {
+        self.0.tokens.published_keys()
+    }
+
     /// Counts credentials that were refused.
     pub(super) fn count_refused(&self, address: Option<IpAddr>) -> Result<(), Limited> {
         let counted = counted_address(address);
@@ -274,6 +267,22 @@ pub fn credential(headers: &HeaderMap) -> Option<String> {
     });
     let key = || text(X_API_KEY).map(str::trim);
     bearer.or_else(key).map(str::to_owned)
+}
+
+/// Whether a request shows a credential that only a program has put there. A page of another origin
+/// cannot send such a header unless a preflight allows it to; cookies, and what a browser answers to
+/// these schemes by itself, go along with whatever any page sends.
+pub(crate) fn has_own_credential(headers: &HeaderMap) -> bool {
+    const BY_BROWSERS: [&str; 4] = ["basic", "digest", "negotiate", "ntlm"];
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let in_header = text(header::AUTHORIZATION.as_str()).is_some_and(|value| {
+        let (scheme, credential) = value.split_once(' ').unwrap_or_default();
+        let is_by_browser = BY_BROWSERS
+            .iter()
+            .any(|one| scheme.eq_ignore_ascii_case(one));
+        !is_by_browser && !credential.trim().is_empty()
+    });
+    in_header || text(X_API_KEY).is_some_and(|key| !key.trim().is_empty())
 }
 
 /// The token in a query, for where browsers cannot set headers.
@@ -350,6 +359,24 @@ mod tests {
             headers.insert(HeaderName::from_static(name), value);
         }
         assert_eq!(credential(&headers).as_deref(), found);
+    }
+
+    #[rstest]
+    #[case::bearer(&[("authorization", "Bearer a")], true)]
+    #[case::key(&[("x-api-key", "k")], true)]
+    #[case::of_the_browser(&[("authorization", "Basic YTpi")], false)]
+    #[case::empty(&[("authorization", "Bearer "), ("x-api-key", " ")], false)]
+    #[case::cookie(&[("cookie", "iaqverse_refresh=a")], false)]
+    fn a_credential_of_a_program_is_told_from_one_of_a_browser(
+        #[case] sent: &[(&'static str, &'static str)],
+        #[case] own: bool,
+    ) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            let name = HeaderName::from_static(name);
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        assert_eq!(has_own_credential(&headers), own);
     }
 
     #[test]

@@ -3,16 +3,31 @@
 use super::admit::{Admitted, Attempt, Cost, Denied};
 use super::call::method_not_allowed;
 use super::caller::Caller;
-use super::gate::{Access, counted_address, credential, forbidden, token_in_query};
+use super::gate::{
+    Access, AuthMode, counted_address, credential, forbidden, has_own_credential, token_in_query,
+};
 use super::rate::Counted;
 use super::rule::{Need, PathRules};
-use crate::http::{AllowedOrigins, Problem, TrustedProxies};
+use crate::http::{AllowedOrigins, Problem, TrustedProxies, is_preflight, preflight};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::rc::Rc;
+
+/// What a page of a listed origin may try where there is no call: it may see that there is none.
+const ANYWHERE: [Method; 6] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+];
 
 /// What decides who gets in over HTTP. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -20,6 +35,52 @@ pub struct Door {
     pub access: Access,
     pub origins: AllowedOrigins,
     pub trusted_proxies: TrustedProxies,
+}
+
+impl Door {
+    /// Refuses what a page of another site does through its visitor's browser. `acts` says that the
+    /// request changes something, or goes on as a stream that the page could read.
+    ///
+    /// Where nobody has to log in, nothing that is read may be left to such pages either, and the name
+    /// the server was asked by must be one that nobody else can have (`http::host`): what a proxy of
+    /// this machine sends, a browser of it could as well.
+    pub(crate) fn check_page(&self, headers: &HeaderMap, acts: bool) -> Result<(), Problem> {
+        let is_open = self.access.mode() == AuthMode::Off;
+        if !has_own_credential(headers) {
+            if acts {
+                self.origins.check(headers)?;
+            }
+            if is_open {
+                self.origins.check_site(headers)?;
+            }
+        }
+        if is_open {
+            self.origins.check_host(headers)?;
+        }
+        Ok(())
+    }
+
+    fn address(&self, request: &ServiceRequest) -> Option<IpAddr> {
+        self.trusted_proxies
+            .client(request.peer_addr(), request.headers())
+    }
+
+    /// Tells a browser what pages of a listed origin may do here; it asks without credentials.
+    fn preflight(
+        &self,
+        rules: Option<&PathRules>,
+        request: &ServiceRequest,
+    ) -> Result<HttpResponse, Problem> {
+        let headers = request.headers();
+        self.check_page(headers, true)?;
+        if let Some(counted) = counted_address(self.address(request)) {
+            self.access.limits().api.check(counted)?;
+        }
+        Ok(match rules {
+            Some(rules) => preflight(headers, rules.methods()),
+            None => preflight(headers, ANYWHERE.iter()),
+        })
+    }
 }
 
 /// As whom a request is counted, in limits and in budgets; `None` for one that nothing is counted of.
@@ -49,6 +110,12 @@ pub(crate) async fn guard(
     let Some(door) = request.app_data::<web::Data<Door>>().cloned() else {
         return Ok(request.error_response(Problem::internal()));
     };
+    if is_preflight(request.method(), request.headers()) {
+        return Ok(match door.preflight(rules.as_deref(), &request) {
+            Ok(answer) => request.into_response(answer),
+            Err(problem) => request.error_response(problem),
+        });
+    }
     match admit(&door, rules.as_deref(), &request) {
         Ok(admitted) => {
             if let Some((caller, counted_as)) = admitted {
@@ -72,19 +139,13 @@ fn admit(
     rules: Option<&PathRules>,
     request: &ServiceRequest,
 ) -> Result<Option<(Caller, CountedAs)>, Problem> {
-    // A page of another site must not be able to do anything through its visitor's browser.
-    if !request.method().is_safe() && !door.origins.allow(request.headers()) {
-        return Err(Problem::forbidden_origin());
-    }
+    door.check_page(request.headers(), !request.method().is_safe())?;
     let access = &door.access;
-    access.require_host(request.headers(), &door.origins)?;
     let need = rules.and_then(|rules| rules.need(request.method()));
     if need == Some(Need::Nothing) {
         return Ok(None);
     }
-    let address = door
-        .trusted_proxies
-        .client(request.peer_addr(), request.headers());
+    let address = door.address(request);
     if need == Some(Need::Itself) {
         if let Some(counted) = counted_address(address) {
             access.limits().api.check(counted)?;
@@ -107,8 +168,7 @@ fn admit(
     })?;
     // What is not there at all may be told.
     if let (None, Some(rules)) = (need, rules) {
-        let methods = rules.needs.iter().map(|(method, _)| method);
-        return Err(method_not_allowed(methods));
+        return Err(method_not_allowed(rules.methods()));
     }
     Ok(Some((caller, CountedAs(counted))))
 }

@@ -48,6 +48,10 @@ pub(crate) struct PathRules {
 }
 
 impl PathRules {
+    pub(super) fn methods(&self) -> impl Iterator<Item = &Method> {
+        self.needs.iter().map(|(method, _)| method)
+    }
+
     pub(super) fn need(&self, method: &Method) -> Option<Need> {
         let mut needs = self.needs.iter();
         let rule = needs.find(|(known, _)| known == method);

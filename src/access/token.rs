@@ -1,8 +1,11 @@
 //! JSON Web Tokens: those made here, and those of an outside issuer.
 //!
 //! Which key checks a token follows from its algorithm, and each key has exactly one: a public key can
-//! never be taken for a secret. Headers that point to other keys are not looked at.
+//! never be taken for a secret. Headers that bring or point to other keys are not looked at, but for
+//! the name of one of those that the issuer publishes.
 
+use super::outside::{Outside, OutsideIssuer};
+use super::published_keys::PublishedKeys;
 use super::role::Role;
 use crate::domain::Sites;
 use crate::domain::Timestamp;
@@ -19,33 +22,14 @@ use std::time::Duration;
 pub(super) const OWN_NAME: &str = "iaqverse";
 /// Bytes of a secret: as many as HS256 has (RFC 7518 §3.2).
 pub const SECRET_BYTES_MIN: usize = 32;
-/// How far the clock of an outside issuer may be off.
-const OUTSIDE_LEEWAY: Duration = Duration::from_secs(30);
 /// Longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
-
-/// Whose tokens are believed besides our own.
-#[derive(Debug, Clone)]
-pub struct OutsideIssuer {
-    /// Public key in PEM.
-    pub key_pem: Vec<u8>,
-    pub issuer: String,
-    pub audience: String,
-}
 
 /// Makes and checks tokens.
 pub struct Tokens {
     encoding: EncodingKey,
-    own: Issuer,
-    outside: Option<Issuer>,
-}
-
-struct Issuer {
-    key: DecodingKey,
-    validation: Validation,
-    leeway: Duration,
-    /// It is this server: what a token says of sessions is about those here.
-    is_own: bool,
+    own: DecodingKey,
+    outside: Option<Outside>,
 }
 
 /// What a token says, once it is believed.
@@ -70,7 +54,7 @@ pub enum TokenError {
 
 /// Claims of RFC 7519, and ours. Issuer and audience are compared before.
 #[derive(Debug, Deserialize)]
-struct Claims {
+pub(super) struct Claims {
     sub: String,
     exp: f64,
     nbf: Option<f64>,
@@ -115,13 +99,8 @@ impl Tokens {
         );
         Ok(Self {
             encoding: EncodingKey::from_secret(secret),
-            own: Issuer {
-                key: DecodingKey::from_secret(secret),
-                validation: validation(Algorithm::HS256, OWN_NAME, OWN_NAME),
-                leeway: Duration::ZERO,
-                is_own: true,
-            },
-            outside: outside.map(Issuer::outside).transpose()?,
+            own: DecodingKey::from_secret(secret),
+            outside: outside.map(Outside::new).transpose()?,
         })
     }
 
@@ -150,58 +129,55 @@ impl Tokens {
         if header.crit.is_some() {
             return Err(TokenError::Invalid);
         }
-        let issuer = [Some(&self.own), self.outside.as_ref()]
-            .into_iter()
-            .flatten()
-            .find(|issuer| issuer.validation.algorithms.contains(&header.alg))
-            .ok_or(TokenError::Invalid)?;
-        issuer.verify(token, now)
+        match &self.outside {
+            // No public key belongs to this one.
+            _ if header.alg == Algorithm::HS256 => {
+                let validation = validation(Algorithm::HS256, OWN_NAME, OWN_NAME);
+                let claims = Claims::of(token, &self.own, &validation);
+                let claims = claims.map_err(|_refused| TokenError::Invalid)?;
+                claims.verified(now, Duration::ZERO)
+            }
+            Some(outside) => outside.verify(token, &header, now),
+            None => Err(TokenError::Invalid),
+        }
+    }
+
+    /// The keys of the outside issuer, where it publishes them.
+    pub(super) fn published_keys(&self) -> Option<&PublishedKeys> {
+        self.outside.as_ref()?.published_keys()
     }
 }
 
-impl Issuer {
-    fn outside(outside: &OutsideIssuer) -> anyhow::Result<Self> {
-        let pem = &outside.key_pem;
-        let rsa = || DecodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key));
-        let elliptic = || DecodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key));
-        let edwards = || DecodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key));
-        let (algorithm, key) = rsa()
-            .or_else(|_| elliptic())
-            .or_else(|_| edwards())
-            .ok()
-            .context(
-                "IAQ_JWT_PUBLIC_KEY_FILE: holds no public key in PEM for RS256, ES256 or EdDSA",
-            )?;
-        Ok(Self {
-            key,
-            validation: validation(algorithm, &outside.issuer, &outside.audience),
-            leeway: OUTSIDE_LEEWAY,
-            is_own: false,
-        })
+impl Claims {
+    /// The claims of a token whose signature is right.
+    pub(super) fn of(
+        token: &str,
+        key: &DecodingKey,
+        validation: &Validation,
+    ) -> jsonwebtoken::errors::Result<Self> {
+        Ok(decode::<Self>(token, key, validation)?.claims)
     }
 
-    fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, TokenError> {
-        let claims = decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|_refused| TokenError::Invalid)?
-            .claims;
-        let expires_at = timestamp(claims.exp).ok_or(TokenError::Invalid)?;
-        if expires_at.plus(self.leeway) <= now {
+    /// What they say, if it is to be believed now by a clock that may be off by `leeway`.
+    pub(super) fn verified(self, now: Timestamp, leeway: Duration) -> Result<Verified, TokenError> {
+        let expires_at = timestamp(self.exp).ok_or(TokenError::Invalid)?;
+        if expires_at.plus(leeway) <= now {
             return Err(TokenError::Expired);
         }
-        if let Some(from) = claims.nbf {
+        if let Some(from) = self.nbf {
             let from = timestamp(from).ok_or(TokenError::Invalid)?;
-            if now.plus(self.leeway) < from {
+            if now.plus(leeway) < from {
                 return Err(TokenError::Invalid);
             }
         }
-        let roles = claims.roles.iter().chain(&claims.role);
-        let sites = match claims.sites {
+        let roles = self.roles.iter().chain(&self.role);
+        let sites = match self.sites {
             None => Sites::ALL,
             Some(names) => Sites::only(names).map_err(|_unusable| TokenError::Invalid)?,
         };
         Ok(Verified {
-            subject: claims.sub,
-            session: claims.sid.filter(|_| self.is_own),
+            subject: self.sub,
+            session: self.sid,
             role: roles.filter_map(|role| Role::from_name(role)).max(),
             sites,
             expires_at,
@@ -209,7 +185,7 @@ impl Issuer {
     }
 }
 
-fn validation(algorithm: Algorithm, issuer: &str, audience: &str) -> Validation {
+pub(super) fn validation(algorithm: Algorithm, issuer: &str, audience: &str) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     validation.set_issuer(&[issuer]);

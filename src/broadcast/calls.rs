@@ -5,7 +5,7 @@ use super::hub::Hub;
 use super::stats::Stats;
 use super::{admission, events};
 use crate::access::{Call, Need, call};
-use crate::http::Problem;
+use crate::http::{Problem, ProblemBody};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 
@@ -28,6 +28,8 @@ pub(crate) fn calls() -> Vec<Call> {
         (status = 400, description = "Not a handshake"),
         (status = 429, description = "Too many bad credentials of one address"),
         (status = 426, description = "It does not ask for a WebSocket"),
+        (status = "default", description = "Refused", body = ProblemBody,
+            content_type = "application/problem+json"),
     ))]
 async fn ws() -> Result<HttpResponse, Problem> {
     // Requests that do upgrade never come here.

@@ -43,7 +43,8 @@ impl Encoding {
     pub(super) fn ping(self) -> Bytes {
         match self {
             Self::Frames | Self::Compressed(_) => frame::ping(),
-            Self::Events => Bytes::from_static(b":\n\n"),
+            // One line: some clients take the end of an empty event for an event.
+            Self::Events => Bytes::from_static(b":\n"),
         }
     }
 }

@@ -23,12 +23,13 @@ use crate::domain::{Topic, TopicSet};
 use crate::http::{
     ConnectionGuard, EndlessAnswer, Parameters, Problem, RequestIds, TrustedProxies,
 };
-use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream;
 use rand::Rng;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 use tokio::sync::mpsc;
@@ -90,6 +91,9 @@ async fn events(
     if hub.shutdown().has_begun() {
         return Err(Problem::unavailable("stopping", "the server is stopping"));
     }
+    if *request.method() == Method::HEAD {
+        return Ok(answer().streaming(stream::pending::<Result<Bytes, Infallible>>()));
+    }
     let address = proxies.client(request.peer_addr(), request.headers());
     let seat = hub
         .state()
@@ -117,12 +121,17 @@ async fn events(
         let piece = body.next().await?;
         Some((Ok::<_, actix_web::Error>(piece), body))
     });
-    Ok(HttpResponse::Ok()
+    Ok(answer().streaming(body))
+}
+
+fn answer() -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Ok();
+    answer
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         // nginx would gather events otherwise.
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(body))
+        .insert_header(("X-Accel-Buffering", "no"));
+    answer
 }
 
 /// What a response sends.
@@ -252,13 +261,15 @@ async fn run(shard: Rc<Shard>, stream: Box<EventStream>) {
     ));
     let topics: TopicSet = wanted.topics.iter().copied().collect();
     let key = shard.join(Rc::clone(&client));
-    let retry = format!("retry: {}\n\n", rand::rng().random_range(RETRY_MS));
-    client.send(retry.into());
     let position = shard.position();
     let welcome = protocol::welcome(topics, &position, hub.node(), hub.clock().now());
     // Who comes back keeps its last id until it has got what it missed.
     let id = wanted.since.is_none().then_some(position);
-    client.send(event(id, welcome.as_bytes()));
+    // In one block with it: one of its own would be an event without data to some clients.
+    let mut first =
+        BytesMut::from(format!("retry: {}\n", rand::rng().random_range(RETRY_MS)).as_bytes());
+    first.extend_from_slice(&event(id, welcome.as_bytes()));
+    client.send(first.freeze());
     tracing::info!(
         total = hub.stats().active_connections,
         topics = ?names(topics),

@@ -119,7 +119,7 @@ impl Upgrade {
                     address,
                     received: parts.read_buf.freeze(),
                     request_id: request_id.into(),
-                    echo: is_echo(&request),
+                    echo: is_echo(request.path()),
                 };
                 self.hub.serve(Box::new(newcomer)).await;
             }
@@ -139,7 +139,7 @@ impl Upgrade {
         address: Option<IpAddr>,
     ) -> Result<Accepted, Problem> {
         let headers = request.headers();
-        if request.path() != admission::PATH && !is_echo(request) {
+        if !is_ours(request.path()) {
             return Err(Problem::not_found());
         }
         if request.method() != Method::GET {
@@ -164,10 +164,7 @@ impl Upgrade {
             .ok_or_else(|| {
                 Problem::bad_request("bad_key", "Sec-WebSocket-Key must be 16 bytes in base64")
             })?;
-        if !self.door.origins.allow(headers) {
-            return Err(Problem::forbidden_origin());
-        }
-        self.door.access.require_host(headers, &self.door.origins)?;
+        self.door.check_page(headers, true)?;
         let (topics, error) = topics(request.uri().query());
         let digest = Sha1::new()
             .chain_update(key.as_bytes())
@@ -212,8 +209,13 @@ impl Upgrade {
     }
 }
 
-fn is_echo(request: &Request) -> bool {
-    cfg!(feature = "echo") && request.path() == ECHO_PATH
+/// Whether there is a WebSocket under a path, which may end with a slash like that of any call.
+fn is_ours(path: &str) -> bool {
+    path.strip_suffix('/').unwrap_or(path) == admission::PATH || is_echo(path)
+}
+
+fn is_echo(path: &str) -> bool {
+    cfg!(feature = "echo") && path == ECHO_PATH
 }
 
 struct Accepted {

@@ -211,10 +211,11 @@ pub(super) fn welcome(
     .to_string()
 }
 
-pub(super) fn subscribed(topics: &[Topic], recovered: bool, replayed: usize) -> String {
+/// The answer to a subscription: everything that the connection is subscribed to by now.
+pub(super) fn subscribed(topics: TopicSet, recovered: bool, replayed: usize) -> String {
     json!({
         "type": "subscribed",
-        "topics": names(topics.iter().copied()),
+        "topics": names(topics.iter()),
         "recovered": recovered,
         "replayed": replayed,
     })

@@ -304,7 +304,8 @@ impl Beginning {
                 interest.add(&wanted.topics, filter, since);
             }
         });
-        let answer = protocol::subscribed(&wanted.topics, recovered, count);
+        let topics = client.interest.borrow().all_topics();
+        let answer = protocol::subscribed(topics, recovered, count);
         client.send(client.encoding.encode_short(answer.as_bytes()));
         match catchup {
             Catchup::Nothing => {}

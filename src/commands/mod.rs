@@ -12,6 +12,7 @@ mod transfer;
 mod watch;
 
 use crate::config::ServeConfig;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Indoor-air-quality server: sensors post readings, browsers see them at once.
@@ -36,16 +37,16 @@ impl Command {
     /// What the command line asks for; without a command, to serve. Ends the process with a message
     /// when it makes no sense.
     pub fn from_command_line() -> Self {
-        let named = std::env::args().nth(1).is_some_and(|first| {
+        let named = std::env::args_os().nth(1).is_some_and(|first| {
             NamedCommand::command()
                 .get_subcommands()
-                .any(|command| command.get_name() == first)
+                .any(|command| first == command.get_name())
         });
         // Two ways to read it: a setting of the server that is wrong is nothing to other commands.
         if named {
-            return NamedCommand::parse().command;
+            return parsed::<NamedCommand>().command;
         }
-        let cli = Cli::parse();
+        let cli = parsed::<Cli>();
         cli.command
             .unwrap_or_else(|| Self::Serve(Box::new(cli.serve)))
     }
@@ -66,6 +67,34 @@ impl Command {
             Self::Openapi => openapi::command(),
         }
     }
+}
+
+fn parsed<C: Parser>() -> C {
+    C::try_parse().unwrap_or_else(|error| {
+        let culprit = (error.kind() == ErrorKind::InvalidUtf8)
+            .then(|| not_text(&C::command()))
+            .flatten();
+        match culprit {
+            Some(culprit) => C::command()
+                .error(ErrorKind::InvalidUtf8, format!("{culprit} is not UTF-8"))
+                .exit(),
+            None => error.exit(),
+        }
+    })
+}
+
+/// The argument or the variable that is not UTF-8, which the error of the library does not name.
+fn not_text(command: &clap::Command) -> Option<String> {
+    let mut arguments = std::env::args_os();
+    let argument = arguments.find(|argument| argument.to_str().is_none());
+    if let Some(argument) = argument {
+        return Some(format!("the argument {:?}", argument.to_string_lossy()));
+    }
+    let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+    let mut bad = variables
+        .filter(|name| std::env::var_os(name).is_some_and(|value| value.to_str().is_none()));
+    let named = bad.next().map(|name| name.to_string_lossy().into_owned());
+    named.or_else(|| command.get_subcommands().find_map(not_text))
 }
 
 #[derive(Debug, Subcommand)]

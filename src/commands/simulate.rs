@@ -1,6 +1,7 @@
 //! `iaqverse simulate`: a simulated building that posts to a server.
 
 use crate::config::LogConfig;
+use crate::config::bounds::duration;
 use crate::server::telemetry;
 use crate::shutdown::Signals;
 use crate::simulate::{SimulationConfig, Target, run, system_time};
@@ -26,7 +27,7 @@ pub struct SimulateArgs {
     pub seed: u64,
 
     /// Time between two readings of one sensor
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = duration)]
     pub interval: Duration,
 
     /// Simulated seconds per real second; timestamps stay real
@@ -34,11 +35,11 @@ pub struct SimulateArgs {
     pub speed: f64,
 
     /// History to post before going live
-    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0s", value_parser = duration)]
     pub backfill: Duration,
 
     /// Time between two readings of one sensor in the history
-    #[arg(long, default_value = "1min", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "1min", value_parser = duration)]
     pub backfill_step: Duration,
 
     /// Local time of the building, which its people follow

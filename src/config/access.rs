@@ -1,14 +1,19 @@
 //! Settings of who may do what.
 #![expect(rustdoc::bare_urls, reason = "these comments are the help text")]
 
+use super::bounds::duration;
 use super::{ConfigError, switch};
-use crate::access::{AuthMode, Lifetimes, OutsideIssuer, RateLimits, SECRET_BYTES_MIN};
+use crate::access::{
+    AuthMode, Lifetimes, OutsideIssuer, OutsideKeys, PublishedKeys, RateLimits, SECRET_BYTES_MIN,
+};
+use crate::http::is_local_name;
 use anyhow::Context;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use url::{Host, Url};
 
 /// Who has to log in, and how.
 #[derive(Debug, Clone, Args)]
@@ -41,6 +46,11 @@ pub struct AccessConfig {
     )]
     pub jwt_public_key_file: Option<PathBuf>,
 
+    /// Where that issuer publishes its keys instead (JWKS), for example
+    /// https://login.example/realms/home/protocol/openid-connect/certs
+    #[arg(long, env = "IAQ_JWT_JWKS_URL", value_name = "IAQ_JWT_JWKS_URL")]
+    pub jwt_jwks_url: Option<String>,
+
     /// `iss` of that issuer's tokens, for example https://login.example
     #[arg(long, env = "IAQ_JWT_ISSUER", value_name = "IAQ_JWT_ISSUER")]
     pub jwt_issuer: Option<String>,
@@ -49,14 +59,19 @@ pub struct AccessConfig {
     #[arg(long, env = "IAQ_JWT_AUDIENCE", value_name = "IAQ_JWT_AUDIENCE")]
     pub jwt_audience: Option<String>,
 
+    /// Claim of that issuer's tokens with the roles, with dots between the names of a path, for example
+    /// realm_access.roles; by default role and roles
+    #[arg(long, env = "IAQ_JWT_ROLE_CLAIM", value_name = "IAQ_JWT_ROLE_CLAIM")]
+    pub jwt_role_claim: Option<String>,
+
     /// How long the token of a login counts
     #[arg(long, env = "IAQ_TOKEN_TTL", value_name = "IAQ_TOKEN_TTL", default_value = "10m",
-        value_parser = humantime::parse_duration)]
+        value_parser = duration)]
     pub token_ttl: Duration,
 
     /// How long somebody stays logged in without being there
     #[arg(long, env = "IAQ_REFRESH_TTL", value_name = "IAQ_REFRESH_TTL", default_value = "30days",
-        value_parser = humantime::parse_duration)]
+        value_parser = duration)]
     pub refresh_ttl: Duration,
 
     /// Requests with readings a second of one address or key, twice as many at once; 0 for no limit
@@ -119,23 +134,7 @@ impl AccessConfig {
                 format!("must have at least {SECRET_BYTES_MIN} bytes"),
             );
         }
-        let has_key = self.jwt_public_key_file.is_some();
-        for (setting, given) in [
-            ("IAQ_JWT_ISSUER", &self.jwt_issuer),
-            ("IAQ_JWT_AUDIENCE", &self.jwt_audience),
-        ] {
-            let is_given = given.as_ref().is_some_and(|text| !text.is_empty());
-            if has_key && !is_given {
-                return refuse(
-                    setting,
-                    "must be given with IAQ_JWT_PUBLIC_KEY_FILE".to_owned(),
-                );
-            }
-            // Without a key no token of the issuer would count, and nobody would say so.
-            if is_given && !has_key {
-                return refuse(setting, "needs IAQ_JWT_PUBLIC_KEY_FILE".to_owned());
-            }
-        }
+        self.check_outside()?;
         for (setting, lifetime) in [
             ("IAQ_TOKEN_TTL", self.token_ttl),
             ("IAQ_REFRESH_TTL", self.refresh_ttl),
@@ -158,24 +157,77 @@ impl AccessConfig {
         RateLimits::new(self.rate_ingest, self.rate_api, self.rate_login)
     }
 
-    /// Reads the key of the outside issuer.
+    fn check_outside(&self) -> Result<(), ConfigError> {
+        let refuse = |setting, reason: String| Err(ConfigError { setting, reason });
+        if let Some(url) = &self.jwt_jwks_url {
+            if self.jwt_public_key_file.is_some() {
+                let reason = "and IAQ_JWT_PUBLIC_KEY_FILE exclude each other";
+                return refuse("IAQ_JWT_JWKS_URL", reason.to_owned());
+            }
+            if keys_url(url).is_none() {
+                return refuse("IAQ_JWT_JWKS_URL", NO_KEYS_URL.to_owned());
+            }
+        }
+        let has_key = self.jwt_public_key_file.is_some() || self.jwt_jwks_url.is_some();
+        for (setting, given, is_needed) in [
+            ("IAQ_JWT_ISSUER", &self.jwt_issuer, true),
+            ("IAQ_JWT_AUDIENCE", &self.jwt_audience, true),
+            ("IAQ_JWT_ROLE_CLAIM", &self.jwt_role_claim, false),
+        ] {
+            let is_given = given.as_ref().is_some_and(|text| !text.is_empty());
+            if has_key && is_needed && !is_given {
+                let reason = "must be given with IAQ_JWT_PUBLIC_KEY_FILE or IAQ_JWT_JWKS_URL";
+                return refuse(setting, reason.to_owned());
+            }
+            // Without a key no token of the issuer would count, and nobody would say so.
+            if is_given && !has_key {
+                let reason = "needs IAQ_JWT_PUBLIC_KEY_FILE or IAQ_JWT_JWKS_URL";
+                return refuse(setting, reason.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// The outside issuer, with its key where it is in a file.
     pub fn outside_issuer(&self) -> anyhow::Result<Option<OutsideIssuer>> {
-        let (Some(file), Some(issuer), Some(audience)) = (
-            &self.jwt_public_key_file,
-            &self.jwt_issuer,
-            &self.jwt_audience,
-        ) else {
+        let (Some(issuer), Some(audience)) = (&self.jwt_issuer, &self.jwt_audience) else {
             return Ok(None);
         };
-        let key_pem = std::fs::read(file).with_context(|| {
-            format!("IAQ_JWT_PUBLIC_KEY_FILE: {} cannot be read", file.display())
-        })?;
+        let url = self.jwt_jwks_url.as_deref().and_then(keys_url);
+        let keys = if let Some(url) = url {
+            OutsideKeys::Published(PublishedKeys::new(url))
+        } else if let Some(file) = &self.jwt_public_key_file {
+            let pem = std::fs::read(file).with_context(|| {
+                format!("IAQ_JWT_PUBLIC_KEY_FILE: {} cannot be read", file.display())
+            })?;
+            OutsideKeys::Pem(pem)
+        } else {
+            return Ok(None);
+        };
         Ok(Some(OutsideIssuer {
-            key_pem,
+            keys,
             issuer: issuer.clone(),
             audience: audience.clone(),
+            role_claim: self
+                .jwt_role_claim
+                .clone()
+                .filter(|claim| !claim.is_empty()),
         }))
     }
+}
+
+const NO_KEYS_URL: &str = "must be a URL with https://, or with http:// and a host of the local \
+    network: whoever can change the answer on its way can log in as anybody";
+
+/// Where keys are published, if nobody on the way can change them.
+fn keys_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_near = match url.host()? {
+        Host::Domain(name) => is_local_name(name),
+        Host::Ipv4(address) => address.is_loopback() || address.is_private(),
+        Host::Ipv6(address) => address.is_loopback() || address.is_unique_local(),
+    };
+    (url.scheme() == "https" || url.scheme() == "http" && is_near).then_some(url)
 }
 
 fn auth_mode(text: &str) -> Result<AuthMode, String> {

@@ -1,6 +1,7 @@
 //! Settings of the models of rooms.
 
 use super::ConfigError;
+use super::bounds::duration;
 use crate::models::ModelLimits;
 use clap::Args;
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ pub struct ModelsConfig {
 
     /// Longest time for a 3D model to arrive
     #[arg(long, env = "IAQ_MODEL_TIMEOUT", value_name = "IAQ_MODEL_TIMEOUT", default_value = "5m",
-        value_parser = humantime::parse_duration)]
+        value_parser = duration)]
     pub model_timeout: Duration,
 }
 

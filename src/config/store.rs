@@ -2,6 +2,7 @@
 #![expect(rustdoc::bare_urls, reason = "these comments are the help text")]
 
 use super::ConfigError;
+use super::bounds::{COUNT_MAX, up_to};
 use crate::database::Series;
 use crate::store::{KeptTooShort, RegistryLimits, ReplayLimits, Retention};
 use clap::Args;
@@ -52,6 +53,7 @@ pub struct StoreConfig {
     #[arg(
         long,
         env = "IAQ_SENSORS_MAX",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_SENSORS_MAX",
         default_value_t = 100_000
     )]
@@ -61,6 +63,7 @@ pub struct StoreConfig {
     #[arg(
         long,
         env = "IAQ_ROOMS_MAX",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_ROOMS_MAX",
         default_value_t = 20_000
     )]
@@ -70,6 +73,7 @@ pub struct StoreConfig {
     #[arg(
         long,
         env = "IAQ_QUEUE_READINGS_MAX",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_QUEUE_READINGS_MAX",
         default_value_t = 65_536
     )]
@@ -80,6 +84,7 @@ pub struct StoreConfig {
     #[arg(
         long,
         env = "IAQ_REPLAY_READINGS",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_REPLAY_READINGS",
         default_value_t = 100_000
     )]

@@ -1,5 +1,6 @@
 //! Settings of webhooks.
 
+use super::bounds::{COUNT_MAX, up_to};
 use super::network;
 use crate::webhook::address::AllowedNetworks;
 use crate::webhook::target::Reach;
@@ -13,6 +14,7 @@ pub struct WebhookConfig {
     #[arg(
         long,
         env = "IAQ_WEBHOOKS_MAX",
+        value_parser = up_to(COUNT_MAX),
         value_name = "IAQ_WEBHOOKS_MAX",
         default_value_t = 50
     )]

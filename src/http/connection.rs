@@ -4,30 +4,49 @@
 //! the next head ends its timer for good. So the stream itself knows whether a request is being
 //! served, and fails when nothing complete arrives in time.
 
-use super::request_id::RequestIds;
-use super::unreadable::complete_answer;
+mod idle;
+mod received;
+mod stream;
+
+pub use idle::IdleConnections;
+pub use stream::GuardedStream;
+
 use actix_web::http::StatusCode;
-use bytes::{Buf, Bytes};
+use idle::Notice;
+use received::Received;
 use std::any::Any;
-use std::cell::{Cell, OnceCell};
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// How long a connection may take for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a head to arrive.
+    pub head: Duration,
+    /// For the next request to begin.
+    pub idle: Duration,
+}
 
 /// What a connection waits for, shared between the stream and the requests on it.
 #[derive(Debug)]
 pub struct ConnectionGuard {
+    patience: Patience,
+    address: Option<IpAddr>,
     requests: Cell<u32>,
+    /// Answers whose bodies are still being sent.
+    sending: Cell<u32>,
+    idle: Rc<IdleConnections>,
+    /// Under which it waits for its next request.
+    idle_number: Cell<Option<u64>>,
+    notice: Rc<Notice>,
     /// Since when the peer owes the rest of a head; `None` while it owes nothing.
     head_since: Cell<Option<Instant>>,
+    received: RefCell<Received>,
     /// Bytes have come since a request was last begun.
     has_read: Cell<bool>,
     /// Requests in a row that were refused for want of good credentials.
@@ -64,18 +83,72 @@ impl Drop for EndlessAnswer {
     }
 }
 
-/// How long an idle connection is kept for its next request: longer than our nginx keeps it.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// An answer whose body is not wholly written yet: as long as this lives, the connection waits for its
+/// peer to read, not for its next request.
+#[derive(Debug)]
+pub(super) struct AnswerInParts(Rc<ConnectionGuard>);
+
+impl AnswerInParts {
+    pub(super) fn begin(guard: Rc<ConnectionGuard>) -> Self {
+        guard.leave_idle();
+        guard.sending.set(guard.sending.get() + 1);
+        Self(guard)
+    }
+}
+
+impl Drop for AnswerInParts {
+    fn drop(&mut self) {
+        let guard = &self.0;
+        guard.sending.set(guard.sending.get().saturating_sub(1));
+        guard.has_answered();
+    }
+}
+
+/// How much longer a connection is kept than is told: whoever sends at the last moment is still heard.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
+/// How long a peer may take none of an answer.
+const STALLED_MAX: Duration = Duration::from_secs(15);
 /// Requests in a row on one connection that may be refused for want of good credentials.
 const UNAUTHORIZED_MAX: u32 = 10;
 /// How long a refused body is still read before the connection ends, so that the refusal arrives.
 pub const LINGER: Duration = Duration::from_secs(1);
 
 impl ConnectionGuard {
+    fn new(patience: Patience, address: Option<IpAddr>, idle: Rc<IdleConnections>) -> Self {
+        Self {
+            patience,
+            address,
+            requests: Cell::new(0),
+            sending: Cell::new(0),
+            idle,
+            idle_number: Cell::new(None),
+            notice: Rc::default(),
+            received: RefCell::default(),
+            has_read: Cell::new(false),
+            unauthorized: Cell::new(0),
+            head_since: Cell::new(None),
+            answered: Cell::new(Instant::now()),
+            end: Cell::new(None),
+            hung_up: CancellationToken::new(),
+            kept: OnceCell::new(),
+        }
+    }
+
+    /// How long the connection is kept for its next request, as clients are told.
+    pub(super) fn idle_s(&self) -> u64 {
+        self.patience.idle.as_secs()
+    }
+
     /// A request has been read and is being served.
     pub(crate) fn request_begun(&self) {
+        self.leave_idle();
         self.requests.set(self.requests.get() + 1);
         self.head_since.set(None);
+    }
+
+    /// The request that is served says to have so long a body.
+    pub(super) fn expects(&self, body_bytes: u64) {
+        self.received.borrow_mut().begun(body_bytes);
     }
 
     /// Waits for the turn of the next request. One that was sent behind another, without waiting for
@@ -101,7 +174,27 @@ impl ConnectionGuard {
     /// A request has been answered.
     pub(crate) fn request_ended(&self) {
         self.requests.set(self.requests.get().saturating_sub(1));
+        self.has_answered();
+    }
+
+    fn has_answered(&self) {
         self.answered.set(Instant::now());
+        if self.requests.get() == 0 && self.sending.get() == 0 && self.end.get().is_none() {
+            self.leave_idle();
+            if self.received.borrow().is_whole() {
+                self.received.take();
+            } else if self.head_since.get().is_none() {
+                self.head_since.set(Some(Instant::now()));
+            }
+            let number = self.idle.enter(self.address, &self.notice);
+            self.idle_number.set(Some(number));
+        }
+    }
+
+    fn leave_idle(&self) {
+        if let Some(number) = self.idle_number.take() {
+            self.idle.leave(number);
+        }
     }
 
     /// Keeps what `make` gives, the first time it is called, for as long as the connection is open.
@@ -115,163 +208,25 @@ impl ConnectionGuard {
     }
 
     /// When the peer has had its time.
-    fn deadline(&self, head_timeout: Duration) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         if self.end.get().is_some() {
             return self.end.get();
         }
         if self.requests.get() > 0 {
             return None;
         }
-        // A head that was begun while the previous request was served is not noticed as such; the
-        // second deadline ends that one too.
+        if self.sending.get() > 0 {
+            return Some(self.answered.get() + STALLED_MAX);
+        }
         Some(match self.head_since.get() {
-            Some(since) => since + head_timeout,
-            None => self.answered.get() + KEEP_ALIVE + head_timeout,
+            Some(since) => since + self.patience.head,
+            None => self.answered.get() + self.patience.idle + IDLE_GRACE,
         })
     }
 }
 
-/// The stream of a connection, with deadlines for every request head and for idleness.
-#[derive(Debug)]
-pub struct GuardedStream {
-    stream: TcpStream,
-    guard: Rc<ConnectionGuard>,
-    head_timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    request_ids: RequestIds,
-    /// What is left to send of an answer that stands in for a bare one.
-    replacement: Option<Bytes>,
-}
-
-impl GuardedStream {
-    /// Guards a stream whose request heads must arrive within `head_timeout`.
-    pub fn new(stream: TcpStream, head_timeout: Duration, request_ids: RequestIds) -> Self {
-        let guard = ConnectionGuard {
-            requests: Cell::new(0),
-            has_read: Cell::new(false),
-            unauthorized: Cell::new(0),
-            head_since: Cell::new(None),
-            answered: Cell::new(Instant::now()),
-            end: Cell::new(None),
-            hung_up: CancellationToken::new(),
-            kept: OnceCell::new(),
-        };
-        Self {
-            stream,
-            guard: Rc::new(guard),
-            head_timeout,
-            timer: None,
-            request_ids,
-            replacement: None,
-        }
-    }
-
-    pub fn guard(&self) -> Rc<ConnectionGuard> {
-        Rc::clone(&self.guard)
-    }
-
-    /// Gives the stream up, unguarded.
-    pub fn into_inner(self) -> TcpStream {
-        self.stream
-    }
-
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(deadline) = self.guard.deadline(self.head_timeout) else {
-            self.timer = None;
-            return Poll::Pending;
-        };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() != deadline {
-            timer.as_mut().reset(deadline);
-        }
-        timer.as_mut().poll(context).map(|()| Err(out_of_time()))
-    }
-
-    fn poll_replacement(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.replacement.as_mut().filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => rest.advance(written),
-            }
-        }
-        self.replacement = None;
-        Poll::Ready(Ok(()))
-    }
-}
-
-fn out_of_time() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the peer took too long")
-}
-
-impl AsyncRead for GuardedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        // Whoever goes on sending must not be read for ever.
-        if self
-            .guard
-            .end
-            .get()
-            .is_some_and(|end| Instant::now() >= end)
-        {
-            return Poll::Ready(Err(out_of_time()));
-        }
-        let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Pending => self.poll_deadline(context),
-            Poll::Ready(Ok(())) => {
-                let read = buffer.filled().len() > before;
-                if !read && buffer.remaining() > 0 {
-                    self.guard.hung_up.cancel();
-                }
-                let guard = &self.guard;
-                if read {
-                    guard.has_read.set(true);
-                }
-                // While a request is served these bytes are its body, which has its own deadline.
-                if read && guard.requests.get() == 0 && guard.head_since.get().is_none() {
-                    guard.head_since.set(Some(Instant::now()));
-                }
-                Poll::Ready(Ok(()))
-            }
-            failed @ Poll::Ready(Err(_)) => failed,
-        }
-    }
-}
-
-impl AsyncWrite for GuardedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.replacement.is_none() && self.guard.requests.get() == 0 {
-            self.replacement = complete_answer(bytes, &self.request_ids);
-        }
-        if self.replacement.is_some() {
-            return self.poll_replacement(context).map_ok(|()| bytes.len());
-        }
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if matches!(written, Poll::Ready(Ok(_))) {
-            // A long answer is not an idle connection.
-            self.guard.answered.set(Instant::now());
-        }
-        // After the last answer nothing may be read again before the end: it must wake us.
-        if self.guard.end.get().is_some() && self.poll_deadline(context).is_ready() {
-            return Poll::Ready(Err(out_of_time()));
-        }
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.leave_idle();
     }
 }

@@ -1,12 +1,15 @@
 //! What happens around every request: its id, its log line, its security headers, its error body.
 
+use super::answer::finished;
 use super::connection::ConnectionGuard;
+use super::cors;
+use super::origin::AllowedOrigins;
 use super::problem::{PROBLEM_JSON, Problem};
 use super::request_id::{RequestIds, X_REQUEST_ID};
 use super::security_headers::SECURITY_HEADERS;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
@@ -21,6 +24,7 @@ pub(crate) async fn request_context(
     let guard = request.conn_data::<Rc<ConnectionGuard>>().cloned();
     if let Some(guard) = &guard {
         guard.request_begun();
+        guard.expects(declared_length(&request));
         guard.turn().await;
     }
     let begun = Instant::now();
@@ -44,13 +48,20 @@ pub(crate) async fn request_context(
     if status.is_client_error() || status.is_server_error() {
         response = with_problem(response, &id);
         let closes = is_last || problem_of(&response).is_some_and(|problem| problem.close);
-        if let Some(guard) = guard.filter(|_| closes) {
+        if let Some(guard) = guard.as_ref().filter(|_| closes) {
             guard.end_soon();
         }
     }
     log(&response, &id, begun);
-    set_headers(response.headers_mut(), &id);
-    Ok(response)
+    set_headers(&mut response, &id);
+    Ok(finished(response, guard.as_ref()))
+}
+
+/// The length that the head declares; a body in chunks has none.
+fn declared_length(request: &ServiceRequest) -> u64 {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or(0)
 }
 
 /// Gives an error the body every error has, whoever made it.
@@ -78,7 +89,12 @@ fn problem_of(response: &ServiceResponse<BoxBody>) -> Option<&Problem> {
     response.response().error()?.as_error::<Problem>()
 }
 
-fn set_headers(headers: &mut HeaderMap, id: &str) {
+fn set_headers(response: &mut ServiceResponse<BoxBody>, id: &str) {
+    let request = response.request().clone();
+    let headers = response.headers_mut();
+    if let Some(origins) = request.app_data::<web::Data<AllowedOrigins>>() {
+        cors::set_headers(origins, request.headers(), headers);
+    }
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(X_REQUEST_ID, id);
     }

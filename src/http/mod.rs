@@ -2,10 +2,13 @@
 //! connection, origin, host and address, bodies and parameters. It knows no call: those stand with what
 //! they are about, and `server` puts them together.
 
+mod answer;
 mod body;
 mod client_address;
+mod compression;
 mod connection;
 mod context;
+mod cors;
 mod etag;
 mod fields;
 mod host;
@@ -20,16 +23,19 @@ mod unreadable;
 
 pub use body::{Body, BodyMemory, BodyReader};
 pub use client_address::TrustedProxies;
-pub use connection::{ConnectionGuard, GuardedStream, KEEP_ALIVE, LINGER};
+pub use connection::{ConnectionGuard, GuardedStream, IdleConnections, LINGER, Patience};
 pub use origin::AllowedOrigins;
 pub use problem::Problem;
 pub use request_id::RequestIds;
 
 pub(crate) use connection::EndlessAnswer;
 pub(crate) use context::request_context;
+pub(crate) use cors::{is_preflight, preflight};
 pub(crate) use etag::is_known;
 pub(crate) use fields::Fields;
+pub(crate) use host::is_local_name;
 pub(crate) use media_type::media_type;
+pub(crate) use origin::is_origin;
 pub(crate) use parameters::Parameters;
 pub(crate) use problem::ProblemBody;
 pub(crate) use rule::rule;

@@ -65,25 +65,6 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, "Bad request", detail)
     }
 
-    pub fn forbidden_origin() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "forbidden_origin",
-            "Origin not allowed",
-            "pages of this origin may not use this server; see IAQ_ALLOWED_ORIGINS",
-        )
-    }
-
-    pub fn foreign_host() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "foreign_host",
-            "Host not known",
-            "nobody has to log in here, so only requests to this machine by its address or a local \
-             name are answered; see IAQ_ALLOWED_ORIGINS and IAQ_AUTH",
-        )
-    }
-
     pub fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

@@ -15,7 +15,7 @@ use crate::http::{Parameters, Problem, is_known, media_type};
 use crate::shutdown::Shutdown;
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
@@ -26,9 +26,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 /// Media type of a GLB.
 const GLB: &str = "model/gltf-binary";
+/// What clients send and want that know no media types of models.
+const BYTES: &str = "application/octet-stream";
 /// Parts of a body that may wait for the disk; each is at most what is read from a socket at once.
 const PARTS_MAX: usize = 4;
 /// Longest silence within an upload: others may wait for its place.
@@ -77,6 +81,21 @@ impl<'a> ShownModel<'a> {
     }
 }
 
+/// A file as the API document shows it: bytes, not text.
+struct Glb;
+
+impl utoipa::PartialSchema for Glb {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .content_media_type(GLB)
+            .into()
+    }
+}
+
+impl ToSchema for Glb {}
+
 /// The models of all rooms
 #[utoipa::path(get, path = "/api/models", tag = "models",
     responses((status = 200, description = "By site and room", body = Vec<ShownModel>)))]
@@ -105,8 +124,10 @@ async fn models(caller: Caller, models: Data<Models>) -> HttpResponse {
         ("If-None-Match" = Option<String>, Header, description = "ETag of the one one has"),
     ),
     responses(
-        (status = 200, description = "The file", body = Vec<u8>,
-            content_type = "model/gltf-binary"),
+        (status = 200, description = "The file, as whichever of the two is accepted", content(
+            (inline(Glb) = "model/gltf-binary"),
+            (inline(Glb) = "application/octet-stream"),
+        )),
         (status = 304, description = "One has it"),
         (status = 404, description = "There is none"),
         (status = 500, description = "Its file is missing or damaged"),
@@ -137,13 +158,13 @@ async fn model(
             header::CACHE_CONTROL,
             "private, max-age=31536000, immutable",
         ))
-        .insert_header((header::VARY, "Authorization"));
+        .insert_header((header::VARY, "Authorization, Accept"));
     if is_known {
         return Ok(response.finish());
     }
     let name = format!("attachment; filename=\"{id}.glb\"");
     Ok(response
-        .insert_header((header::CONTENT_TYPE, GLB))
+        .insert_header((header::CONTENT_TYPE, wanted_type(request.headers())))
         .insert_header((header::CONTENT_DISPOSITION, name))
         .body(SizedStream::new(bytes, file.into_stream())))
 }
@@ -157,7 +178,10 @@ async fn model(
         ("enseigne" = String, Query, description = "Site"),
         ("salle" = String, Query, description = "Room"),
     ),
-    request_body(content = Vec<u8>, content_type = "model/gltf-binary"),
+    request_body(content(
+        (inline(Glb) = "model/gltf-binary"),
+        (inline(Glb) = "application/octet-stream"),
+    )),
     responses(
         (status = 200, description = "In place of the one there was", body = ShownModel),
         (status = 201, description = "Added", body = ShownModel),
@@ -310,9 +334,21 @@ fn place(request: &HttpRequest) -> Result<Place, Problem> {
     place.ok_or_else(Problem::internal)
 }
 
+/// The type a file is sent as: that of models, unless only bytes are accepted.
+fn wanted_type(headers: &HeaderMap) -> &'static str {
+    let accepted = headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
+    if accepted == Some(BYTES.as_bytes()) {
+        BYTES
+    } else {
+        GLB
+    }
+}
+
 fn require_glb(headers: &HeaderMap) -> Result<(), Problem> {
-    if media_type(headers).as_deref() != Some(GLB) {
-        return Err(Problem::unsupported_media_type("send model/gltf-binary"));
+    if !matches!(media_type(headers).as_deref(), Some(GLB | BYTES)) {
+        return Err(Problem::unsupported_media_type(
+            "send model/gltf-binary, or application/octet-stream",
+        ));
     }
     let mut encodings = headers.get_all(header::CONTENT_ENCODING);
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {

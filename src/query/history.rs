@@ -17,9 +17,11 @@ use crate::http::{Parameters, Problem};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Owner, ReadBudget};
 use crate::score::Profile;
 use crate::store::Bucket;
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::StreamExt;
+use actix_web::http::{Method, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::convert::Infallible;
 use std::time::Duration;
 use validator::Validate;
 
@@ -102,12 +104,28 @@ async fn history(
         time: wanted.time(source.clock.now()),
         owner: counted_as.0,
     };
+    if *request.method() == Method::HEAD {
+        // Nothing is read of what nobody gets.
+        return Ok(answer(&wanted).streaming(stream::pending::<Result<Bytes, Infallible>>()));
+    }
     // Begun before the answer begins, so that a store that fails is told by the status.
     let body = match wanted.points {
         Some(points) => wanted.sampled(&reading, points).await?,
         None => wanted.whole(&reading).await?,
     };
     let body = body.begun(ANSWER_TURN_WAIT_MAX).await?;
+    let mut response = answer(&wanted);
+    let pieces = body.stream().map(move |piece| {
+        // It may be read for hours; that its token ends meanwhile is no reason to break it off.
+        if access.is_revoked(&caller) {
+            return Err(BrokenOff::Revoked);
+        }
+        Ok(piece?)
+    });
+    Ok(response.streaming(pieces))
+}
+
+fn answer(wanted: &Wanted) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     response
         .content_type(wanted.format.content_type())
@@ -117,14 +135,7 @@ async fn history(
         let name = "attachment; filename=\"iaqverse.csv\"";
         response.insert_header((header::CONTENT_DISPOSITION, name));
     }
-    let pieces = body.stream().map(move |piece| {
-        // It may be read for hours; that its token ends meanwhile is no reason to break it off.
-        if access.is_revoked(&caller) {
-            return Err(BrokenOff::Revoked);
-        }
-        Ok(piece?)
-    });
-    Ok(response.streaming(pieces))
+    response
 }
 
 /// Why a history ends before its end.

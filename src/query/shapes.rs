@@ -3,53 +3,16 @@
 //! What is sent is written member by member, because the quantities that a record has differ; a test
 //! holds what is written to what is described.
 
+mod reading;
+
+pub(super) use reading::Record;
+
 use super::record::SubScore;
 use crate::domain::{Level, Timestamp};
 use crate::score::{Confidence, Profile};
+use reading::{FlatValues, Reading};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-
-/// A reading, or the mean of several. Further quantities have a member of their own.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes")]
-pub(super) struct Record {
-    timestamp: Timestamp,
-    sensor_id: String,
-    enseigne: String,
-    salle: String,
-    #[schema(inline)]
-    #[serde(flatten)]
-    values: FlatValues,
-    /// Values of no known quantity.
-    extra: Option<BTreeMap<String, f64>>,
-    #[schema(minimum = 0, maximum = 100, required = true)]
-    global_score: Option<f64>,
-    #[schema(required = true)]
-    global_level: Option<Level>,
-}
-
-/// What is measured. Further quantities have a member of their own.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes")]
-pub(super) struct FlatValues {
-    /// ppm
-    #[schema(required = true)]
-    co2: Option<f64>,
-    /// µg/m³
-    #[schema(required = true)]
-    pm25: Option<f64>,
-    /// ppb
-    #[schema(required = true)]
-    tvoc: Option<f64>,
-    /// °C
-    #[schema(required = true)]
-    temperature: Option<f64>,
-    /// % RH
-    #[schema(required = true)]
-    humidity: Option<f64>,
-    /// People; 0 when nobody counted.
-    occupants: f64,
-}
 
 /// A sensor's state: the newest value of each quantity, and why its score is what it is.
 #[derive(ToSchema)]
@@ -57,7 +20,7 @@ pub(super) struct FlatValues {
 pub(super) struct Latest {
     #[schema(inline)]
     #[serde(flatten)]
-    record: Record,
+    reading: Reading,
     #[schema(inline)]
     #[serde(flatten)]
     explanation: Explanation,

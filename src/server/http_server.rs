@@ -1,10 +1,11 @@
 //! The socket and the HTTP server on it.
 
 use super::routes::{Parts, routes};
+use crate::access;
 use crate::broadcast::Upgrade;
 use crate::config::ServeConfig;
-use crate::http::{self, GuardedStream, request_context};
-use actix_http::{HttpService, Protocol};
+use crate::http::{self, GuardedStream, IdleConnections, request_context};
+use actix_http::{HttpService, KeepAlive, Protocol};
 use actix_server::Server;
 use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::App;
@@ -40,7 +41,8 @@ pub(super) fn http_server(
     parts: Parts,
     upgrade: Upgrade,
 ) -> io::Result<Server> {
-    let head_timeout = config.head_timeout;
+    let patience = config.http.patience(config.head_timeout);
+    let idle_max = config.http.idle_connections_max / config.worker_count();
     let server = Server::build()
         .workers(config.worker_count())
         .backlog(BACKLOG.unsigned_abs())
@@ -53,8 +55,9 @@ pub(super) fn http_server(
             let app = App::new()
                 .wrap(from_fn(request_context))
                 .configure(|app| routes(&parts, app));
+            let idle = Rc::new(IdleConnections::new(idle_max));
             let guard = fn_service(move |stream: TcpStream| {
-                let request_ids = request_ids.clone();
+                let (request_ids, idle) = (request_ids.clone(), Rc::clone(&idle));
                 async move {
                     let peer = stream.peer_addr().ok();
                     let socket = socket2::SockRef::from(&stream);
@@ -64,16 +67,15 @@ pub(super) fn http_server(
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "TCP_NODELAY not set");
                     }
-                    Ok((
-                        GuardedStream::new(stream, head_timeout, request_ids),
-                        Protocol::Http1,
-                        peer,
-                    ))
+                    let address = peer.map(|peer| access::customer(peer.ip()));
+                    let stream = GuardedStream::new(stream, address, patience, idle, request_ids);
+                    Ok((stream, Protocol::Http1, peer))
                 }
             });
             let http = HttpService::build()
-                .keep_alive(http::KEEP_ALIVE)
-                .client_request_timeout(head_timeout)
+                // The stream knows when an idle connection has to end.
+                .keep_alive(KeepAlive::Os)
+                .client_request_timeout(patience.head)
                 .client_disconnect_timeout(http::LINGER)
                 .graceful_shutdown_signal(move || stopping.clone().cancelled_owned())
                 .on_connect_ext(|stream: &GuardedStream, extensions| {

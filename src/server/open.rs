@@ -107,7 +107,9 @@ impl Opened {
         ];
         let shutdown = || self.shutdown.clone();
         let documents = Arc::clone(&self.documents);
-        vec![
+        let keys = access.published_keys().cloned();
+        let keys = keys.map(|keys| access::follow_keys(keys, shutdown()));
+        let mut tasks: Vec<LocalBoxFuture<'static, ()>> = vec![
             Box::pin(access::keep(access, self.store.clone(), shutdown())),
             Box::pin(documents::keep(documents, followers, shutdown())),
             Box::pin(webhook::dispatch(webhooks, shutdown())),
@@ -119,7 +121,11 @@ impl Opened {
                 config.system_interval,
                 shutdown(),
             )),
-        ]
+        ];
+        if let Some(keys) = keys {
+            tasks.push(Box::pin(keys));
+        }
+        tasks
     }
 
     /// What the simulated building shows for as long as this process lives.
@@ -248,7 +254,7 @@ fn hub(
 pub(super) fn door(config: &ServeConfig, gate: &Access) -> Door {
     Door {
         access: gate.clone(),
-        origins: AllowedOrigins::new(&config.allowed_origins),
+        origins: AllowedOrigins::new(&config.http.allowed_origins),
         trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
     }
 }

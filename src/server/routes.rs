@@ -60,6 +60,7 @@ impl Parts {
             .app_data(Data::new(source))
             .app_data(Data::new(hub))
             .app_data(Data::new(door.access.clone()))
+            .app_data(Data::new(door.origins.clone()))
             .app_data(Data::new(door.trusted_proxies.clone()))
             .app_data(Data::new(door))
             .app_data(Data::new(models))

@@ -532,7 +532,7 @@ async fn that_a_client_has_left_is_noticed_without_sending_anything() {
 #[tokio::test]
 async fn a_stream_on_which_nothing_happens_outlives_a_connection_on_which_nothing_happens() {
     // The shortest there is; the time between two signs of life is longer.
-    let server = Server::with(&[("IAQ_HEAD_TIMEOUT", "1s")]);
+    let server = Server::with(&[("IAQ_HEAD_TIMEOUT", "1s"), ("IAQ_IDLE_TIMEOUT", "1s")]);
     let mut events = server.follow("?topics=measurements").await;
     // Begun behind the stream, so when it ends the stream has been idle for longer.
     let mut idle = Wire::over(server.connect().await);
@@ -772,4 +772,23 @@ async fn only_a_plain_get_opens_a_stream() {
     wire.send(handshake("/api/events", "")).await;
     wire.answer().await.problem(404, "not_found");
     assert_eq!(server.get_json("/ws/stats").await["active_connections"], 0);
+}
+
+/// Some clients take every empty line for the end of an event.
+#[tokio::test]
+async fn an_empty_line_ends_an_event_and_nothing_else() {
+    let server = Server::with(&[PINGING]);
+    let mut wire = Wire::over(server.connect().await);
+    wire.send("GET /api/events?topics=alerts HTTP/1.0\r\nHost: server\r\n\r\n")
+        .await;
+    while !wire.line().await.is_empty() {}
+    assert!(wire.line().await.starts_with("retry: "));
+    assert!(wire.line().await.starts_with("id: "));
+    for kind in ["connection", "subscribed"] {
+        assert!(wire.line().await.contains(&format!("\"type\":\"{kind}\"")));
+        assert_eq!(wire.line().await, "");
+    }
+    for _ in 0..3 {
+        assert_eq!(wire.line().await, ":");
+    }
 }

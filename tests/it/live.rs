@@ -352,7 +352,8 @@ async fn a_snapshot_is_one_frame_with_the_latest_of_each_sensor() {
     let wanted = json!({"type": "subscribe", "topics": ["measurements"], "snapshot": true});
     assert_eq!(
         ask(&mut socket, &wanted).await,
-        json!({"type": "subscribed", "topics": ["measurements"], "recovered": false, "replayed": 0})
+        json!({"type": "subscribed", "topics": ["measurements", "alerts"],
+            "recovered": false, "replayed": 0})
     );
     let mut snapshot = socket.next().await;
     snapshot["data"].as_array_mut().unwrap().sort_by_key(number);
@@ -793,7 +794,7 @@ async fn a_handshake_may_be_written_differently(#[case] usual: &str, #[case] wri
 
 #[rstest]
 #[case::another_path("GET /ws ", "GET /ws2 ", 404, "not_found")]
-#[case::path_below("GET /ws ", "GET /ws/ ", 404, "not_found")]
+#[case::path_below("GET /ws ", "GET /ws/x ", 404, "not_found")]
 #[case::api_path("GET /ws ", "GET /api/latest ", 404, "not_found")]
 #[case::post("GET ", "POST ", 405, "method_not_allowed")]
 #[case::other_version("Version: 13", "Version: 8", 426, "upgrade_required")]
@@ -1066,4 +1067,24 @@ async fn five_hundred_clients_each_receive_each_of_fifty_messages() {
         server.get_json("/ws/stats").await,
         stats(500, &[("all", 500)])
     );
+}
+
+#[tokio::test]
+async fn a_subscription_names_all_that_the_connection_gets_by_now() {
+    let server = Server::with(&[ONE_SHARD]);
+    let mut socket = server.watch("").await;
+    let room = json!({"type": "subscribe", "topics": ["measurements"],
+        "filter": {"enseigne": "Maison", "salle": "Salon"}});
+    let both = ask(&mut socket, &room).await;
+    assert_eq!(both["topics"], json!(["measurements", "all"]));
+    // One room only, as the documents tell it.
+    let leave = json!({"type": "unsubscribe", "topics": ["all"]});
+    assert_eq!(ask(&mut socket, &leave).await["type"], "unsubscribed");
+    let only = ask(&mut socket, &room).await;
+    assert_eq!(only["topics"], json!(["measurements"]));
+    server.accept(&numbered("a", 1)).await;
+    let mut there = numbered("b", 2);
+    there["salle"] = "Salon".into();
+    server.accept(&there).await;
+    assert_eq!(number(&socket.next().await), 2);
 }

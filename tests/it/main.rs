@@ -28,6 +28,7 @@ mod ingest;
 mod io_errors;
 mod ledger;
 mod live;
+mod manners;
 mod models;
 mod nginx;
 mod outage;

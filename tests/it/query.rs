@@ -132,7 +132,9 @@ async fn who_knows_the_latest_readings_is_told_that_nothing_changed(
     let tag = first.headers()["etag"].to_str().unwrap().to_owned();
     let again = latest_if_none_match(&server, &known_as(&tag)).await;
     assert_eq!(again.status(), 304);
-    assert_eq!(again.headers()["etag"], tag);
+    // As it is known.
+    let named = again.headers()["etag"].to_str().unwrap();
+    assert_eq!(named.strip_prefix("W/").unwrap_or(named), tag);
     assert_eq!(again.text().await.unwrap(), "");
 }
 

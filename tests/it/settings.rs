@@ -47,6 +47,15 @@ fn refusal(command: &mut Command) -> String {
 #[case("IAQ_AUTH", "--auth", "sometimes")]
 #[case("IAQ_JWT_SECRET", "--jwt-secret", "shorter than thirty-two bytes")]
 #[case("IAQ_JWT_ISSUER", "--jwt-public-key-file", "key.pem")]
+#[case("IAQ_JWT_ISSUER", "--jwt-jwks-url", "https://login.example/keys")]
+#[case("IAQ_JWT_JWKS_URL", "--jwt-jwks-url", "http://login.example/keys")]
+#[case("IAQ_JWT_JWKS_URL", "--jwt-jwks-url", "keys")]
+#[case("IAQ_JWT_ROLE_CLAIM", "--jwt-role-claim", "roles")]
+#[case("IAQ_IDLE_TIMEOUT", "--idle-timeout", "0s")]
+#[case("IAQ_IDLE_CONNECTIONS_MAX", "--idle-connections-max", "0")]
+#[case("IAQ_WORKERS", "--workers", "100000")]
+#[case("IAQ_WS_THREADS", "--ws-threads", "10000")]
+#[case("IAQ_SYSTEM_INTERVAL", "--system-interval", "1ns")]
 #[case("IAQ_TOKEN_TTL", "--token-ttl", "0s")]
 #[case("IAQ_REFRESH_TTL", "--refresh-ttl", "soon")]
 #[case("IAQ_RATE_INGEST", "--rate-ingest", "-1")]
@@ -476,4 +485,123 @@ async fn log_lines_can_be_made_for_people() {
     let line = run.logged("listening on http://");
     assert!(serde_json::from_str::<Value>(&line).is_err(), "{line}");
     assert!(line.contains("INFO"), "{line}");
+}
+
+/// Every setting that is a number.
+const NUMBERS: [&str; 28] = [
+    "IAQ_WORKERS",
+    "IAQ_WS_THREADS",
+    "IAQ_BODY_BYTES_MAX",
+    "IAQ_BODY_EXPANDED_BYTES_MAX",
+    "IAQ_READ_BYTES_MAX",
+    "IAQ_BATCH_READINGS_MAX",
+    "IAQ_QUEUE_READINGS_MAX",
+    "IAQ_WS_MAX",
+    "IAQ_WS_MAX_PER_IP",
+    "IAQ_WS_QUEUE_BYTES_MAX",
+    "IAQ_WS_COMMANDS_PER_SECOND",
+    "IAQ_WS_FILTERS_MAX",
+    "IAQ_REPLAY_MESSAGES",
+    "IAQ_REPLAY_READINGS",
+    "IAQ_SENSORS_MAX",
+    "IAQ_ROOMS_MAX",
+    "IAQ_IDLE_CONNECTIONS_MAX",
+    "IAQ_WEBHOOKS_MAX",
+    "IAQ_MODEL_BYTES_MAX",
+    "IAQ_MODELS_BYTES_MAX",
+    "IAQ_RATE_INGEST",
+    "IAQ_RATE_API",
+    "IAQ_RATE_LOGIN",
+    "IAQ_RETENTION_DAYS",
+    "IAQ_RETENTION_1MIN_DAYS",
+    "IAQ_RETENTION_15MIN_DAYS",
+    "IAQ_RETENTION_1H_DAYS",
+    "IAQ_RETENTION_1D_DAYS",
+];
+/// Every setting that is a time.
+const TIMES: [&str; 11] = [
+    "IAQ_HEAD_TIMEOUT",
+    "IAQ_BODY_TIMEOUT",
+    "IAQ_IDLE_TIMEOUT",
+    "IAQ_WS_PING_INTERVAL",
+    "IAQ_WS_SILENCE_MAX",
+    "IAQ_REPLAY_AGE",
+    "IAQ_SYSTEM_INTERVAL",
+    "IAQ_SHUTDOWN_TIMEOUT",
+    "IAQ_TOKEN_TTL",
+    "IAQ_REFRESH_TTL",
+    "IAQ_MODEL_TIMEOUT",
+];
+
+/// As large as can be written, and as may just make sense.
+#[tokio::test]
+async fn absurd_numbers_are_refused_by_name_or_do_no_harm() {
+    let numbers = NUMBERS.iter().flat_map(|name| {
+        let large = [
+            "18446744073709551615",
+            "4294967296",
+            "4294967295",
+            "1000000",
+        ];
+        large.map(|number| (*name, number))
+    });
+    let times = TIMES.iter().flat_map(|name| {
+        let long = ["500000000000years", "99years"];
+        long.map(|time| (*name, time))
+    });
+    for (name, value) in numbers.chain(times) {
+        match Server::attempt(&[(name, value)]) {
+            Ok(server) => {
+                server.accept(&reading(json!({"CO2": 645}))).await;
+                assert_eq!(
+                    server.get("/api/latest").await.status(),
+                    200,
+                    "{name}={value}"
+                );
+                server.terminate();
+                let (content, panics) = server.ended_with_panics().await;
+                assert!(content && panics.is_empty(), "{name}={value}: {panics:?}");
+            }
+            Err(ended) => {
+                // It, or the other one that it does not fit.
+                assert!(
+                    ended.logged.contains("IAQ_"),
+                    "{name}={value}: {}",
+                    ended.logged
+                );
+                assert!(
+                    !ended.logged.contains("panicked"),
+                    "{name}={value}: {}",
+                    ended.logged
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_text_is_named() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let bad = OsStr::from_bytes(b"caf\xe9");
+    let said = refusal(serving(folder.path()).env("IAQ_WORKERS", bad));
+    assert!(
+        said.contains("IAQ_WORKERS") && said.contains("UTF-8"),
+        "{said}"
+    );
+    let said = refusal(
+        serving(folder.path())
+            .arg("export")
+            .env("DATABASE_URL", bad),
+    );
+    assert!(said.contains("DATABASE_URL"), "{said}");
+    for arguments in [
+        vec![bad],
+        vec![OsStr::new("--workers"), bad],
+        vec![OsStr::new("user"), bad],
+    ] {
+        let said = refusal(serving(folder.path()).args(&arguments));
+        assert!(said.contains("caf"), "{said}");
+    }
 }

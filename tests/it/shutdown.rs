@@ -40,7 +40,9 @@ const EVERYTHING: &str =
 
 #[rstest]
 #[tokio::test]
-async fn every_websocket_is_told_1001_and_the_exit_is_clean(#[values("TERM", "INT")] signal: &str) {
+async fn every_websocket_is_told_1001_and_the_exit_is_clean(
+    #[values("TERM", "INT", "HUP")] signal: &str,
+) {
     let server = Server::start();
     let mut sockets = Vec::new();
     for _ in 0..20 {
@@ -294,4 +296,25 @@ async fn a_second_signal_changes_nothing() {
     assert_eq!(timeout(PATIENCE, socket.close_code()).await.unwrap(), 1001);
     while futures_util::StreamExt::next(&mut socket.0).await.is_some() {}
     assert!(server.ended_well().await);
+}
+
+#[tokio::test]
+async fn a_server_that_is_to_outlive_its_terminal_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new("nohup");
+    command
+        .arg(env!("CARGO_BIN_EXE_iaqverse"))
+        .env("IAQ_BIND", "127.0.0.1:0")
+        .env("DATABASE_URL", crate::harness::database_url(folder.path()))
+        .current_dir(folder.path());
+    let run = crate::harness::Run::of(&mut command);
+    run.logged("listening on");
+    run.signal("HUP");
+    run.signal("INT");
+    let ended = run.ended();
+    assert!(
+        ended.logged.contains("SIGINT") && !ended.logged.contains("SIGHUP"),
+        "{}",
+        ended.logged
+    );
 }

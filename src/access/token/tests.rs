@@ -1,4 +1,5 @@
 use super::*;
+use crate::access::outside::OutsideKeys;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use pretty_assertions::assert_eq;
@@ -190,7 +191,8 @@ fn rsa() -> Pair {
 
 fn with_outside(key_pem: &str) -> Tokens {
     let outside = OutsideIssuer {
-        key_pem: key_pem.as_bytes().to_vec(),
+        keys: OutsideKeys::Pem(key_pem.as_bytes().to_vec()),
+        role_claim: None,
         issuer: "https://login.example".to_owned(),
         audience: "iaq".to_owned(),
     };
@@ -251,6 +253,31 @@ fn a_session_of_an_outside_issuer_is_none_of_ours() {
 }
 
 #[test]
+fn roles_are_found_where_the_issuer_has_them() {
+    let rsa = rsa();
+    let key = EncodingKey::from_rsa_pem(rsa.private.as_bytes()).unwrap();
+    let role = |path: Option<&str>, claims: &Value| {
+        let outside = OutsideIssuer {
+            keys: OutsideKeys::Pem(rsa.public.as_bytes().to_vec()),
+            issuer: "https://login.example".to_owned(),
+            audience: "iaq".to_owned(),
+            role_claim: path.map(str::to_owned),
+        };
+        let tokens = Tokens::new(Some(&SECRET.into()), Some(&outside)).unwrap();
+        let token = encode(&Header::new(Algorithm::RS256), claims, &key).unwrap();
+        tokens.verify(&token, now()).unwrap().role
+    };
+    let mut claims = outside_claims();
+    claims["realm_access"] = json!({"roles": ["offline_access", "operator"]});
+    claims["scope"] = json!("openid admin");
+    assert_eq!(role(None, &claims), Some(Role::Viewer));
+    let path = Some("realm_access.roles");
+    assert_eq!(role(path, &claims), Some(Role::Operator));
+    assert_eq!(role(Some("scope"), &claims), Some(Role::Admin));
+    assert_eq!(role(path, &outside_claims()), None);
+}
+
+#[test]
 fn a_public_key_is_no_secret_and_our_name_not_the_issuers() {
     let rsa = rsa();
     let tokens = with_outside(&rsa.public);
@@ -271,7 +298,8 @@ fn a_public_key_is_no_secret_and_our_name_not_the_issuers() {
 #[test]
 fn a_file_without_a_public_key_is_named() {
     let outside = OutsideIssuer {
-        key_pem: b"no key".to_vec(),
+        keys: OutsideKeys::Pem(b"no key".to_vec()),
+        role_claim: None,
         issuer: "i".to_owned(),
         audience: "a".to_owned(),
     };

@@ -4,6 +4,7 @@ use super::{say, sites};
 use crate::access::account::role_fault;
 use crate::access::{Role, Tokens, Verified};
 use crate::clock::{Clock, SystemClock};
+use crate::config::bounds::duration;
 use crate::config::names;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -25,7 +26,7 @@ pub struct TokenArgs {
     pub subject: String,
 
     /// How long the token counts. Only another secret of the server takes it back
-    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "1h", value_parser = duration)]
     pub ttl: Duration,
 
     /// Secret of the server

@@ -10,6 +10,7 @@ use super::export::timestamp;
 use super::import::note;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StoreConfig;
+use crate::config::bounds::duration;
 use crate::database::{self, OpenMode, SensorKey, StoreError};
 use crate::domain::Timestamp;
 use crate::score::Profile;
@@ -44,7 +45,7 @@ pub enum FutureAction {
     /// Store them under an earlier time, while no server runs
     Move {
         /// How far back, as in 400d or 1h30m
-        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
         by: Duration,
 
         #[command(flatten)]

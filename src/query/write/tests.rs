@@ -4,6 +4,7 @@ use super::{Format, Line, Names};
 use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Extras, Place, PlaceName, Quantity, SensorId, Timestamp, Values};
 use crate::query::record::Record;
+use crate::query::shapes::{self, describes};
 use crate::score::Profile;
 use crate::store::{BucketRow, HistoryRow, Measure, Statistics};
 use pretty_assertions::assert_eq;
@@ -64,6 +65,29 @@ fn bucket() -> BucketRow {
         ]
         .into_iter()
         .collect(),
+    }
+}
+
+#[test]
+fn records_with_extremes_are_written_as_they_are_described() {
+    let names = names("bureau1", "Maison", "Bureau");
+    let numbers: Vec<_> = Quantity::ALL
+        .into_iter()
+        .map(|quantity| (quantity, *quantity.range().end()))
+        .collect();
+    let row = reading(0, &numbers, &[("battery", 3.5)]);
+    let bucket = bucket();
+    for profile in [Profile::Iaqverse, Profile::Classic] {
+        for line in [
+            Line::of_reading(&row, profile),
+            Line::of_bucket(&bucket, profile),
+        ] {
+            for minmax in [true, false] {
+                let json = written(Format::Json, &names, minmax, std::slice::from_ref(&line));
+                let records: serde_json::Value = serde_json::from_str(&json).unwrap();
+                describes::<shapes::Record>(&records[0]);
+            }
+        }
     }
 }
 

@@ -16,10 +16,12 @@ use utoipa::OpenApi;
     info(
         title = "IAQverse",
         description = "Indoor air quality: readings come in, are checked, scored and stored, and \
-            reach everybody who listens. Units, ranges and messages of the WebSocket are explained \
+            reach everybody who listens. HEAD is answered wherever GET is. Units, ranges and messages of the WebSocket are explained \
             in docs/API.md.",
         license(name = "MIT", identifier = "MIT"),
     ),
+    // Wherever the document is read from.
+    servers((url = "/")),
     components(schemas(ProblemBody)),
     tags(
         (name = "readings", description = "Readings in and out"),

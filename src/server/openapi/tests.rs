@@ -67,3 +67,30 @@ fn every_reference_leads_somewhere() {
     let document = document();
     check(&document, &document);
 }
+
+#[test]
+fn files_are_bytes_and_records_have_every_quantity() {
+    let document = document();
+    let content = &document["paths"]["/api/models"]["put"]["requestBody"]["content"];
+    let model = &document["paths"]["/api/models/{id}"]["get"]["responses"]["200"]["content"];
+    for kind in ["model/gltf-binary", "application/octet-stream"] {
+        for content in [content, model] {
+            let schema = &content[kind]["schema"];
+            assert_eq!(
+                (&schema["type"], &schema["format"]),
+                (&"string".into(), &"binary".into())
+            );
+        }
+    }
+    let record = &document["components"]["schemas"]["Record"]["properties"];
+    for quantity in crate::domain::Quantity::ALL {
+        for end in ["", "_min", "_max"] {
+            let name = format!("{}{end}", quantity.flat_key());
+            assert!(record[&name].is_object(), "{name}");
+        }
+    }
+    for name in ["count", "extra", "global_score_min", "global_score_max"] {
+        assert!(record[name].is_object(), "{name}");
+    }
+    assert_eq!(document["servers"][0]["url"], "/");
+}

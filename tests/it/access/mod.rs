@@ -7,6 +7,7 @@ mod devices;
 mod limits;
 mod modes;
 mod people;
+mod provider;
 mod routes;
 mod sessions;
 pub mod stage;

@@ -36,9 +36,19 @@ impl Events {
         }
     }
 
-    /// The lines up to the next empty one; `None` when the stream has come to its proper end.
+    /// The lines up to the next empty one, or a line that belongs to no event: a comment, or when to
+    /// come back. `None` when the stream has come to its proper end.
     pub async fn block(&mut self) -> Option<String> {
         loop {
+            let line = self.received.iter().position(|byte| *byte == b'\n');
+            if let Some(end) = line
+                && [&b":"[..], b"retry: "]
+                    .iter()
+                    .any(|start| self.received.starts_with(start))
+            {
+                let line: Vec<u8> = self.received.drain(..=end).take(end).collect();
+                return Some(String::from_utf8(line).unwrap());
+            }
             let end = self.received.windows(2).position(|two| two == b"\n\n");
             if let Some(end) = end {
                 let block: Vec<u8> = self.received.drain(..end + 2).take(end).collect();

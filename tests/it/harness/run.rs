@@ -64,10 +64,14 @@ impl Run {
     }
 
     pub fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    pub fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-s", "INT", &pid])
+                .args(["-s", name, &pid])
                 .status()
                 .unwrap()
                 .success()
