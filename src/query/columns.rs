@@ -197,7 +197,8 @@ impl Columns {
     fn spans(&self, count: usize) -> Vec<Range<usize>> {
         #[expect(clippy::cast_precision_loss, reason = "a width")]
         let width = self.time.width_ms().max(1) as f64 / count as f64;
-        let of = |time: f64| (time / width).floor();
+        #[expect(clippy::cast_possible_truncation, reason = "a number of a span")]
+        let of = |time: f64| (time / width).floor() as i64;
         let mut spans = Vec::new();
         let mut begin = 0;
         for group in self.times.chunk_by(|a, b| of(*a) == of(*b)) {

@@ -4,7 +4,7 @@
 //! Representation", University of Iceland, 2013, section 4.2. Points are cut into as many groups as
 //! points may stay; of each group the one stays that makes the largest triangle with the point kept
 //! before and the average of the group behind. Of a group only its extremes are looked at, after Jeroen
-//! and Jonas Van Der Donckt and others, "MinMaxLTTB", 2023: what stands out is what one looks for.
+//! and Jonas Van Der Donckt and others, "`MinMaxLTTB`", 2023: what stands out is what one looks for.
 
 use smallvec::SmallVec;
 use std::ops::Range;

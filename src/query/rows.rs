@@ -137,7 +137,7 @@ impl Rows {
     }
 
     /// Puts readings in the place of means, and among the others; `orders` are all that were looked for.
-    pub(super) fn put_in(&mut self, readings: Vec<HistoryRow>, orders: &[Order]) {
+    pub(super) fn put_in(&mut self, readings: &[HistoryRow], orders: &[Order]) {
         let Self::Buckets(rows) = self else {
             debug_assert!(false, "readings among readings");
             return;

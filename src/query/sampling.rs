@@ -205,7 +205,7 @@ impl Sampling<'_> {
             let pinned = pinned.await?;
             let of_sensor = candidates.chosen(*sensor, pinned, self.points as usize);
             let of_sensor = of_sensor.await?;
-            chosen.extend(of_sensor.chosen);
+            chosen.extend(of_sensor.orders);
             readings.extend(of_sensor.readings);
             rows = match (rows, of_sensor.rows) {
                 (Some(mut rows), Some(more)) if rows.bytes() + more.bytes() <= ROWS_BYTES_MAX => {
@@ -369,7 +369,7 @@ impl Pinned {
 /// What was chosen of one sensor.
 #[derive(Debug)]
 struct Chosen {
-    chosen: Vec<Order>,
+    orders: Vec<Order>,
     readings: Vec<Order>,
     rows: Option<Rows>,
 }
@@ -444,16 +444,16 @@ impl Candidates {
         positions.extend(themselves.map(|(position, _)| *position));
         positions.sort_unstable();
         let order = |(time, room)| (time, sensor, room);
-        let mut chosen: Vec<_> = positions
+        let mut orders: Vec<_> = positions
             .iter()
             .map(|position| order(columns.key(*position)))
             .collect();
         let readings: Vec<_> = pinned.rows.into_values().flatten().collect();
-        let orders: Vec<_> = readings
+        let of_readings: Vec<_> = readings
             .iter()
             .map(|row| order((row.start, row.room)))
             .collect();
-        chosen.extend(&orders);
+        orders.extend(&of_readings);
         let mut wanted = positions.iter().peekable();
         let rows = rows.map(|mut rows| {
             rows.retain(|position| wanted.next_if_eq(&&position).is_some());
@@ -463,8 +463,8 @@ impl Candidates {
             rows
         });
         Chosen {
-            chosen,
-            readings: orders,
+            orders,
+            readings: of_readings,
             rows,
         }
     }

@@ -147,7 +147,7 @@ impl Slices {
         };
         let due = self.readings.get(self.readings_given..until);
         for some in due.unwrap_or_default().chunks(READINGS_AT_ONCE) {
-            rows.put_in(self.store.find(some).await?, some);
+            rows.put_in(&self.store.find(some).await?, some);
         }
         self.readings_given = until.max(self.readings_given);
         Ok((rows.len() > 0).then_some(rows))

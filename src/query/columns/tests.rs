@@ -85,11 +85,11 @@ fn numbers_that_differ_by_less_than_is_drawn_are_told_apart() {
     let co2 = |number| values(&[(Quantity::Co2, number)]);
     let rows = [
         (0, co2(1000.0)),
-        (1, co2(1000.000_01)),
-        (2, co2(1000.000_02)),
+        (1, co2(1_000.000_01)),
+        (2, co2(1_000.000_02)),
     ];
     let outstanding: Vec<_> = columns_of(&rows, 10).outstanding().collect();
-    assert!(outstanding.contains(&(2, Outstanding::Greatest(Quantity::Co2, 1000.000_02))));
+    assert!(outstanding.contains(&(2, Outstanding::Greatest(Quantity::Co2, 1_000.000_02))));
     assert!(outstanding.contains(&(0, Outstanding::Least(Quantity::Co2, 1000.0))));
 }
 

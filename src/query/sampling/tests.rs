@@ -30,7 +30,7 @@ fn chosen(rows: &[[Option<f64>; 3]], points: usize) -> Vec<usize> {
         columns,
         rows: None,
     };
-    let orders = candidates.choose(SENSOR, pinned, points).chosen;
+    let orders = candidates.choose(SENSOR, pinned, points).orders;
     let positions = orders.into_iter().map(|(time, sensor, room)| {
         assert_eq!((sensor, room), (SENSOR, ROOM));
         usize::try_from(time.millis() / MINUTE_MS).unwrap()
