@@ -7,7 +7,7 @@ use iaqverse::database::{RoomKey, SensorKey};
 use iaqverse::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
 use iaqverse::fault::FAULTS_MAX;
 use iaqverse::payload::{RawItem, parse_array, parse_lines, parse_one};
-use iaqverse::query::{Format, Line, Names};
+use iaqverse::query::{Dialect, Format, Line, Names};
 use iaqverse::score::Profile;
 use iaqverse::store::{BucketRow, HistoryRow, Measure, ScoredReading, Statistics, Stored};
 use iaqverse::validate::{self, Rules, TvocUnit};
@@ -133,7 +133,7 @@ fn history(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for format in Format::ALL {
         for minmax in [false, true] {
-            let mut writer = format.writer(&names, minmax);
+            let mut writer = format.writer(&names, minmax, Dialect::default());
             let mut out = Vec::with_capacity(1 << 20);
             let kind = if minmax { "bucket" } else { "reading" };
             group.bench_function(format!("{} {kind}", format.as_str()), |bench| {

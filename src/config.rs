@@ -22,6 +22,7 @@ pub use store::{DatabaseConfig, StoreConfig};
 pub use webhook::WebhookConfig;
 
 use crate::broadcast::{HubLimits, LogLimits};
+use crate::domain::Zone;
 use crate::read_budget::READ_BYTES_MIN;
 use crate::score::Profile;
 use crate::validate::TvocUnit;
@@ -85,6 +86,16 @@ pub struct ServeConfig {
         default_value = "iaqverse"
     )]
     pub score_profile: Profile,
+
+    /// Time zone of days and weeks where nothing else says, for example Europe/Paris
+    #[arg(
+        long,
+        env = "IAQ_TIMEZONE",
+        value_name = "IAQ_TIMEZONE",
+        value_parser = names::zone,
+        default_value = "UTC"
+    )]
+    pub timezone: Zone,
 
     /// Unit of TVOC values that come without one
     #[arg(

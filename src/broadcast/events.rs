@@ -186,10 +186,11 @@ fn subscription(request: &HttpRequest) -> Result<Subscription, Problem> {
         sensor: name(&mut parameters, "sensor_id"),
     };
     let last_event = request.headers().get(LAST_EVENT_ID);
+    let asked = parameters.given("since");
     // Whoever asks to go on without saying from where gets a snapshot.
     let since = last_event
         .and_then(|id| id.to_str().ok())
-        .or_else(|| parameters.given("since"))
+        .or(asked)
         .map(str::to_owned);
     let snapshot = parameters.flag("snapshot");
     let interval = parameters.number("max_hz").and_then(|max_hz| {

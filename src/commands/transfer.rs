@@ -5,6 +5,7 @@
 //! lists beside one and changes while none runs.
 
 pub(super) mod backup;
+mod csv_records;
 pub(super) mod export;
 pub(super) mod future;
 pub(super) mod import;

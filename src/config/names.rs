@@ -1,6 +1,7 @@
 //! Settings whose values have names, so that the types they become need to know no command line.
 
 use crate::access::Role;
+use crate::domain::Zone;
 use crate::score::Profile;
 use crate::validate::TvocUnit;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -26,6 +27,10 @@ pub(crate) fn role() -> impl TypedValueParser<Value = Role> {
         ("operator", Role::Operator),
         ("admin", Role::Admin),
     ])
+}
+
+pub(crate) fn zone(name: &str) -> Result<Zone, &'static str> {
+    Zone::named(name).ok_or("must be a name of the IANA database, for example Europe/Paris")
 }
 
 fn named<T: Copy + Send + Sync + 'static>(

@@ -15,6 +15,7 @@ mod time_range;
 mod timestamp;
 mod topic;
 mod values;
+mod zone;
 
 pub use level::Level;
 pub use place::{Place, PlaceName, PlaceNameError};
@@ -28,3 +29,4 @@ pub use time_range::TimeRange;
 pub use timestamp::Timestamp;
 pub use topic::{Topic, TopicSet};
 pub use values::Values;
+pub use zone::Zone;

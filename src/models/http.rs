@@ -99,7 +99,12 @@ impl ToSchema for Glb {}
 /// The models of all rooms
 #[utoipa::path(get, path = "/api/models", tag = "models",
     responses((status = 200, description = "By site and room", body = Vec<ShownModel>)))]
-async fn models(caller: Caller, models: Data<Models>) -> HttpResponse {
+async fn models(
+    caller: Caller,
+    request: HttpRequest,
+    models: Data<Models>,
+) -> Result<HttpResponse, Problem> {
+    Parameters::none(&request)?;
     let all: Vec<Model> = models.book(|book| book.iter().cloned().collect());
     let all = all.iter().map(|model| (models.place_of(model), model));
     let mut own: Vec<_> = all
@@ -110,9 +115,9 @@ async fn models(caller: Caller, models: Data<Models>) -> HttpResponse {
         .iter()
         .map(|(place, model)| ShownModel::of(model, place))
         .collect();
-    HttpResponse::Ok()
+    Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .json(shown)
+        .json(shown))
 }
 
 /// A model

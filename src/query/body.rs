@@ -6,7 +6,7 @@
 
 use super::rows::{Order, Rows};
 use super::slices::Slices;
-use super::write::{Format, Names, RowWriter};
+use super::write::{Dialect, Format, Names, RowWriter};
 use crate::database::StoreError;
 use crate::read_budget::{Lease, Owner, ReadBudget, TooMuchRead, WORK_TURN_WAIT_MAX};
 use crate::score::Profile;
@@ -260,7 +260,7 @@ impl Writing {
     /// What stands for the other while that is on another thread.
     fn nothing() -> Self {
         Self {
-            writer: Format::NdJson.writer(&Names::default(), false),
+            writer: Format::NdJson.writer(&Names::default(), false, Dialect::default()),
             profile: Profile::default(),
             lines_left: 0,
             chosen: None,

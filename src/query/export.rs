@@ -3,10 +3,11 @@
 use super::body::{Body, BodyError, Writing};
 use super::scope::Scope;
 use super::slices::Slices;
-use super::write::Format;
-use crate::domain::{Selector, Sites, TimeRange, Timestamp};
+use super::step::{Step, step};
+use super::write::{Dialect, Format};
+use crate::domain::{Selector, Sites, TimeRange, Timestamp, Zone};
 use crate::score::Profile;
-use crate::store::Store;
+use crate::store::{Bucket, Store};
 use bytes::Bytes;
 use futures_util::Stream;
 
@@ -22,8 +23,19 @@ pub struct Export {
     pub start: Option<Timestamp>,
     /// Without it, the newest there can be.
     pub end: Option<Timestamp>,
+    /// What means are of; without it, single readings.
+    pub bucket: Option<Bucket>,
     pub format: Format,
+    pub dialect: Dialect,
     pub profile: Profile,
+}
+
+/// The buckets that a step asks for, if it is one: none for single readings.
+pub fn buckets_of_step(text: &str, zone: &Zone) -> Option<Option<Bucket>> {
+    match step(text, zone)? {
+        Step::Raw => Some(None),
+        Step::Mean(bucket) => Some(Some(bucket)),
+    }
 }
 
 impl Export {
@@ -40,11 +52,13 @@ impl Export {
             .end
             .unwrap_or(now.plus(crate::validate::CLOCK_AHEAD_MAX));
         let time = scope.within(TimeRange::new(start, end));
-        let rate = scope.rows_per_ms(1);
+        let rate = scope.rows_per_ms(self.bucket.as_ref().map_or(1, Bucket::usual_ms));
+        // A mean says of how many readings it is, so that nobody takes it for one.
+        let minmax = self.bucket.is_some();
         let slices = Slices::new(
             store.clone(),
             scope.query,
-            None,
+            self.bucket,
             time,
             rate,
             u64::MAX,
@@ -54,7 +68,7 @@ impl Export {
             rows: None,
             further: Some(slices),
             writing: Writing {
-                writer: self.format.writer(&scope.names, false),
+                writer: self.format.writer(&scope.names, minmax, self.dialect),
                 profile: self.profile,
                 lines_left: u64::MAX,
                 chosen: None,

@@ -10,9 +10,9 @@ use super::scope::Scope;
 use super::shapes;
 use super::slices::Slices;
 use super::step::{Step, step};
-use super::write::Format;
+use super::write::{Dialect, Format};
 use crate::access::{Access, Call, Caller, CountedAs, Need, call};
-use crate::domain::{Selector, TimeRange, Timestamp};
+use crate::domain::{Selector, TimeRange, Timestamp, Zone};
 use crate::http::{Parameters, Problem};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Owner, ReadBudget};
 use crate::score::Profile;
@@ -49,7 +49,9 @@ struct Wanted {
     #[validate(range(min = POINTS_MIN, max = POINTS_MAX, message = "must be 2 to 10000"))]
     points: Option<u32>,
     minmax: bool,
+    zone: Zone,
     format: Format,
+    dialect: Dialect,
     profile: Profile,
 }
 
@@ -71,13 +73,19 @@ pub(super) fn calls() -> Vec<Call> {
             description = "Hours before the end; 24"),
         ("step" = Option<String>, Query, description = "5min, 15min, 1h, daily, weekly, or a number \
             with s, min, h or d; 1min stands for single readings"),
+        ("tz" = Option<String>, Query, description = "Zone whose days steps of whole days are of, a name \
+            of the IANA database, for example Europe/Paris; IAQ_TIMEZONE decides else"),
         ("raw" = Option<bool>, Query, description = "Single readings, whatever step says"),
         ("points" = Option<u32>, Query, minimum = 2, maximum = 10_000,
-            description = "At most so many of each sensor, to draw"),
+            description = "At most so many of each sensor, to draw: among them the first, the last, the \
+            least and the greatest of every quantity"),
         ("minmax" = Option<bool>, Query, description = "With extremes"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The first so many"),
         ("profile" = Option<String>, Query, description = "Score: iaqverse or classic"),
         ("format" = Option<String>, Query, description = "json, csv or ndjson; else Accept decides"),
+        ("delimiter" = Option<String>, Query, description = "Of CSV: , or ; or tab"),
+        ("decimal" = Option<String>, Query, description = "Of CSV: . or , (not with the delimiter ,)"),
+        ("bom" = Option<bool>, Query, description = "CSV begins with a byte order mark"),
     ),
     responses(
         (status = 200, description = "Records", content(
@@ -94,7 +102,7 @@ async fn history(
     access: web::Data<Access>,
     source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
-    let wanted = wanted(&request, source.profile)?;
+    let wanted = wanted(&request, &source)?;
     let scope = source
         .store
         .directory(|directory| Scope::find(directory, &wanted.selector, caller.sites()));
@@ -190,7 +198,7 @@ impl Reading<'_> {
 
     /// The rows, from where there can be any.
     fn slices(&self, source: Option<Bucket>, time: TimeRange, limit: u64) -> Slices {
-        let step_ms = source.map_or(1, |bucket| bucket.width_ms);
+        let step_ms = source.as_ref().map_or(1, Bucket::usual_ms);
         Slices::new(
             self.source.store.clone(),
             self.scope.query.clone(),
@@ -246,7 +254,9 @@ impl Wanted {
             query,
             time,
             points,
-            step: self.bucket,
+            step: self.bucket.clone(),
+            minmax: self.minmax,
+            zone: &self.zone,
             budget,
             owner,
             turn_wait_max: ANSWER_TURN_WAIT_MAX,
@@ -254,12 +264,15 @@ impl Wanted {
         let Points {
             source,
             chosen,
+            readings,
             rows,
         } = sampling.points().await?;
-        kept.shrink_to(reading.kept_bytes(chosen.len()));
+        let further = reading.slices(source, time, u64::MAX);
+        let further = further.with_readings(readings);
+        kept.shrink_to(reading.kept_bytes(chosen.len()) + further.kept_bytes());
         Ok(Body {
             rows,
-            further: Some(reading.slices(source, time, u64::MAX)),
+            further: Some(further),
             writing: self.writing(reading.scope, Some(chosen)),
             text_bytes_max: TEXT_BYTES_MAX,
             share: Some((budget.clone(), owner)),
@@ -277,7 +290,7 @@ impl Wanted {
         let limit = self.limit.unwrap_or(u64::MAX);
         Ok(Body {
             rows: None,
-            further: Some(reading.slices(self.bucket, time, limit)),
+            further: Some(reading.slices(self.bucket.clone(), time, limit)),
             writing: self.writing(reading.scope, None),
             text_bytes_max: TEXT_BYTES_MAX,
             share: Some((budget.clone(), owner)),
@@ -287,7 +300,7 @@ impl Wanted {
 
     fn writing(&self, scope: &Scope, chosen: Option<Vec<Order>>) -> Writing {
         Writing {
-            writer: self.format.writer(&scope.names, self.minmax),
+            writer: self.format.writer(&scope.names, self.minmax, self.dialect),
             profile: self.profile,
             lines_left: self.limit.unwrap_or(u64::MAX),
             chosen,
@@ -295,10 +308,11 @@ impl Wanted {
     }
 }
 
-fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
+fn wanted(request: &HttpRequest, source: &Source) -> Result<Wanted, Problem> {
     let mut query = Parameters::of(request);
     let raw = query.flag("raw");
-    let step = query.text("step").and_then(step);
+    let zone = parameters::zone(&mut query, &source.zone);
+    let step = query.text("step").and_then(|text| step(text, &zone));
     if query.text("step").is_some() && step.is_none() {
         query.fault(
             "step",
@@ -318,11 +332,13 @@ fn wanted(request: &HttpRequest, profile: Profile) -> Result<Wanted, Problem> {
         },
         points: query.number("points"),
         minmax: query.flag("minmax"),
+        zone,
+        dialect: parameters::dialect(&mut query),
         format: parameters::format(&mut query).unwrap_or_else(|| {
             let accept = request.headers().get_all(header::ACCEPT);
             accepted(accept.filter_map(|value| value.to_str().ok()))
         }),
-        profile: parameters::profile(&mut query, profile),
+        profile: parameters::profile(&mut query, source.profile),
     };
     query.finish(wanted)
 }

@@ -1,11 +1,11 @@
 //! `GET /api/latest`: the latest reading of each sensor, cheap to poll.
 
 use super::Source;
-use super::parameters::{profile, selector};
+use super::parameters::{place_selector, profile};
 use super::record::LatestRecord;
 use super::shapes;
 use crate::access::{Call, Caller, CountedAs, Need, call};
-use crate::domain::{Quantity, Selector, Subject, Timestamp};
+use crate::domain::{Quantity, Subject, Timestamp};
 use crate::http::{Parameters, Problem, is_known};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Lease};
 use crate::score::Profile;
@@ -45,10 +45,7 @@ async fn latest(
     source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request);
-    let selector = Selector {
-        sensor: None,
-        ..selector(&parameters)
-    };
+    let selector = place_selector(&parameters);
     let profile = profile(&mut parameters, source.profile);
     let since = parameters.timestamp("since");
     parameters.done()?;

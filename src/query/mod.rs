@@ -2,6 +2,7 @@
 
 mod accept;
 mod body;
+mod columns;
 mod export;
 mod history;
 mod latest;
@@ -20,12 +21,13 @@ mod step;
 mod write;
 
 pub use body::BodyError;
-pub use export::Export;
+pub use export::{Export, buckets_of_step};
 pub(crate) use write::GUARDED_BEGINS;
-pub use write::{Format, Line, Names, RowWriter};
+pub use write::{Dialect, DialectError, Format, Line, Names, RowWriter};
 
 use crate::access::Call;
 use crate::clock::Clock;
+use crate::domain::Zone;
 use crate::read_budget::ReadBudget;
 use crate::score::Profile;
 use crate::store::Store;
@@ -39,6 +41,8 @@ pub struct Source {
     pub clock: Arc<dyn Clock>,
     /// The score that is shown to whoever asks for none.
     pub profile: Profile,
+    /// Whose days are meant by whoever names no zone.
+    pub zone: Zone,
 }
 
 pub(crate) fn calls() -> Vec<Call> {

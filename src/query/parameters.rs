@@ -1,7 +1,7 @@
 //! Parameters of the calls of this folder.
 
-use super::write::Format;
-use crate::domain::Selector;
+use super::write::{Dialect, Format};
+use crate::domain::{Selector, Zone};
 use crate::http::Parameters;
 use crate::score::Profile;
 
@@ -22,12 +22,41 @@ pub(super) fn format(parameters: &mut Parameters) -> Option<Format> {
     parameters.keep("format", format, "unknown_format", detail)
 }
 
-/// What is asked for by `enseigne`, `salle` and `sensor_id`.
-pub(super) fn selector(parameters: &Parameters) -> Selector {
+/// What is asked for by `enseigne` and `salle`.
+pub(super) fn place_selector(parameters: &Parameters) -> Selector {
     let text = |name| parameters.text(name).map(Into::into);
     Selector {
         site: text("enseigne"),
         room: text("salle"),
-        sensor: text("sensor_id"),
+        sensor: None,
     }
+}
+
+/// What is asked for by `enseigne`, `salle` and `sensor_id`.
+pub(super) fn selector(parameters: &Parameters) -> Selector {
+    Selector {
+        sensor: parameters.text("sensor_id").map(Into::into),
+        ..place_selector(parameters)
+    }
+}
+
+/// The zone whose days are meant.
+pub(super) fn zone(parameters: &mut Parameters, default: &Zone) -> Zone {
+    // A plus sign that was not escaped arrives as a space.
+    let Some(name) = parameters.text("tz").map(|name| name.replace(' ', "+")) else {
+        return default.clone();
+    };
+    let detail = "must be a name of the IANA database, for example Europe/Paris";
+    let zone = parameters.keep("tz", Zone::named(&name), "unknown_zone", detail);
+    zone.unwrap_or_else(|| default.clone())
+}
+
+/// The dialect of CSV.
+pub(super) fn dialect(parameters: &mut Parameters) -> Dialect {
+    let mark = parameters.flag("bom");
+    let (delimiter, decimal) = (parameters.text("delimiter"), parameters.text("decimal"));
+    Dialect::new(delimiter, decimal, mark).unwrap_or_else(|error| {
+        parameters.fault(error.parameter(), error.code(), error.to_string());
+        Dialect::default()
+    })
 }

@@ -26,7 +26,7 @@ fn of_bucket(row: &BucketRow) -> Order {
 
 impl Rows {
     /// No rows: of buckets, or of readings where there is none.
-    pub(super) fn none(bucket: Option<Bucket>) -> Self {
+    pub(super) fn none(bucket: Option<&Bucket>) -> Self {
         match bucket {
             Some(_) => Self::Buckets(Vec::new()),
             None => Self::Readings(Vec::new()),
@@ -37,7 +37,7 @@ impl Rows {
     pub(super) async fn fetch(
         store: &Store,
         query: &HistoryQuery,
-        bucket: Option<Bucket>,
+        bucket: Option<&Bucket>,
         time: TimeRange,
         bytes_max: usize,
     ) -> Result<Option<Self>, StoreError> {
@@ -55,7 +55,7 @@ impl Rows {
     pub(super) async fn fetch_large(
         store: &Store,
         query: &HistoryQuery,
-        bucket: Option<Bucket>,
+        bucket: Option<&Bucket>,
         time: TimeRange,
         bytes_max: usize,
     ) -> Result<Self, StoreError> {
@@ -134,6 +134,20 @@ impl Rows {
             (Self::Buckets(rows), Self::Buckets(mut others)) => rows.append(&mut others),
             _ => debug_assert!(false, "rows of two kinds"),
         }
+    }
+
+    /// Puts readings in the place of means, and among the others; `orders` are all that were looked for.
+    pub(super) fn put_in(&mut self, readings: &[HistoryRow], orders: &[Order]) {
+        let Self::Buckets(rows) = self else {
+            debug_assert!(false, "readings among readings");
+            return;
+        };
+        rows.retain(|row| orders.binary_search(&of_bucket(row)).is_err());
+        let wanted = readings
+            .iter()
+            .filter(|row| orders.binary_search(&of_reading(row)).is_ok());
+        rows.extend(wanted.map(BucketRow::of_reading));
+        rows.sort_by_cached_key(of_bucket);
     }
 
     /// Puts rows of several sensors in order.

@@ -3,19 +3,23 @@
 //! What points are chosen from is read in pieces. All that is kept of them are the numbers the choice
 //! is made by, and the rows themselves while they are few; when they are many, the chosen ones are
 //! read again as they are sent.
+//!
+//! Whatever is left out, both ends and the least and the greatest value of every quantity stay. A mean
+//! hides them, so where points are means the readings themselves are looked for and stand in the place
+//! of the means that hide them.
 
 use super::body::{LeasedRows, TEXT_BYTES_MAX};
-use super::lttb::{Series, lttb};
+use super::columns::{COLUMN_BYTES, Columns, Outstanding};
+use super::lttb::{Series, between};
 use super::rows::{Order, Rows};
 use super::slices::Slices;
 use super::step::{DAY_MS, HOUR_MS, MINUTE_MS};
-use super::write::means;
 use crate::database::{RoomKey, SensorKey, StoreError};
-use crate::domain::{Quantity, TimeRange, Timestamp, Values};
+use crate::domain::{TimeRange, Timestamp, Zone};
 use crate::read_budget::{Lease, Owner, ReadBudget, TooMuchRead};
-use crate::store::{Bucket, HistoryQuery, Store};
+use crate::store::{Bucket, BucketRow, HistoryQuery, Measure, Store};
 use smallvec::SmallVec;
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Fewest points a line can be drawn through.
@@ -24,10 +28,12 @@ pub(super) const POINTS_MIN: u32 = 2;
 pub(super) const POINTS_MAX: u32 = 10_000;
 /// Most points of all sensors together.
 pub(super) const POINTS_TOTAL_MAX: usize = 100_000;
-/// Readings, on average of a sensor, up to which the points are readings; above they are means.
+/// Readings, on average of a sensor, up to which the points are readings, and those of all sensors up to
+/// which they are; above they are means.
 const READINGS_SAMPLED_MAX: u64 = 20_000;
-/// Rows of one sensor that points are chosen from. Readings more than that are put together; means of
-/// a step that was asked for are refused.
+const READINGS_SAMPLED_TOTAL_MAX: u64 = 200_000;
+/// Rows of one sensor whose numbers are kept. Of more readings those that stand out are; more means of a
+/// step that was asked for are refused.
 const ROWS_SAMPLED_MAX: u32 = 100_000;
 /// Means for each point: enough to choose from.
 const MEANS_PER_POINT: u64 = 16;
@@ -40,9 +46,6 @@ const SLICE_BYTES_WANTED: usize = 512 * 1024;
 const ROWS_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Bytes of a row, when it has more values than most.
 const ROW_BYTES_MAX: usize = 1024;
-/// Bytes that are kept of a row to choose it by.
-const COLUMN_BYTES: usize =
-    size_of::<f64>() + size_of::<RoomKey>() + Quantity::COUNT * size_of::<f32>();
 /// Rows from which points are chosen where they are asked for, which takes less than a millisecond;
 /// of more of them they are chosen on a thread for such work.
 const CHOSEN_AT_ONCE_MAX: usize = 2_000;
@@ -57,6 +60,10 @@ pub(super) struct Sampling<'a> {
     pub(super) points: u32,
     /// Means to choose from, when they are asked for.
     pub(super) step: Option<Bucket>,
+    /// Whether the least and the greatest reading of a mean are shown with it.
+    pub(super) minmax: bool,
+    /// Whose days means of a day are of.
+    pub(super) zone: &'a Zone,
     /// Whose memory is taken while points are chosen.
     pub(super) budget: &'a ReadBudget,
     pub(super) owner: Owner,
@@ -71,6 +78,8 @@ pub(super) struct Points {
     pub(super) source: Option<Bucket>,
     /// Which rows they are, in order.
     pub(super) chosen: Vec<Order>,
+    /// Those of them that are readings in the place of means, in order.
+    pub(super) readings: Vec<Order>,
     /// They themselves, unless they are too many to be kept.
     pub(super) rows: Option<LeasedRows>,
 }
@@ -91,13 +100,14 @@ impl Sampling<'_> {
     pub(super) async fn points(&self) -> Result<Points, SamplingError> {
         if self.query.sensors.is_empty() || self.time.is_empty() {
             return Ok(Points {
-                source: self.step,
+                source: self.step.clone(),
                 chosen: Vec::new(),
+                readings: Vec::new(),
                 rows: None,
             });
         }
         for (source, rows_max) in self.sources().await? {
-            let lease = self.work(source, rows_max).await?;
+            let lease = self.work(source.as_ref(), rows_max).await?;
             if let Some(points) = self.chosen_from(source, rows_max, lease).await? {
                 return Ok(points);
             }
@@ -116,23 +126,24 @@ impl Sampling<'_> {
         // It may begin and end inside a bucket.
         let means_in = |width_ms: i64| span_ms / width_ms.unsigned_abs() + 2;
         let mut sources = SmallVec::new();
-        if let Some(step) = self.step {
-            sources.push((self.step, rows_max(means_in(step.width_ms))));
+        if let Some(step) = &self.step {
+            sources.push((Some(step.clone()), rows_max(means_in(step.usual_ms()))));
             return Ok(sources);
         }
         let readings = self.store.reading_count(self.query, self.time);
         let readings = readings.await?;
         let of_each = readings / self.query.sensors.len() as u64;
-        if of_each <= READINGS_SAMPLED_MAX {
+        if of_each <= READINGS_SAMPLED_MAX || readings <= READINGS_SAMPLED_TOTAL_MAX {
             sources.push((None, rows_max(readings)));
         }
         let means_max = (u64::from(self.points) * MEANS_PER_POINT).min(ROWS_SAMPLED_MAX.into());
         for width_ms in WIDTHS_MS {
             let means = means_in(width_ms);
             if means <= means_max || width_ms == DAY_MS {
-                let bucket = Bucket {
-                    width_ms,
-                    origin_ms: 0,
+                let bucket = if width_ms == DAY_MS {
+                    Bucket::days(self.zone, 1, 0)
+                } else {
+                    Bucket::even(width_ms)
                 };
                 sources.push((Some(bucket), rows_max(means)));
             }
@@ -141,18 +152,19 @@ impl Sampling<'_> {
     }
 
     /// The memory it takes to choose from `rows_max` rows of a sensor.
-    async fn work(&self, source: Option<Bucket>, rows_max: usize) -> Result<Lease, TooMuchRead> {
+    async fn work(&self, source: Option<&Bucket>, rows_max: usize) -> Result<Lease, TooMuchRead> {
         let kept = (rows_max * ROW_BYTES_MAX).min(ROWS_BYTES_MAX);
         let points = (self.points as usize).min(rows_max) * self.query.sensors.len();
         let chosen = points.saturating_mul(ROW_BYTES_MAX).min(ROWS_BYTES_MAX);
-        let slices = self.slices(SensorKey(0), source, rows_max).work_bytes();
+        let slices = self.slices(SensorKey(0), source, rows_max);
+        let slices = slices.work_bytes();
         let bytes = rows_max * COLUMN_BYTES + kept + chosen + slices;
         let work = self.budget.work(self.owner, bytes, self.turn_wait_max);
         work.await
     }
 
     /// The rows of one sensor.
-    fn slices(&self, sensor: SensorKey, source: Option<Bucket>, rows_max: usize) -> Slices {
+    fn slices(&self, sensor: SensorKey, source: Option<&Bucket>, rows_max: usize) -> Slices {
         let query = HistoryQuery {
             sensors: vec![sensor],
             rooms: self.query.rooms.clone(),
@@ -165,7 +177,7 @@ impl Sampling<'_> {
         Slices::new(
             store,
             query,
-            source,
+            source.cloned(),
             self.time,
             rows_per_ms,
             u64::MAX,
@@ -180,17 +192,22 @@ impl Sampling<'_> {
         rows_max: usize,
         mut lease: Lease,
     ) -> Result<Option<Points>, StoreError> {
-        let mut chosen = Vec::new();
-        let mut rows = Some(Rows::none(source));
+        let (mut chosen, mut readings) = (Vec::new(), Vec::new());
+        let mut rows = Some(Rows::none(source.as_ref()));
         // One after the other, so that the numbers of only one are in memory.
         for sensor in &self.query.sensors {
-            let slices = self.slices(*sensor, source, rows_max);
-            let Some(candidates) = Candidates::of(slices, source, rows_max).await? else {
+            let slices = self.slices(*sensor, source.as_ref(), rows_max);
+            let candidates = Candidates::of(slices, source.as_ref(), self.time, rows_max);
+            let Some(candidates) = candidates.await? else {
                 return Ok(None);
             };
-            let (orders, of_sensor) = candidates.chosen(*sensor, self.points as usize).await?;
-            chosen.extend(orders);
-            rows = match (rows, of_sensor) {
+            let pinned = self.pinned(*sensor, source.as_ref(), &candidates.columns);
+            let pinned = pinned.await?;
+            let of_sensor = candidates.chosen(*sensor, pinned, self.points as usize);
+            let of_sensor = of_sensor.await?;
+            chosen.extend(of_sensor.orders);
+            readings.extend(of_sensor.readings);
+            rows = match (rows, of_sensor.rows) {
                 (Some(mut rows), Some(more)) if rows.bytes() + more.bytes() <= ROWS_BYTES_MAX => {
                     rows.append(more);
                     Some(rows)
@@ -199,6 +216,7 @@ impl Sampling<'_> {
             };
         }
         chosen.sort_unstable();
+        readings.sort_unstable();
         let rows = rows.map(|mut rows| {
             rows.sort();
             lease.shrink_to(rows.bytes() + TEXT_BYTES_MAX);
@@ -208,9 +226,152 @@ impl Sampling<'_> {
         Ok(Some(Points {
             source,
             chosen,
+            readings,
             rows,
         }))
     }
+
+    /// The rows of a sensor that stay, whatever becomes of the others, as far as there are points for
+    /// them.
+    async fn pinned(
+        &self,
+        sensor: SensorKey,
+        source: Option<&Bucket>,
+        columns: &Columns,
+    ) -> Result<Pinned, StoreError> {
+        let points_max = self.points as usize;
+        let mut pinned = Pinned::default();
+        match source {
+            Some(bucket) if self.step.is_none() => {
+                for (position, what) in columns.outstanding_readings() {
+                    if pinned.points() >= points_max {
+                        break;
+                    }
+                    let reading = self.hidden(sensor, bucket, columns.key(position), what);
+                    pinned.add_reading(position, reading.await?, points_max);
+                }
+            }
+            source => {
+                pinned.add_rows(columns.outstanding(), points_max);
+                if source.is_some() && self.minmax {
+                    pinned.add_rows(columns.outstanding_readings(), points_max);
+                }
+            }
+        }
+        Ok(pinned)
+    }
+
+    /// The reading that stands out in a mean, looked for in finer and finer means; `None` when it is
+    /// not kept any more.
+    async fn hidden(
+        &self,
+        sensor: SensorKey,
+        bucket: &Bucket,
+        (at, room): (Timestamp, RoomKey),
+        what: Outstanding,
+    ) -> Result<Option<BucketRow>, StoreError> {
+        let query = HistoryQuery {
+            sensors: vec![sensor],
+            rooms: Some(vec![room]),
+        };
+        let mut time = bucket.span(at).intersect(self.time);
+        for width_ms in WIDTHS_MS.into_iter().rev() {
+            if width_ms >= bucket.usual_ms() {
+                continue;
+            }
+            let finer = Bucket::even(width_ms);
+            let means = self
+                .store
+                .large_buckets(&query, &finer, time, SLICE_BYTES_WANTED);
+            let Some(mean) = what.find(&means.await?).map(|mean| mean.start) else {
+                return Ok(None);
+            };
+            time = finer.span(mean).intersect(time);
+        }
+        // Mostly few enough for one piece.
+        let rate = 0.0;
+        let store = self.store.clone();
+        let bytes = SLICE_BYTES_WANTED;
+        let mut slices = Slices::new(store, query, None, time, rate, u64::MAX, bytes);
+        let mut found = None;
+        while let Some(rows) = slices.next().await? {
+            let Rows::Readings(rows) = rows else { break };
+            let rows: Vec<_> = rows.iter().map(BucketRow::of_reading).collect();
+            found = what.find(&rows).cloned().or(found);
+            if found.is_some() && what != Outstanding::Last {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Outstanding {
+    /// The first row that has it; of the last, the last.
+    fn find(self, rows: &[BucketRow]) -> Option<&BucketRow> {
+        let numbers = |row: &BucketRow, quantity| {
+            let statistics = row.get(Measure::Quantity(quantity));
+            statistics.map(|statistics| (statistics.min, statistics.max))
+        };
+        let is = |a: f64, b: f64| a.total_cmp(&b).is_eq();
+        match self {
+            Self::First => rows.first(),
+            Self::Last => rows.last(),
+            Self::Greatest(quantity, number) => rows
+                .iter()
+                .find(|row| numbers(row, quantity).is_some_and(|(_, max)| is(max, number))),
+            Self::Least(quantity, number) => rows
+                .iter()
+                .find(|row| numbers(row, quantity).is_some_and(|(min, _)| is(min, number))),
+        }
+    }
+}
+
+/// The rows of a sensor that stay: they themselves, or readings in their place.
+#[derive(Debug, Default)]
+struct Pinned {
+    /// By position.
+    rows: BTreeMap<usize, Vec<BucketRow>>,
+    readings: BTreeSet<Timestamp>,
+}
+
+impl Pinned {
+    /// How many points they are.
+    fn points(&self) -> usize {
+        self.rows
+            .values()
+            .map(|readings| readings.len().max(1))
+            .sum()
+    }
+
+    fn add_rows(&mut self, rows: impl Iterator<Item = (usize, Outstanding)>, points_max: usize) {
+        for (position, _) in rows {
+            if self.points() < points_max {
+                self.rows.entry(position).or_default();
+            }
+        }
+    }
+
+    /// Pins a row by its reading, or itself where there is none, if there is a point left for it.
+    fn add_reading(&mut self, position: usize, reading: Option<BucketRow>, points_max: usize) {
+        if self.points() >= points_max {
+            return;
+        }
+        let readings = self.rows.entry(position).or_default();
+        if let Some(reading) = reading
+            && self.readings.insert(reading.start)
+        {
+            readings.push(reading);
+        }
+    }
+}
+
+/// What was chosen of one sensor.
+#[derive(Debug)]
+struct Chosen {
+    orders: Vec<Order>,
+    readings: Vec<Order>,
+    rows: Option<Rows>,
 }
 
 /// What the points of one sensor are chosen from.
@@ -225,17 +386,23 @@ impl Candidates {
     /// `None` when there are too many.
     async fn of(
         mut slices: Slices,
-        source: Option<Bucket>,
+        source: Option<&Bucket>,
+        time: TimeRange,
         rows_max: usize,
     ) -> Result<Option<Self>, StoreError> {
-        let mut columns = Columns::with_room_for(rows_max);
+        let mut columns = Columns::new(time, rows_max);
         let mut kept = Some(Rows::none(source));
         let mut bytes = 0;
         while let Some(rows) = slices.next().await? {
-            columns.take(&rows);
-            if columns.times.len() >= ROWS_SAMPLED_MAX as usize {
+            let is_full = columns.len() + rows.len() > ROWS_SAMPLED_MAX as usize;
+            if is_full && source.is_some() {
                 return Ok(None);
             }
+            if is_full {
+                kept = None;
+                columns = thinned(columns).await?;
+            }
+            columns.take(&rows);
             bytes += rows.bytes();
             if bytes > ROWS_BYTES_MAX {
                 kept = None;
@@ -253,239 +420,69 @@ impl Candidates {
     async fn chosen(
         self,
         sensor: SensorKey,
+        pinned: Pinned,
         points: usize,
-    ) -> Result<(Vec<Order>, Option<Rows>), StoreError> {
-        let is_small = self.columns.times.len() <= CHOSEN_AT_ONCE_MAX;
-        let choose = move || {
-            let Self { mut columns, rows } = self;
-            columns.scale();
-            let positions = lttb(&columns, points);
-            let orders = positions.iter().map(|position| {
-                let (time, room) = columns.key(*position);
-                (time, sensor, room)
-            });
-            let orders = orders.collect();
-            let mut wanted = positions.iter().peekable();
-            let rows = rows.map(|mut rows| {
-                rows.retain(|position| wanted.next_if_eq(&&position).is_some());
-                rows
-            });
-            (orders, rows)
-        };
-        if is_small {
-            return Ok(choose());
+    ) -> Result<Chosen, StoreError> {
+        if self.columns.len() <= CHOSEN_AT_ONCE_MAX {
+            return Ok(self.choose(sensor, pinned, points));
         }
-        let chosen = tokio::task::spawn_blocking(choose).await;
-        chosen.map_err(|error| StoreError::Unusable(format!("choosing broke off: {error}")))
-    }
-}
-
-/// The values of one sensor, each quantity scaled by its range, so that no unit outweighs another.
-#[derive(Debug)]
-struct Columns {
-    first_ms: i64,
-    /// Milliseconds since the first row.
-    times: Vec<f64>,
-    rooms: Vec<RoomKey>,
-    /// Of every quantity that is not always the same; a missing value is not a number.
-    scaled: Vec<Vec<f32>>,
-    rows_max: usize,
-}
-
-impl Columns {
-    fn with_room_for(rows_max: usize) -> Self {
-        Self {
-            first_ms: 0,
-            times: Vec::with_capacity(rows_max),
-            rooms: Vec::with_capacity(rows_max),
-            scaled: vec![Vec::new(); Quantity::COUNT],
-            rows_max,
-        }
+        let choosing = tokio::task::spawn_blocking(move || self.choose(sensor, pinned, points));
+        choosing.await.map_err(broken_off)
     }
 
-    /// Adds rows behind those that are here.
-    fn take(&mut self, rows: &Rows) {
-        match rows {
-            Rows::Readings(rows) => {
-                for row in rows {
-                    self.push(row.observed_at, row.room, row.values);
-                }
+    fn choose(self, sensor: SensorKey, pinned: Pinned, points: usize) -> Chosen {
+        let Self { mut columns, rows } = self;
+        columns.scale();
+        let left = points.saturating_sub(pinned.points());
+        let positions: Vec<_> = pinned.rows.keys().copied().collect();
+        let mut positions = between(&columns, &positions, left);
+        let replaced = |readings: &Vec<_>| !readings.is_empty();
+        let themselves = pinned
+            .rows
+            .iter()
+            .filter(|(_, readings)| !replaced(readings));
+        positions.extend(themselves.map(|(position, _)| *position));
+        positions.sort_unstable();
+        let order = |(time, room)| (time, sensor, room);
+        let mut orders: Vec<_> = positions
+            .iter()
+            .map(|position| order(columns.key(*position)))
+            .collect();
+        let readings: Vec<_> = pinned.rows.into_values().flatten().collect();
+        let of_readings: Vec<_> = readings
+            .iter()
+            .map(|row| order((row.start, row.room)))
+            .collect();
+        orders.extend(&of_readings);
+        let mut wanted = positions.iter().peekable();
+        let rows = rows.map(|mut rows| {
+            rows.retain(|position| wanted.next_if_eq(&&position).is_some());
+            if !readings.is_empty() {
+                rows.append(Rows::Buckets(readings));
             }
-            Rows::Buckets(rows) => {
-                for row in rows {
-                    self.push(row.start, row.room, means(row));
-                }
-            }
+            rows
+        });
+        Chosen {
+            orders,
+            readings: of_readings,
+            rows,
         }
-    }
-
-    fn push(&mut self, at: Timestamp, room: RoomKey, values: Values) {
-        if self.times.is_empty() {
-            self.first_ms = at.millis();
-        }
-        for (quantity, number) in values.iter() {
-            let column = &mut self.scaled[quantity.index()];
-            if column.capacity() == 0 {
-                column.reserve_exact(self.rows_max);
-            }
-            column.resize(self.times.len(), f32::NAN);
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "seven digits are enough to draw by"
-            )]
-            column.push(number as f32);
-        }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "the times of readings are exact"
-        )]
-        self.times.push((at.millis() - self.first_ms) as f64);
-        self.rooms.push(room);
-    }
-
-    /// Makes the numbers of every quantity go from 0 to 1. Called once, when all are here.
-    fn scale(&mut self) {
-        self.scaled.retain_mut(|column| scale(column));
-        for column in &mut self.scaled {
-            column.resize(self.times.len(), f32::NAN);
-        }
-    }
-
-    /// Time and room of a row.
-    fn key(&self, position: usize) -> (Timestamp, RoomKey) {
-        #[expect(clippy::cast_possible_truncation, reason = "it was an integer before")]
-        let since_ms = self.times[position] as i64;
-        let time = Timestamp::from_millis(self.first_ms + since_ms);
-        (time, self.rooms[position])
     }
 }
 
-/// Makes numbers go from 0 to 1; `false` when they are all the same.
-fn scale(column: &mut [f32]) -> bool {
-    let min = column.iter().copied().fold(f32::INFINITY, f32::min);
-    let max = column.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for number in &mut *column {
-        *number = (*number - min) / (max - min);
-    }
-    min < max
-}
-
-/// The middle of some rows, in the order of the columns.
-struct Average {
-    time: f64,
-    values: SmallVec<[f64; Quantity::COUNT]>,
-}
-
-impl Series for Columns {
-    type Average = Average;
-
-    fn len(&self) -> usize {
-        self.times.len()
-    }
-
-    fn average(&self, range: Range<usize>) -> Average {
-        let columns = self.scaled.iter();
-        Average {
-            time: mean(self.times[range.clone()].iter().copied()),
-            values: columns
-                .map(|column| {
-                    mean(
-                        column[range.clone()]
-                            .iter()
-                            .map(|number| f64::from(*number)),
-                    )
-                })
-                .collect(),
-        }
-    }
-
-    /// The sum of the areas of all quantities. One that is missing at a corner has none.
-    fn area(&self, kept: usize, candidate: usize, next: &Average) -> f64 {
-        let to_next = self.times[kept] - next.time;
-        let to_candidate = self.times[kept] - self.times[candidate];
-        let mut sum = 0.0;
-        for (column, next) in self.scaled.iter().zip(&next.values) {
-            let value = f64::from(column[kept]);
-            let area =
-                to_next * (f64::from(column[candidate]) - value) - to_candidate * (next - value);
-            if !area.is_nan() {
-                sum += area.abs();
-            }
-        }
-        sum
-    }
-}
-
-/// The mean of the numbers that are there.
-fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
-    let there = numbers.filter(|number| !number.is_nan());
-    let (sum, count) = there.fold((0.0, 0.0), |(sum, count), number| {
-        (sum + number, count + 1.0)
+/// The same rows thinned, on a thread for such work.
+async fn thinned(mut columns: Columns) -> Result<Columns, StoreError> {
+    let thinning = tokio::task::spawn_blocking(move || {
+        columns.thin();
+        columns
     });
-    sum / count
+    thinning.await.map_err(broken_off)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn broken_off(error: tokio::task::JoinError) -> StoreError {
+    StoreError::Unusable(format!("choosing broke off: {error}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use pretty_assertions::assert_eq;
-
-    fn columns(rows: &[&[(Quantity, f64)]]) -> Columns {
-        let mut columns = Columns::with_room_for(rows.len());
-        for (row, minute) in rows.iter().zip(0..) {
-            let mut values = Values::default();
-            for (quantity, number) in *row {
-                assert!(values.set(*quantity, *number));
-            }
-            let at = Timestamp::from_millis(minute * MINUTE_MS);
-            columns.push(at, RoomKey(1), values);
-        }
-        columns.scale();
-        columns
-    }
-
-    /// The row of ten that stays beside both ends: row 2 has more of `one`, row 5 of both.
-    fn chosen(one: (Quantity, f64), both: [(Quantity, f64); 2]) -> usize {
-        let level = |quantity: Quantity| match quantity {
-            Quantity::Co2 => 600.0,
-            _ => 20.0,
-        };
-        let mut rows = vec![both.map(|(quantity, _)| (quantity, level(quantity))); 10];
-        for (at, more) in [(2, &[one][..]), (5, &both[..])] {
-            for (quantity, number) in &mut rows[at] {
-                let more = more.iter().find(|(of, _)| of == quantity);
-                *number += more.map_or(0.0, |(_, more)| *more);
-            }
-        }
-        let columns = columns(&rows.iter().map(|row| &row[..]).collect::<Vec<_>>());
-        lttb(&columns, 3)[1]
-    }
-
-    #[test]
-    fn no_quantity_outweighs_another_by_its_unit() {
-        let (co2, temperature) = (Quantity::Co2, Quantity::Temperature);
-        assert_eq!(chosen((co2, 100.0), [(co2, 10.0), (temperature, 1.0)]), 5);
-        assert_eq!(
-            chosen((temperature, 1.0), [(co2, 100.0), (temperature, 0.1)]),
-            5
-        );
-        assert_eq!(chosen((co2, 100.0), [(co2, 0.0), (temperature, 0.0)]), 2);
-    }
-
-    #[test]
-    fn what_is_missing_or_always_the_same_has_no_area() {
-        let (co2, pm25, humidity) = (Quantity::Co2, Quantity::Pm25, Quantity::Humidity);
-        let columns = columns(&[
-            &[(co2, 600.0), (humidity, 40.0)],
-            &[(pm25, 5.0), (humidity, 40.0)],
-            &[(co2, 700.0), (humidity, 40.0)],
-            &[(co2, 600.0), (pm25, 9.0)],
-        ]);
-        assert_eq!(columns.scaled.len(), 2, "humidity never changes");
-        let end = columns.average(3..4);
-        assert!(columns.area(0, 1, &end) < f64::EPSILON);
-        assert!(columns.area(0, 2, &end) > 0.0);
-        let middle = columns.average(0..3).values[0];
-        assert!((middle - 0.5).abs() < f64::EPSILON, "{middle}");
-    }
-}
+mod tests;

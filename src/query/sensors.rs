@@ -4,11 +4,11 @@ use super::Source;
 use super::leased_body::json;
 use crate::access::{Call, Caller, CountedAs, Need, call};
 use crate::domain::Timestamp;
-use crate::http::Problem;
+use crate::http::{Parameters, Problem};
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
 use crate::store::SensorEntry;
 use crate::wire::Number;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -39,12 +39,17 @@ pub(super) fn calls() -> Vec<Call> {
 
 /// All sensors
 #[utoipa::path(get, path = "/api/sensors", tag = "readings",
-    responses((status = 200, description = "By id", body = Vec<Known>)))]
+    responses(
+        (status = 200, description = "By id", body = Vec<Known>),
+        (status = 422, description = "There are no parameters"),
+    ))]
 async fn sensors(
     caller: Caller,
+    request: HttpRequest,
     counted_as: CountedAs,
     source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
+    Parameters::none(&request)?;
     let now = source.clock.now();
     let count = source.store.directory(|directory| {
         let own = directory.sensors().filter(|entry| is_own(&caller, entry));
@@ -70,12 +75,15 @@ const SENSOR_BYTES: usize = 512;
     responses(
         (status = 200, description = "The sensor", body = Known),
         (status = 404, description = "There is none"),
+        (status = 422, description = "There are no parameters"),
     ))]
 async fn sensor(
     caller: Caller,
+    request: HttpRequest,
     id: web::Path<String>,
     source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
+    Parameters::none(&request)?;
     let now = source.clock.now();
     let sensor = source.store.directory(|directory| {
         let key = directory.sensor_key(&id)?;

@@ -23,6 +23,9 @@ const RECOVERY: usize = 32;
 /// A piece is at most this many times as wide as the one before.
 const GROWTH_MAX: i64 = 8;
 
+/// Readings that are looked up together.
+const READINGS_AT_ONCE: usize = 16;
+
 /// The rows of a query, piece by piece.
 #[derive(Debug)]
 pub(super) struct Slices {
@@ -47,6 +50,9 @@ pub(super) struct Slices {
     /// Bytes the rows of such a time had so far.
     group_bytes: usize,
     last: Last,
+    /// Readings that stand in the place of means, in order, and how many of them are given.
+    readings: Vec<Order>,
+    readings_given: usize,
 }
 
 /// The last piece that was given.
@@ -77,12 +83,12 @@ impl Slices {
             reason = "a float saturates when cast"
         )]
         let width_ms = (f64::from(rows_wanted) / rows_per_ms.max(f64::MIN_POSITIVE)) as i64;
-        let mut slices = Self {
+        Self {
             store,
             query,
             bucket,
             left: time,
-            width_ms,
+            width_ms: width_ms.max(1),
             bytes_wanted,
             bytes_wanted_max: bytes_wanted,
             is_adapted: false,
@@ -95,29 +101,64 @@ impl Slices {
                 is_group: false,
                 bytes: 0,
             },
-        };
-        slices.width_ms = width_ms.max(slices.width_min_ms());
-        slices
+            readings: Vec::new(),
+            readings_given: 0,
+        }
+    }
+
+    /// The same with some readings in the place of means that begin when they were taken, and among the
+    /// others.
+    pub(super) fn with_readings(mut self, readings: Vec<Order>) -> Self {
+        self.readings = readings;
+        self
     }
 
     /// Bytes that getting a piece takes, about: rows twice, while they are put in order, and the
     /// chunks they come from.
     pub(super) fn work_bytes(&self) -> usize {
         let sensors = self.query.sensors.len().min(SENSORS_AT_ONCE);
-        2 * self.bytes_max() + sensors * CHUNK_BYTES_USUAL_MAX / 2
+        let readings = self.readings.len().min(READINGS_AT_ONCE);
+        2 * self.bytes_max() + (sensors / 2 + readings) * CHUNK_BYTES_USUAL_MAX
+    }
+
+    /// Bytes that are kept to go on with.
+    pub(super) fn kept_bytes(&self) -> usize {
+        size_of_val(self.readings.as_slice())
     }
 
     /// Whether [`Self::next`] has nothing any more.
     pub(super) fn is_done(&self) -> bool {
-        self.left.is_empty()
+        self.left.is_empty() && self.readings_given == self.readings.len()
     }
 
-    /// The next rows, by time, sensor and room; `None` at the end. Empty pieces are passed over.
+    /// The next rows, by time, sensor and room; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
-        while !self.is_done() {
+        let rows = self.next_rows().await?;
+        if self.readings_given == self.readings.len() {
+            return Ok(rows);
+        }
+        let mut rows = rows.unwrap_or_else(|| Rows::none(self.bucket.as_ref()));
+        let last = rows.len().checked_sub(1).and_then(|last| rows.order(last));
+        let until = match last {
+            Some(last) if !self.left.is_empty() => {
+                self.readings.partition_point(|reading| *reading <= last)
+            }
+            _ => self.readings.len(),
+        };
+        let due = self.readings.get(self.readings_given..until);
+        for some in due.unwrap_or_default().chunks(READINGS_AT_ONCE) {
+            rows.put_in(&self.store.find(some).await?, some);
+        }
+        self.readings_given = until.max(self.readings_given);
+        Ok((rows.len() > 0).then_some(rows))
+    }
+
+    /// The next rows without readings among them. Empty pieces are passed over.
+    async fn next_rows(&mut self) -> Result<Option<Rows>, StoreError> {
+        while !self.left.is_empty() {
             let piece = TimeRange::new(self.left.start, self.cut());
             let width_ms = i64::try_from(piece.width_ms()).unwrap_or(i64::MAX);
-            let is_group = self.done_sensors.is_some() || width_ms <= self.width_min_ms();
+            let is_group = self.done_sensors.is_some() || !self.can_be_cut(piece);
             let rows = if is_group {
                 self.next_group(piece).await?
             } else {
@@ -142,10 +183,10 @@ impl Slices {
         width_ms: i64,
     ) -> Result<Option<Rows>, StoreError> {
         let bytes_max = self.bytes_max();
-        let (query, bucket) = (&self.query, self.bucket);
+        let (query, bucket) = (&self.query, self.bucket.as_ref());
         let rows = Rows::fetch(&self.store, query, bucket, piece, bytes_max).await?;
         let Some(mut rows) = rows else {
-            self.width_ms = (width_ms / 2).max(self.width_min_ms());
+            self.width_ms = (width_ms / 2).max(1);
             if std::mem::take(&mut self.is_adapted) {
                 // Rows are not all it takes: those they are put together from count as well.
                 self.bytes_wanted = (self.bytes_wanted / 4 * 3).max(BYTES_WANTED_MIN);
@@ -171,7 +212,7 @@ impl Slices {
             rooms: self.query.rooms.clone(),
         };
         let bytes_max = self.bytes_max();
-        let (store, bucket) = (&self.store, self.bucket);
+        let (store, bucket) = (&self.store, self.bucket.as_ref());
         let mut rows = match Rows::fetch(store, &query, bucket, piece, bytes_max).await? {
             Some(rows) => rows,
             None if query.sensors.len() > 1 => {
@@ -200,6 +241,7 @@ impl Slices {
         // A bucket may begin before what was asked for.
         self.left.start = used.0.max(self.last.from);
         self.used = Some(used);
+        self.readings_given = self.readings.partition_point(|reading| *reading <= used);
     }
 
     /// Goes on right behind `used`, a row of the last piece, because there was capacity for the first
@@ -215,7 +257,7 @@ impl Slices {
         let share = |of: usize| of / total.div_ceil(used_bytes.max(1)).max(2);
         self.bytes_wanted = share(self.bytes_wanted).max(BYTES_WANTED_MIN);
         self.group_max = share(self.group_max.min(self.query.sensors.len())).max(1);
-        self.width_ms = (self.width_ms / 2).max(self.width_min_ms());
+        self.width_ms = (self.width_ms / 2).max(1);
     }
 
     /// Most bytes that a piece, and what it is put together from, may take.
@@ -233,32 +275,35 @@ impl Slices {
             Ok(bytes @ 1..) => {
                 let wanted = i64::try_from(self.bytes_wanted).unwrap_or(i64::MAX);
                 let wanted = width_ms.saturating_mul(wanted);
-                (wanted / bytes).clamp(self.width_min_ms(), widest.max(self.width_min_ms()))
+                (wanted / bytes).clamp(1, widest.max(1))
             }
             _ => widest,
         };
     }
 
-    fn width_min_ms(&self) -> i64 {
-        self.bucket.map_or(1, |bucket| bucket.width_ms)
+    /// Whether a piece is more than a bucket, or a moment.
+    fn can_be_cut(&self, piece: TimeRange) -> bool {
+        match &self.bucket {
+            None => piece.width_ms() > 1,
+            Some(bucket) => piece.end > bucket.span(piece.start).end,
+        }
     }
 
     /// Where the next piece ends: never inside a bucket.
     fn cut(&self) -> Timestamp {
         let width_ms = match self.done_sensors {
-            Some(_) => self.width_min_ms(),
+            Some(_) => 1,
             None => self.width_ms,
         };
         let wanted = self
             .left
             .start
             .plus(Duration::from_millis(width_ms.unsigned_abs()));
-        let whole = match self.bucket {
+        let whole = match &self.bucket {
             None => wanted,
             Some(bucket) => {
-                let start = bucket.start(wanted);
-                let after_next = bucket.start(self.left.start).millis() + bucket.width_ms;
-                Timestamp::from_millis(start.millis().max(after_next))
+                let first = bucket.span(self.left.start);
+                bucket.start(wanted).max(first.end)
             }
         };
         whole.min(self.left.end)

@@ -1,17 +1,18 @@
 //! The lengths of time that readings can be put together over.
 
+use crate::domain::Zone;
 use crate::store::Bucket;
 
 /// How readings are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     /// Not at all.
     Raw,
     Mean(Bucket),
 }
 
-/// Monday 1970-01-05T00:00:00Z: weeks begin here, everything else at the epoch.
-const FIRST_MONDAY_MS: i64 = 4 * DAY_MS;
+/// Monday 1970-01-05: weeks begin here, everything else with 1970.
+const FIRST_MONDAY: i64 = 4;
 pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 pub(super) const HOUR_MS: i64 = 60 * MINUTE_MS;
 pub(super) const MINUTE_MS: i64 = 60 * SECOND_MS;
@@ -20,18 +21,15 @@ const SECOND_MS: i64 = 1000;
 const STEP_MS_MAX: i64 = 3660 * DAY_MS;
 
 /// What a step asks for; `None` when it is no step.
-pub(super) fn step(text: &str) -> Option<Step> {
-    let of = |width_ms, origin_ms| {
-        Some(Step::Mean(Bucket {
-            width_ms,
-            origin_ms,
-        }))
-    };
+///
+/// Whole days, however they are written, are those of `zone`. What is shorter, or no whole number of
+/// days, is a length of time that is the same everywhere: a day of 23 or 25 hours has no halves of 12.
+pub(super) fn step(text: &str, zone: &Zone) -> Option<Step> {
     match text {
         // Deployed pages mean single readings by it.
         "1min" => return Some(Step::Raw),
-        "daily" => return of(DAY_MS, 0),
-        "weekly" => return of(7 * DAY_MS, FIRST_MONDAY_MS),
+        "daily" => return Some(Step::Mean(Bucket::days(zone, 1, 0))),
+        "weekly" => return Some(Step::Mean(Bucket::days(zone, 7, FIRST_MONDAY))),
         _ => {}
     }
     let digits = text.find(|character: char| !character.is_ascii_digit())?;
@@ -44,33 +42,51 @@ pub(super) fn step(text: &str) -> Option<Step> {
         _ => return None,
     };
     let width_ms = count.parse::<i64>().ok()?.checked_mul(unit_ms)?;
-    (1..=STEP_MS_MAX)
-        .contains(&width_ms)
-        .then(|| of(width_ms, 0))
-        .flatten()
+    if !(1..=STEP_MS_MAX).contains(&width_ms) {
+        return None;
+    }
+    Some(Step::Mean(if width_ms % DAY_MS == 0 {
+        Bucket::days(zone, width_ms / DAY_MS, 0)
+    } else {
+        Bucket::even(width_ms)
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
+    use pretty_assertions::assert_eq;
     use rstest::rstest;
 
     #[rstest]
-    #[case("5min", Some((5 * MINUTE_MS, 0)))]
-    #[case("90s", Some((90 * SECOND_MS, 0)))]
-    #[case("2d", Some((2 * DAY_MS, 0)))]
-    #[case("daily", Some((DAY_MS, 0)))]
-    #[case("weekly", Some((7 * DAY_MS, FIRST_MONDAY_MS)))]
-    #[case("1min", None)]
-    fn steps_are_buckets(#[case] text: &str, #[case] bucket: Option<(i64, i64)>) {
-        let expected = bucket.map_or(Step::Raw, |(width_ms, origin_ms)| {
-            Step::Mean(Bucket {
-                width_ms,
-                origin_ms,
-            })
-        });
-        assert_eq!(step(text), Some(expected));
+    #[case("5min", Bucket::even(5 * MINUTE_MS))]
+    #[case("90s", Bucket::even(90 * SECOND_MS))]
+    #[case("2d", Bucket::even(2 * DAY_MS))]
+    #[case("daily", Bucket::even(DAY_MS))]
+    #[case("weekly", Bucket::Even { width_ms: 7 * DAY_MS, origin_ms: 4 * DAY_MS })]
+    fn steps_are_buckets(#[case] text: &str, #[case] bucket: Bucket) {
+        assert_eq!(step(text, &Zone::UTC), Some(Step::Mean(bucket)));
+        assert_eq!(step("1min", &Zone::UTC), Some(Step::Raw));
+    }
+
+    #[rstest]
+    #[case("daily", Some((1, 0)))]
+    #[case("weekly", Some((7, 4)))]
+    #[case("2d", Some((2, 0)))]
+    #[case("24h", Some((1, 0)))]
+    #[case("1440min", Some((1, 0)))]
+    #[case("36h", None)]
+    #[case("12h", None)]
+    #[case("1h", None)]
+    fn whole_days_are_those_of_the_zone(#[case] text: &str, #[case] days: Option<(i64, i64)>) {
+        let zone = Zone::named("Europe/Paris").unwrap();
+        let Some(Step::Mean(bucket)) = step(text, &zone) else {
+            panic!("not a mean")
+        };
+        match days {
+            Some((days, origin)) => assert_eq!(bucket, Bucket::Days { zone, days, origin }),
+            None => assert!(matches!(bucket, Bucket::Even { .. })),
+        }
     }
 
     #[rstest]
@@ -88,15 +104,6 @@ mod tests {
         )]
         text: &str,
     ) {
-        assert_eq!(step(text), None);
-    }
-
-    #[test]
-    fn weeks_begin_on_monday() {
-        let Some(Step::Mean(bucket)) = step("weekly") else {
-            panic!("not a mean")
-        };
-        let start = bucket.start(Timestamp::parse("2025-11-19T10:05:00Z").unwrap());
-        assert_eq!(start.to_string(), "2025-11-17T00:00:00Z");
+        assert_eq!(step(text, &Zone::UTC), None);
     }
 }

@@ -265,6 +265,7 @@ fn source(config: &ServeConfig, clock: &Arc<dyn Clock>, store: &Store, hub: &Hub
         budget: hub.read_budget().clone(),
         clock: Arc::clone(clock),
         profile: config.score_profile,
+        zone: config.timezone.clone(),
     }
 }
 

@@ -70,6 +70,11 @@ impl Aggregate for BucketRow {
 }
 
 impl BucketRow {
+    /// A bucket of one reading, which begins when it was taken.
+    pub fn of_reading(row: &ReadingRow) -> Self {
+        row.bucket(row.observed_at)
+    }
+
     /// Takes readings in, of which there are statistics by measure, ascending.
     fn take_in(&mut self, readings: u32, statistics: impl Iterator<Item = (Measure, Statistics)>) {
         self.readings = self.readings.saturating_add(readings);

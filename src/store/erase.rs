@@ -91,7 +91,7 @@ impl Store {
 
     /// Removes readings, which come by sensor and time, in one transaction.
     async fn erase_at_once(&self, readings: &[Identity]) -> Result<usize, StoreError> {
-        let mut found = self.find(readings).await?;
+        let mut found = self.find_identities(readings).await?;
         found.sort_unstable_by_key(|row| (row.sensor, row.observed_at));
         let mut changes = Vec::new();
         let mut left = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::Store;
 use super::aggregate::{Aggregate, combined};
+use super::bucket::{Bucket, BucketFinder};
 use super::fold::{Packed, unpacked};
 use super::recent::merge;
 use super::rows::{BucketRow, ReadingRow};
@@ -15,31 +16,6 @@ pub struct HistoryQuery {
     pub sensors: Vec<SensorKey>,
     /// Only readings taken in these rooms; `None` for all.
     pub rooms: Option<Vec<RoomKey>>,
-}
-
-/// Buckets of `width_ms`, one of which starts at `origin_ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bucket {
-    pub width_ms: i64,
-    pub origin_ms: i64,
-}
-
-impl Bucket {
-    /// Start of the bucket that holds `at`.
-    pub fn start(self, at: Timestamp) -> Timestamp {
-        let since_origin = at.millis() - self.origin_ms;
-        Timestamp::from_millis(at.millis() - since_origin.rem_euclid(self.width_ms))
-    }
-
-    /// The coarsest series whose buckets lie whole in these.
-    fn series(self) -> Series {
-        let fits = |series: &Series| {
-            let width = series.width_ms();
-            self.width_ms % width == 0 && self.origin_ms % width == 0
-        };
-        let mut coarsest_first = Series::ALL.into_iter().rev();
-        coarsest_first.find(fits).unwrap_or(Series::Readings)
-    }
 }
 
 /// Sensors whose chunks are in memory at once.
@@ -145,21 +121,23 @@ impl Store {
     pub async fn buckets(
         &self,
         query: &HistoryQuery,
-        bucket: Bucket,
+        bucket: &Bucket,
         time: TimeRange,
         bytes_max: usize,
     ) -> Result<Option<Vec<BucketRow>>, StoreError> {
         let mut rows = Vec::new();
         let mut left = BytesLeft(bytes_max);
+        let series = bucket.series(time);
+        let mut finder = BucketFinder::new(bucket);
         for sensors in query.sensors.chunks(SENSORS_AT_ONCE) {
-            let parts = self.parts_within(sensors, bucket.series(), time, &mut left);
+            let parts = self.parts_within(sensors, series, time, &mut left);
             let Some(parts) = parts.await? else {
                 return Ok(None);
             };
             for (_, parts) in parts {
                 let wanted = parts.into_iter().filter(|part| query.includes(part.room));
                 let parts = wanted.map(|mut part| {
-                    part.start = bucket.start(part.start);
+                    part.start = finder.start(part.start);
                     part
                 });
                 rows.extend(combined(parts.collect()));
@@ -176,7 +154,7 @@ impl Store {
     pub async fn large_buckets(
         &self,
         query: &HistoryQuery,
-        bucket: Bucket,
+        bucket: &Bucket,
         time: TimeRange,
         bytes_max: usize,
     ) -> Result<Vec<BucketRow>, StoreError> {
@@ -229,8 +207,20 @@ impl Store {
         Ok(recent + overlapping.map(|head| u64::from(head.rows)).sum::<u64>())
     }
 
+    /// The stored readings at some times of some sensors, whatever room they were taken in.
+    pub async fn find(
+        &self,
+        places: &[(Timestamp, SensorKey, RoomKey)],
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        let identities: Vec<_> = places
+            .iter()
+            .map(|(at, sensor, _)| (*sensor, *at))
+            .collect();
+        self.find_identities(&identities).await
+    }
+
     /// The stored readings among the identities asked for.
-    pub(super) async fn find(
+    pub(super) async fn find_identities(
         &self,
         identities: &[(SensorKey, Timestamp)],
     ) -> Result<Vec<ReadingRow>, StoreError> {
@@ -490,7 +480,6 @@ mod tests {
     use super::*;
     use pretty_assertions::assert_eq;
     use proptest::prelude::*;
-    use rstest::rstest;
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -521,26 +510,6 @@ mod tests {
             }
             prop_assert_eq!(next, time.end);
         }
-    }
-
-    #[rstest]
-    #[case(30_000, 0, Series::Readings)]
-    #[case(60_000, 0, Series::Minutes)]
-    #[case(300_000, 0, Series::Minutes)]
-    #[case(1_800_000, 0, Series::QuarterHours)]
-    #[case(7_200_000, 0, Series::Hours)]
-    #[case(7_200_000, 60_000, Series::Minutes)]
-    #[case(604_800_000, 345_600_000, Series::Days)]
-    fn a_bucket_is_made_of_the_coarsest_series_that_fits(
-        #[case] width_ms: i64,
-        #[case] origin_ms: i64,
-        #[case] series: Series,
-    ) {
-        let bucket = Bucket {
-            width_ms,
-            origin_ms,
-        };
-        assert_eq!(bucket.series(), series);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! keeps bytes and knows nothing of readings ([`crate::database::Database`]).
 
 mod aggregate;
+mod bucket;
 mod directory;
 mod erase;
 mod fold;
@@ -36,8 +37,9 @@ mod state;
 mod telling;
 mod writer;
 
+pub use bucket::Bucket;
 pub use directory::{Directory, LatestReading, SensorEntry};
-pub use history::{Bucket, CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSORS_AT_ONCE};
+pub use history::{CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSORS_AT_ONCE};
 pub use keeper::Keeper;
 pub use log_extent::ReplayLimits;
 pub use notice::{Notice, Published};

@@ -244,7 +244,7 @@ impl Writer {
         let found = if identities.is_empty() {
             Vec::new()
         } else {
-            self.store.find(&identities).await?
+            self.store.find_identities(&identities).await?
         };
         let plan = plan::plan(
             &self.store.directory.read(),

@@ -165,7 +165,7 @@ const CHOICES: [(&str, &[u32]); 11] = [
     ("sensor_id=s4", &[4]),
     ("enseigne=%C3%89cole&salle=Salle+%221%22", &[4]),
     ("enseigne=maison", &[]),
-    ("sensor_id=s1&mood=good", &[1]),
+    ("sensor_id=s1&_=1763546700", &[1]),
 ];
 
 #[tokio::test]

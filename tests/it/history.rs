@@ -271,42 +271,88 @@ async fn points_with_a_step_are_chosen_from_its_means() {
     assert_eq!(of_day(&server, &few).await.len(), 2);
 }
 
-#[tokio::test]
-async fn a_line_of_too_many_readings_is_drawn_from_means() {
-    let server = Server::start();
+/// Times of the readings below: one a second.
+const MANY: i64 = 200_100;
+
+/// So many readings that means are drawn, with a spike and a dip of two quantities, and now and then of
+/// so many quantities that their means are read again as they are sent.
+async fn many_readings(server: &Server) -> i64 {
     let start = millis_of(&"2025-11-17T00:00:00Z".into());
-    // A reading every 5 s for 30 h, one of them a spike.
-    let times = (0..21_600).map(|number| start + number * 5 * SECOND_MS);
-    let spike = |number| if number == 9_999 { 30_000 } else { 600 };
-    let sent = post_all(&server, "s1", times, spike).await;
-    let query = |points| {
-        [
+    let readings: Vec<_> = (0..MANY)
+        .map(|number| {
+            let values = match number {
+                99_999 => json!({"CO2": 30_000, "Temperature": 20}),
+                100_000 => json!({"CO2": 10, "Temperature": -10}),
+                _ if number % 60 == 30 => json!({
+                    "CO2": 600, "PM25": 1, "TVOC": 1, "Temperature": 20, "Humidity": 40, "PM10": 1, "PM1": 1,
+                    "NO2": 1, "O3": 1, "HCHO": 1, "CO": 1, "Radon": 1, "Pressure": 1000, "Noise": 40,
+                }),
+                _ => json!({"CO2": 600 + number % 7}),
+            };
+            of("s1", "M", "B", &at_millis(start + number * SECOND_MS), values)
+        })
+        .collect();
+    for batch in readings.chunks(10_000) {
+        server.accept(&batch.into()).await;
+    }
+    start
+}
+
+#[tokio::test]
+async fn in_means_of_too_many_readings_stand_the_readings_they_hide() {
+    let server = Server::start();
+    let start = many_readings(&server).await;
+    let time = |number: i64| Value::from(at_millis(start + number * SECOND_MS));
+    // 3 335 means of a minute are enough for 300 points, and for 3 000, and more than are kept.
+    for points in [300, 3000] {
+        let points_wanted = points.to_string();
+        let query = [
             ("start", "2025-11-17T00:00:00Z"),
             ("end", "2025-11-20T00:00:00Z"),
             ("minmax", "true"),
-            ("points", points),
-        ]
-    };
-    // 1 800 means of a minute are enough for 200 points and too many for 50, 120 of 15 min are not.
-    for (points, width_ms, count) in [("200", MINUTE_MS, 12), ("50", 15 * MINUTE_MS, 180)] {
-        let found = history(&server, &query(points)).await;
-        assert_eq!(found.len(), points.parse::<usize>().unwrap());
-        assert_eq!(each(&found, "count"), vec![count; found.len()]);
-        let mut times = found.iter().map(|at| millis_of(&at["timestamp"]));
-        assert!(times.all(|time| time % width_ms == 0), "{points}");
-        let greatest = found.iter().filter_map(|point| point["co2_max"].as_i64());
-        assert_eq!(greatest.max(), Some(30_000));
+            ("points", &*points_wanted),
+        ];
+        let found = history(&server, &query).await;
+        assert_eq!(found.len(), points);
+        let times: Vec<_> = found.iter().map(|at| millis_of(&at["timestamp"])).collect();
+        assert!(times.is_sorted_by(|a, b| a < b), "{points}");
+        for (number, key, value) in [
+            (99_999, "co2", 30_000),
+            (100_000, "co2", 10),
+            (100_000, "temperature", -10),
+            (0, "co2", 600),
+            (MANY - 1, "co2", 600 + (MANY - 1) % 7),
+        ] {
+            let at = found
+                .iter()
+                .find(|point| point["timestamp"] == time(number));
+            let at = at.unwrap_or_else(|| panic!("{points}: {number}"));
+            assert_eq!(
+                (&at[key], &at["count"]),
+                (&value.into(), &1.into()),
+                "{points}: {number}"
+            );
+        }
+        assert_eq!(found[0]["timestamp"], time(0));
+        assert_eq!(found[points - 1]["timestamp"], time(MANY - 1));
+        let means = found.iter().filter(|point| point["count"] != 1);
+        let of_minutes = means
+            .clone()
+            .all(|mean| millis_of(&mean["timestamp"]) % MINUTE_MS == 0);
+        assert!(of_minutes && means.count() > points - 40, "{points}");
     }
     // Of readings that are not too many.
     let few = [
-        ("start", "2025-11-17T00:00:00Z"),
-        ("end", "2025-11-17T12:00:00Z"),
+        ("start", "2025-11-18T00:00:00Z"),
+        ("end", "2025-11-19T00:00:00Z"),
         ("minmax", "true"),
-        ("points", "10000"),
+        ("points", "500"),
     ];
     let found = history(&server, &few).await;
-    assert_eq!(found.len(), 8_640.min(sent));
-    assert_eq!(each(&found, "count"), vec![1; found.len()]);
+    assert_eq!(each(&found, "count"), [1; 500]);
+    let greatest = found.iter().filter_map(|point| point["co2"].as_i64());
+    assert_eq!(greatest.clone().max(), Some(30_000));
+    assert_eq!(greatest.min(), Some(10));
 }
 
 #[rstest]
@@ -317,6 +363,12 @@ async fn a_line_of_too_many_readings_is_drawn_from_means() {
 #[case("points", "2.5", "not_a_number")]
 #[case("points", "many", "not_a_number")]
 #[case("minmax", "maybe", "not_a_flag")]
+#[case("tz", "Paris", "unknown_zone")]
+#[case("tz", "+02:00", "unknown_zone")]
+#[case("delimiter", "|", "unknown_delimiter")]
+#[case("decimal", "'", "unknown_decimal")]
+#[case("decimal", ",", "same_as_delimiter")]
+#[case("bom", "yes", "not_a_flag")]
 #[case("format", "xml", "unknown_format")]
 #[case("format", "CSV", "unknown_format")]
 #[tokio::test]
@@ -568,7 +620,7 @@ async fn a_long_history_comes_complete_in_pieces_of_bounded_size() {
 }
 
 #[tokio::test]
-async fn a_sensor_with_more_rows_than_fit_is_put_together_or_refused() {
+async fn a_sensor_with_more_rows_than_fit_is_thinned_or_refused() {
     let server = Server::start();
     let start = millis_of(&"2025-11-19T00:00:00Z".into());
     // Two sensors whose average would do.
@@ -581,9 +633,14 @@ async fn a_sensor_with_more_rows_than_fit_is_put_together_or_refused() {
         ("minmax", "true"),
         ("points", "10000"),
     ];
+    // More than is kept of one sensor at once.
     let found = history(&server, &query).await;
-    assert_eq!(found.len(), 1676);
-    assert_eq!(each(&found[..1675], "count"), vec![60; 1675]);
+    assert_eq!(found.len(), 10_060);
+    assert_eq!(each(&found, "count"), vec![1; 10_060]);
+    let busy = found.iter().filter(|point| point["sensor_id"] == "busy");
+    let co2: Vec<_> = busy.filter_map(|point| point["co2"].as_i64()).collect();
+    assert_eq!((co2.first(), co2.last()), (Some(&0), Some(&499)));
+    assert_eq!(co2.iter().max(), Some(&4999));
 
     let too_short = [&query[..], &[("step", "1s")]].concat();
     let response = server.get(&path(DATA, &too_short)).await;
@@ -595,4 +652,100 @@ async fn a_sensor_with_more_rows_than_fit_is_put_together_or_refused() {
         ("step", "2s"),
     ];
     assert_eq!(history(&server, &long_enough).await.len(), 1030);
+}
+
+/// A reading each half hour of three days, so that a day has two for each of its hours.
+async fn half_hours(server: &Server, start: &str) {
+    let start = millis_of(&start.into());
+    let times = (0..144).map(|number| start + number * 30 * MINUTE_MS);
+    post_all(server, "s1", times, |_| 600).await;
+}
+
+#[rstest]
+#[case::short(
+    &[("2025-03-28T23:00:00Z", 48), ("2025-03-29T23:00:00Z", 46), ("2025-03-30T22:00:00Z", 48),
+        ("2025-03-31T22:00:00Z", 2)],
+    &[("2025-03-23T23:00:00Z", 94), ("2025-03-30T22:00:00Z", 50)],
+)]
+#[case::long(
+    &[("2025-10-24T22:00:00Z", 48), ("2025-10-25T22:00:00Z", 50), ("2025-10-26T23:00:00Z", 46)],
+    &[("2025-10-19T22:00:00Z", 98), ("2025-10-26T23:00:00Z", 46)],
+)]
+#[tokio::test]
+async fn days_and_weeks_are_local_whatever_clocks_do(
+    #[case] days: &[(&str, u64)],
+    #[case] weeks: &[(&str, u64)],
+    #[values(true, false)] by_setting: bool,
+) {
+    let zone = if by_setting { "Europe/Paris" } else { "UTC" };
+    let server = Server::with(&[("IAQ_TIMEZONE", zone)]);
+    half_hours(&server, days[0].0).await;
+    let mut query = vec![
+        ("start", "2025-01-01T00:00:00Z"),
+        ("end", "2026-01-01T00:00:00Z"),
+        ("minmax", "true"),
+    ];
+    if !by_setting {
+        query.push(("tz", "europe/paris"));
+    }
+    for (step, expected) in [
+        ("daily", days),
+        ("1d", days),
+        ("24h", days),
+        ("weekly", weeks),
+    ] {
+        let found = history(&server, &[&query[..], &[("step", step)]].concat()).await;
+        let shown: Vec<_> = found
+            .iter()
+            .map(|day| {
+                (
+                    day["timestamp"].as_str().unwrap(),
+                    day["count"].as_u64().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(shown, expected, "{step}");
+    }
+    // What is shorter than a day is a length of time.
+    let halves = history(&server, &[&query[..], &[("step", "12h")]].concat()).await;
+    let mut starts = halves.iter().map(|half| millis_of(&half["timestamp"]));
+    assert!(starts.all(|start| start % (DAY_MS / 2) == 0));
+}
+
+#[tokio::test]
+async fn csv_comes_as_spreadsheets_of_a_language_expect_it() {
+    let server = Server::start();
+    odd_rooms(&server).await;
+    let query = [
+        ("format", "csv"),
+        ("delimiter", ";"),
+        ("decimal", ","),
+        ("bom", "true"),
+    ];
+    let csv = text(&server, None, &query).await.body;
+    let csv = csv.strip_prefix('\u{feff}').unwrap();
+    assert!(csv.starts_with("timestamp;sensor_id;enseigne;salle;co2;"));
+    let plain = text(&server, None, &[("format", "csv")]).await.body;
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(b';')
+        .from_reader(csv.as_bytes());
+    let found: Vec<HashMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
+    let columns = ["temperature", "radon", "pm25"];
+    let expected: Vec<_> = rows(&plain)
+        .into_iter()
+        .map(|mut row| {
+            for column in columns {
+                let with_comma = row[column].replace('.', ",");
+                row.insert(column.to_owned(), with_comma);
+            }
+            row
+        })
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(found[0]["temperature"], "-1,5");
+    let tabs = text(&server, None, &[("format", "csv"), ("delimiter", "tab")])
+        .await
+        .body;
+    assert!(tabs.starts_with("timestamp\tsensor_id\t"));
+    assert!(tabs.contains("\t-1.5\t"));
 }

@@ -866,16 +866,30 @@ async fn times_at_the_ends_of_the_calendar_are_taken() {
     }
 }
 
+#[rstest]
+#[case("/api/iaq/data?sensor=s1", "/sensor")]
+#[case("/api/iaq/data?from=2025-11-19T10:00:00Z&_=1", "/from")]
+#[case("/api/latest?sensor_id=s1", "/sensor_id")]
+#[case("/api/rooms?enseigne=M", "/enseigne")]
+#[case("/api/sensors?state=online", "/state")]
+#[case("/api/sensors/s1?hours=1", "/hours")]
+#[case("/api/events?filter=s1", "/filter")]
+#[case("/api/models?enseigne=M", "/enseigne")]
 #[tokio::test]
-async fn a_parameter_nobody_knows_is_ignored() {
+async fn a_parameter_nobody_knows_is_named(#[case] path: &str, #[case] pointer: &str) {
+    let server = Server::start();
+    let problem = problem(server.get(path).await, 422, "bad_parameter").await;
+    assert_eq!(faults(&problem["errors"]), [(pointer, "unknown_parameter")]);
+}
+
+#[tokio::test]
+async fn a_parameter_that_keeps_caches_away_has_no_meaning() {
     let server = Server::start();
     server.accept(&at("10:00:00", 600)).await;
-    assert_eq!(
-        history(&server, &[DAY[0], DAY[1], ("_", "1763546700")])
-            .await
-            .len(),
-        1
-    );
+    for name in ["_", "cb", "utm_source", "token"] {
+        let found = history(&server, &[DAY[0], DAY[1], (name, "1763546700")]).await;
+        assert_eq!(found.len(), 1, "{name}");
+    }
 }
 
 /// Headers that keep a browser from doing harm with an answer, and the name of the request.

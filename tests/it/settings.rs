@@ -70,6 +70,7 @@ fn refusal(command: &mut Command) -> String {
     "sqlite:///nonexistent-folder/iaqverse.db"
 )]
 #[case("IAQ_SCORE_PROFILE", "--score-profile", "best")]
+#[case("IAQ_TIMEZONE", "--timezone", "Paris")]
 #[case("IAQ_TVOC_UNIT", "--tvoc-unit", "furlong")]
 #[case("IAQ_ALLOWED_ORIGINS", "--allowed-origins", "dashboard.example")]
 #[case(
@@ -437,7 +438,7 @@ async fn a_token_never_reaches_the_log() {
         ("PUT", "/api/ingest", 405),
         ("POST", "/api/ingest", 400),
     ] {
-        let url = server.url(&format!("{path}{query}"));
+        let url = server.url(&format!("{path}?token={SECRET}"));
         let request = client().request(method.parse().unwrap(), url);
         let request = request.header("authorization", format!("Bearer {SECRET}"));
         assert_eq!(

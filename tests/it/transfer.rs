@@ -169,6 +169,100 @@ async fn what_is_exported_can_be_imported_and_is_the_same_again(
     assert_eq!(export(&third, format), imported, "after another import");
 }
 
+#[rstest]
+#[tokio::test]
+async fn every_dialect_that_is_exported_can_be_imported(
+    #[values(",", ";", "tab")] delimiter: &str,
+    #[values(".", ",")] decimal: &str,
+    #[values(true, false)] bom: bool,
+) {
+    let place = Place::new(Kind::Sqlite);
+    let url = place.new_database().await;
+    let server = start(&url);
+    let hostile = [
+        "=1+1", "＝1+1", "＋1", "－1", "＠x", "'x", "a;b", "1,5", "a\"b\";", "\"", "é",
+    ];
+    let hostile = (0..).zip(hostile).map(|(minute, name)| {
+        json!({"sensor_id": format!("h{minute}"), "enseigne": name, "salle": name,
+            "timestamp": format!("2025-03-02T10:{minute:02}:00Z"),
+            "values": {"Temperature": -1.5, "CO2": 1234.25, name: 0.5}})
+    });
+    let mut readings = readings();
+    readings.as_array_mut().unwrap().extend(hostile);
+    server.accept(&readings).await;
+    let plain = export(&url, "csv");
+    server.terminate();
+    assert!(server.ended_well().await);
+
+    let mut arguments = vec!["export", "--delimiter", delimiter, "--decimal", decimal];
+    if bom {
+        arguments.push("--bom");
+    }
+    let ended = run(&url, &arguments);
+    if (delimiter, decimal) == (",", ",") {
+        assert_eq!(ended.code, Some(1), "{}", ended.logged);
+        assert!(ended.logged.contains("--decimal"), "{}", ended.logged);
+        return;
+    }
+    assert_eq!(ended.code, Some(0), "{}", ended.logged);
+    assert_eq!(ended.printed.starts_with('\u{feff}'), bom);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("readings.csv");
+    std::fs::write(&file, &ended.printed).unwrap();
+    let other = place.new_database().await;
+    let ended = run(&other, &["import", file.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.logged);
+    assert_eq!(sorted(&export(&other, "csv")), sorted(&plain));
+}
+
+#[tokio::test]
+async fn days_of_a_zone_are_exported_and_not_taken_for_readings() {
+    let place = Place::new(Kind::Sqlite);
+    let url = place.new_database().await;
+    let server = start(&url);
+    let reading = |at: &str| json!({"sensor_id": "a", "enseigne": "M", "salle": "B", "timestamp": at, "values": {"CO2": 600}});
+    let of_one_day = [
+        reading("2025-03-29T23:30:00Z"),
+        reading("2025-03-30T21:30:00Z"),
+    ];
+    server.accept(&json!(of_one_day)).await;
+    server.terminate();
+    assert!(server.ended_well().await);
+    let daily = [
+        "export",
+        "--format",
+        "ndjson",
+        "--step",
+        "daily",
+        "--tz",
+        "Europe/Paris",
+    ];
+    let ended = run(&url, &daily);
+    assert_eq!(ended.code, Some(0), "{}", ended.logged);
+    let day: Value = serde_json::from_str(&ended.printed).unwrap();
+    assert_eq!(
+        (&day["timestamp"], &day["count"]),
+        (&json!("2025-03-29T23:00:00Z"), &json!(2))
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("days.ndjson");
+    std::fs::write(&file, &ended.printed).unwrap();
+    let ended = run(&url, &["import", file.to_str().unwrap()]);
+    assert!(
+        ended.code == Some(1) && ended.logged.contains("mean"),
+        "{}",
+        ended.logged
+    );
+    for (name, value) in [("--step", "never"), ("--tz", "Paris"), ("--delimiter", "|")] {
+        let ended = run(&url, &["export", name, value]);
+        assert!(
+            ended.code != Some(0) && ended.logged.contains(name),
+            "{}",
+            ended.logged
+        );
+    }
+}
+
 fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<_> = text.lines().collect();
     lines.sort_unstable();

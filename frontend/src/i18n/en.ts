@@ -93,6 +93,7 @@ export const en = {
   "chart.hide_table": "Hide table",
   "chart.time": "Time",
   "chart.table_note": "Newest first, {count} of {total} readings.",
+  "chart.download": "Last 24 hours as CSV",
 
   "empty.title": "No readings yet",
   "empty.text": "Post a first reading and it appears here by itself:",

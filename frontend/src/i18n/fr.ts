@@ -95,6 +95,7 @@ export const fr: Dictionary = {
   "chart.hide_table": "Masquer le tableau",
   "chart.time": "Heure",
   "chart.table_note": "Plus récents d’abord, {count} relevés sur {total}.",
+  "chart.download": "Dernières 24 heures en CSV",
 
   "empty.title": "Aucun relevé pour l’instant",
   "empty.text": "Envoyez un premier relevé, il apparaîtra ici de lui-même :",

@@ -6,9 +6,10 @@ use crate::config::names;
 use crate::database::{self, OpenMode};
 use crate::domain::Selector;
 use crate::domain::Timestamp;
-use crate::query::{Export, Format};
+use crate::domain::Zone;
+use crate::query::{Dialect, Export, Format, buckets_of_step};
 use crate::score::Profile;
-use crate::store::Store;
+use crate::store::{Bucket, Store};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
@@ -46,6 +47,27 @@ pub struct ExportArgs {
     #[arg(long)]
     pub salle: Option<String>,
 
+    /// Means over a time instead of single readings, as GET /api/iaq/data has them, with extremes and
+    /// counts: 5min, 1h, daily, weekly, or a number with s, min, h or d
+    #[arg(long)]
+    pub step: Option<String>,
+
+    /// Time zone of days and weeks, for example Europe/Paris
+    #[arg(long = "tz", env = "IAQ_TIMEZONE", default_value = "UTC", value_parser = names::zone)]
+    pub zone: Zone,
+
+    /// What parts the cells of CSV: , or ; or tab
+    #[arg(long)]
+    pub delimiter: Option<String>,
+
+    /// What parts the whole of a number from its fraction in CSV: . or , (not with the delimiter ,)
+    #[arg(long)]
+    pub decimal: Option<String>,
+
+    /// Begin CSV with a byte order mark, by which spreadsheets know that it is UTF-8
+    #[arg(long)]
+    pub bom: bool,
+
     /// Profile of the scores
     #[arg(long, env = "IAQ_SCORE_PROFILE", default_value = "iaqverse",
         value_parser = names::profile())]
@@ -53,6 +75,24 @@ pub struct ExportArgs {
 
     #[command(flatten)]
     pub database: DatabaseConfig,
+}
+
+impl ExportArgs {
+    fn dialect(&self) -> anyhow::Result<Dialect> {
+        let (delimiter, decimal) = (self.delimiter.as_deref(), self.decimal.as_deref());
+        let dialect = Dialect::new(delimiter, decimal, self.bom);
+        dialect.map_err(|error| anyhow::anyhow!("--{} {error}", error.parameter()))
+    }
+
+    /// What the means are of; `None` for single readings.
+    fn bucket(&self) -> anyhow::Result<Option<Bucket>> {
+        let Some(step) = &self.step else {
+            return Ok(None);
+        };
+        let detail =
+            "--step must be 1min, 5min, 15min, 1h, daily, weekly or a number with s, min, h or d";
+        buckets_of_step(step, &self.zone).context(detail)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,6 +109,8 @@ pub(super) fn timestamp(text: &str) -> Result<Timestamp, &'static str> {
 /// may be missing.
 pub(crate) async fn command(arguments: ExportArgs) -> anyhow::Result<()> {
     arguments.database.check()?;
+    let dialect = arguments.dialect()?;
+    let bucket = arguments.bucket()?;
     let database = database::open(&arguments.database.database_url, OpenMode::Reader)
         .await
         .context("DATABASE_URL: the database cannot be opened")?;
@@ -89,6 +131,8 @@ pub(crate) async fn command(arguments: ExportArgs) -> anyhow::Result<()> {
         },
         start: arguments.start,
         end: arguments.end,
+        bucket,
+        dialect,
         format: match arguments.format {
             ExportFormat::Csv => Format::Csv,
             ExportFormat::Ndjson => Format::NdJson,

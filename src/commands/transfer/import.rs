@@ -1,5 +1,6 @@
 //! `iaqverse import`: readings out of files.
 
+use super::csv_records::{CsvRecord, CsvRecords, skip_line};
 use super::record::{RecordError, of_cells, of_json};
 use crate::access::Caller;
 use crate::clock::{Clock, SystemClock};
@@ -45,7 +46,8 @@ pub struct ImportArgs {
 /// How readings are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A header, then a reading a line, as `iaqverse export --format csv` writes it
+    /// A header, then a reading a line, as `iaqverse export --format csv` writes it in any dialect: the
+    /// header says by , or ; or a tab what parts cells, and where that is no comma, 21,5 is a number
     Csv,
     /// A JSON object a line, as exported or as devices send it
     Ndjson,
@@ -65,8 +67,8 @@ impl Format {
 const LINES_AT_ONCE: usize = 1024;
 /// Bytes of lines that are stored together, when that is fewer.
 const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
-/// Longest line; a longer one is bad.
-const LINE_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest line, or record of CSV; a longer one is bad.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Bad lines that are shown; the others are counted.
 const BAD_LINES_SHOWN: u64 = 100;
 /// Wait before the database is tried again, and how often it is.
@@ -187,11 +189,11 @@ impl Import {
         let mut bytes = Vec::new();
         for number in 1.. {
             bytes.clear();
-            let mut limited = reader.by_ref().take(LINE_BYTES_MAX);
+            let mut limited = reader.by_ref().take(LINE_BYTES_MAX as u64);
             if limited.read_until(b'\n', &mut bytes).context("reading")? == 0 {
                 break;
             }
-            if bytes.last() != Some(&b'\n') && bytes.len() as u64 == LINE_BYTES_MAX {
+            if bytes.last() != Some(&b'\n') && bytes.len() == LINE_BYTES_MAX {
                 self.note_bad(number, &format!("longer than {LINE_BYTES_MAX} bytes"));
                 skip_line(&mut reader)?;
                 continue;
@@ -205,37 +207,32 @@ impl Import {
         Ok(())
     }
 
-    async fn cells(&mut self, reader: impl Read) -> anyhow::Result<()> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
-        let header = reader.headers().context("the header")?.clone();
+    async fn cells(&mut self, reader: impl BufRead) -> anyhow::Result<()> {
+        let mut records = CsvRecords::new(reader, LINE_BYTES_MAX)?;
+        let decimal_comma = records.may_have_decimal_comma();
+        let header = records.next()?.map(|record| record.cells).transpose();
+        let header = header.context("the header")?.unwrap_or_default();
+        let header: Vec<_> = header.into_iter().map(str::to_owned).collect();
         anyhow::ensure!(
             header.iter().any(|column| column == "sensor_id"),
             "{}: the header names no sensor_id",
             self.file
         );
-        let mut record = csv::StringRecord::new();
-        loop {
-            match reader.read_record(&mut record) {
-                Ok(false) => return Ok(()),
-                Ok(true) => {
-                    let number = record.position().map_or(0, csv::Position::line);
-                    if record.len() == header.len() {
-                        let cells = header.iter().zip(record.iter());
-                        self.take(number, of_cells(cells)).await?;
-                    } else {
-                        let (cells, columns) = (record.len(), header.len());
-                        self.note_bad(number, &format!("{cells} cells under {columns} columns"));
-                    }
+        while let Some(CsvRecord { line, cells }) = records.next()? {
+            match cells {
+                Ok(cells) if cells.len() == header.len() => {
+                    let columns = header.iter().map(String::as_str);
+                    let record = of_cells(columns.zip(cells), decimal_comma);
+                    self.take(line, record).await?;
                 }
-                Err(error) => {
-                    let number = error.position().map_or(0, csv::Position::line);
-                    if error.is_io_error() {
-                        return Err(error).context("reading");
-                    }
-                    self.note_bad(number, &error.to_string());
+                Ok(cells) => {
+                    let (cells, columns) = (cells.len(), header.len());
+                    self.note_bad(line, &format!("{cells} cells under {columns} columns"));
                 }
+                Err(fault) => self.note_bad(line, &fault.to_string()),
             }
         }
+        Ok(())
     }
 
     async fn take(
@@ -329,20 +326,6 @@ fn reasons(rejection: &Rejection) -> String {
     let errors = rejection.errors.iter();
     let reasons = errors.map(|error| format!("{} {}: {}", error.pointer, error.code, error.detail));
     reasons.collect::<Vec<_>>().join("; ")
-}
-
-fn skip_line(reader: &mut impl BufRead) -> anyhow::Result<()> {
-    loop {
-        let buffer = reader.fill_buf().context("reading")?;
-        let (used, ends) = match buffer.iter().position(|byte| *byte == b'\n') {
-            Some(position) => (position + 1, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        reader.consume(used);
-        if ends {
-            return Ok(());
-        }
-    }
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -35,9 +35,11 @@ pub(super) fn of_json(line: &str) -> Result<String, RecordError> {
     of_fields(&fields, extra)
 }
 
-/// A record of CSV under its header, the same way.
+/// A record of CSV under its header, the same way. With `decimal_comma` numbers may have a comma before
+/// their fraction.
 pub(super) fn of_cells<'a>(
     cells: impl Iterator<Item = (&'a str, &'a str)>,
+    decimal_comma: bool,
 ) -> Result<String, RecordError> {
     let mut fields = Map::new();
     let mut extra = Map::new();
@@ -52,11 +54,19 @@ pub(super) fn of_cells<'a>(
         if column == "extra" {
             extra = serde_json::from_str(text)
                 .map_err(|error| RecordError::Extra(error.to_string()))?;
+        } else if decimal_comma && is_number(column) {
+            fields.insert(column.to_owned(), text.replacen(',', ".", 1).into());
         } else {
             fields.insert(column.to_owned(), text.into());
         }
     }
     of_fields(&fields, extra)
+}
+
+/// Whether a column has numbers that are stored.
+fn is_number(column: &str) -> bool {
+    let mut quantities = Quantity::ALL.into_iter();
+    quantities.any(|quantity| quantity.flat_key() == column)
 }
 
 fn of_fields(
@@ -131,7 +141,26 @@ mod tests {
             "sensor_id": "a", "enseigne": "=HYPERLINK(1)", "salle": "'s Hertogenbosch",
             "values": {"CO2": "645.5", "Temperature": "-1.5", "battery": 3.1},
         });
-        assert_eq!(json_of(of_cells(cells.into_iter())), expected);
+        assert_eq!(json_of(of_cells(cells.into_iter(), false)), expected);
+    }
+
+    #[test]
+    fn a_decimal_comma_is_one_of_numbers_only() {
+        let cells = [
+            ("salle", "a,b"),
+            ("co2", "645,5"),
+            ("temperature", "-1.5"),
+            ("pm25", "1,2,3"),
+        ];
+        let expected = |co2, pm25| json!({"salle": "a,b", "values": {"CO2": co2, "Temperature": "-1.5", "PM25": pm25}});
+        let with = json_of(of_cells(cells.into_iter(), true));
+        assert_eq!(
+            with,
+            expected("645.5", "1.2,3"),
+            "the second comma is refused as no number"
+        );
+        let without = json_of(of_cells(cells.into_iter(), false));
+        assert_eq!(without, expected("645,5", "1,2,3"));
     }
 
     #[test]
@@ -140,6 +169,6 @@ mod tests {
         assert_eq!(of_json(r#"{"count":3,"co2":1}"#), Err(RecordError::Mean));
         assert!(matches!(of_json("{"), Err(RecordError::NotJson(_))));
         let cells = [("extra", "no")].into_iter();
-        assert!(matches!(of_cells(cells), Err(RecordError::Extra(_))));
+        assert!(matches!(of_cells(cells, false), Err(RecordError::Extra(_))));
     }
 }

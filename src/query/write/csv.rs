@@ -1,5 +1,6 @@
 //! CSV after RFC 4180: for spreadsheets, and for programs that want columns.
 
+use super::dialect::Dialect;
 use super::names::WrittenNames;
 use super::text::{extras, number, timestamp};
 use super::{Line, Names, RowWriter};
@@ -12,41 +13,86 @@ use csv::{Terminator, WriterBuilder};
 pub(super) struct Csv {
     names: WrittenNames,
     minmax: bool,
+    dialect: Dialect,
     /// Used again for every line that has some.
     extra: Vec<u8>,
 }
 
 impl Csv {
-    pub(super) fn new(names: &Names, minmax: bool) -> Self {
+    pub(super) fn new(names: &Names, minmax: bool, dialect: Dialect) -> Self {
         let names = names.written(
-            |id| cells(&[id.as_str()]),
-            |place| cells(&[place.site.as_str(), place.room.as_str()]),
+            |id| cells(&[id.as_str()], dialect),
+            |place| cells(&[place.site.as_str(), place.room.as_str()], dialect),
         );
         Self {
             names,
             minmax,
+            dialect,
             extra: Vec::new(),
         }
+    }
+
+    fn next_cell(&self, out: &mut Vec<u8>) {
+        out.push(self.dialect.delimiter());
+    }
+
+    fn text(&self, text: &str, out: &mut Vec<u8>) {
+        self.next_cell(out);
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    fn column(&self, name: &str, suffix: &str, out: &mut Vec<u8>) {
+        self.text(name, out);
+        out.extend_from_slice(suffix.as_bytes());
+    }
+
+    fn number(&self, value: Option<f64>, out: &mut Vec<u8>) {
+        self.next_cell(out);
+        let Some(value) = value else { return };
+        let begin = out.len();
+        number(value, out);
+        if self.dialect.has_decimal_comma() {
+            let written = out.iter_mut().skip(begin);
+            written
+                .filter(|byte| **byte == b'.')
+                .for_each(|point| *point = b',');
+        }
+    }
+
+    fn envelope(&self, extremes: Option<(f64, f64)>, out: &mut Vec<u8>) {
+        self.number(extremes.map(|(min, _)| min), out);
+        self.number(extremes.map(|(_, max)| max), out);
     }
 }
 
 impl RowWriter for Csv {
     fn begin(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"timestamp,sensor_id,enseigne,salle");
+        if self.dialect.has_mark() {
+            out.extend_from_slice("\u{feff}".as_bytes());
+        }
+        out.extend_from_slice(b"timestamp");
+        for name in ["sensor_id", "enseigne", "salle"] {
+            self.text(name, out);
+        }
         for quantity in Quantity::ALL {
-            column(quantity.flat_key(), "", out);
+            self.column(quantity.flat_key(), "", out);
         }
         if self.minmax {
             for quantity in Quantity::ALL {
-                column(quantity.flat_key(), "_min", out);
-                column(quantity.flat_key(), "_max", out);
+                self.column(quantity.flat_key(), "_min", out);
+                self.column(quantity.flat_key(), "_max", out);
             }
         }
-        out.extend_from_slice(b",global_score,global_level");
-        if self.minmax {
-            out.extend_from_slice(b",global_score_min,global_score_max,count");
+        for name in ["global_score", "global_level"] {
+            self.text(name, out);
         }
-        out.extend_from_slice(b",extra\r\n");
+        if self.minmax {
+            for name in ["global_score_min", "global_score_max", "count"] {
+                self.text(name, out);
+            }
+        }
+        self.text("extra", out);
+        out.extend_from_slice(b"\r\n");
     }
 
     fn row(&mut self, line: &Line<'_>, out: &mut Vec<u8>) -> bool {
@@ -54,31 +100,30 @@ impl RowWriter for Csv {
             return false;
         };
         timestamp(line.timestamp, out);
-        out.push(b',');
+        self.next_cell(out);
         out.extend_from_slice(sensor);
-        out.push(b',');
+        self.next_cell(out);
         out.extend_from_slice(place);
         for quantity in Quantity::ALL {
-            cell(line.values.get(quantity), out);
+            self.number(line.values.get(quantity), out);
         }
         if self.minmax {
             for quantity in Quantity::ALL {
-                envelope(line.extremes(quantity), out);
+                self.envelope(line.extremes(quantity), out);
             }
         }
-        cell(line.score.map(f64::from), out);
-        out.push(b',');
+        self.number(line.score.map(f64::from), out);
         let level = line.score.map_or("", |score| Level::of(score).as_str());
-        out.extend_from_slice(level.as_bytes());
+        self.text(level, out);
         if self.minmax {
-            envelope(line.score_extremes(), out);
-            cell(Some(line.reading_count().into()), out);
+            self.envelope(line.score_extremes(), out);
+            self.number(Some(line.reading_count().into()), out);
         }
-        out.push(b',');
+        self.next_cell(out);
         if let Some(extra) = line.extras.filter(|extra| !extra.is_empty()) {
             self.extra.clear();
             extras(extra, &mut self.extra);
-            out.extend_from_slice(&row_of(&[&self.extra]));
+            out.extend_from_slice(&row_of(&[&self.extra], self.dialect));
         }
         out.extend_from_slice(b"\r\n");
         true
@@ -87,30 +132,15 @@ impl RowWriter for Csv {
     fn end(&mut self, _out: &mut Vec<u8>) {}
 }
 
-fn column(name: &str, suffix: &str, out: &mut Vec<u8>) {
-    out.push(b',');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(suffix.as_bytes());
-}
-
-fn cell(value: Option<f64>, out: &mut Vec<u8>) {
-    out.push(b',');
-    if let Some(value) = value {
-        number(value, out);
-    }
-}
-
-fn envelope(extremes: Option<(f64, f64)>, out: &mut Vec<u8>) {
-    cell(extremes.map(|(min, _)| min), out);
-    cell(extremes.map(|(_, max)| max), out);
-}
-
-/// What makes a spreadsheet take a text for a formula, or skip to one, when it comes first; and the
-/// apostrophe that keeps it from it, so that one who reads the file knows which were there before.
-pub(crate) const GUARDED_BEGINS: [char; 8] = ['=', '+', '-', '@', '\t', '\r', '\0', '\''];
+/// What makes a spreadsheet take a text for a formula, or skip to one, when it comes first: in full width
+/// too, which some of them take for the same. And the apostrophe that keeps it from it, so that one who
+/// reads the file knows which were there before.
+pub(crate) const GUARDED_BEGINS: [char; 12] = [
+    '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\t', '\r', '\0', '\'',
+];
 
 /// Texts that people chose, as cells a spreadsheet shows and never runs.
-fn cells(texts: &[&str]) -> Vec<u8> {
+fn cells(texts: &[&str], dialect: Dialect) -> Vec<u8> {
     let harmless: Vec<_> = texts
         .iter()
         .map(|text| {
@@ -123,13 +153,14 @@ fn cells(texts: &[&str]) -> Vec<u8> {
         })
         .collect();
     let harmless: Vec<_> = harmless.iter().map(Vec::as_slice).collect();
-    row_of(&harmless)
+    row_of(&harmless, dialect)
 }
 
-/// Cells with a comma between each two, in quotes where they need them.
-fn row_of(cells: &[&[u8]]) -> Vec<u8> {
+/// Cells with a delimiter between each two, in quotes where they need them.
+fn row_of(cells: &[&[u8]], dialect: Dialect) -> Vec<u8> {
     let mut row = Vec::new();
     let mut writer = WriterBuilder::new()
+        .delimiter(dialect.delimiter())
         .terminator(Terminator::Any(b'\n'))
         .buffer_capacity(256)
         .from_writer(&mut row);
@@ -154,6 +185,10 @@ mod tests {
     #[case("two\rlines", "\"two\rlines\"")]
     #[case("2 - 1 = 1", "2 - 1 = 1")]
     #[case("=1+1", "'=1+1")]
+    #[case("＝1+1", "'＝1+1")]
+    #[case("＋1", "'＋1")]
+    #[case("－1", "'－1")]
+    #[case("＠SUM(A1)", "'＠SUM(A1)")]
     #[case("'s Hertogenbosch", "''s Hertogenbosch")]
     #[case("+1", "'+1")]
     #[case("-1", "'-1")]
@@ -166,6 +201,25 @@ mod tests {
         "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\""
     )]
     fn texts_are_quoted_and_never_formulas(#[case] text: &str, #[case] expected: &str) {
-        assert_eq!(String::from_utf8(cells(&[text])).unwrap(), expected);
+        assert_eq!(
+            String::from_utf8(cells(&[text], Dialect::default())).unwrap(),
+            expected
+        );
+    }
+    #[rstest]
+    #[case(";", "a;b", "\"a;b\"")]
+    #[case(";", "a,b", "a,b")]
+    #[case("tab", "a\tb", "\"a\tb\"")]
+    #[case("tab", "\t=1", "\"'\t=1\"")]
+    fn what_parts_cells_is_quoted(
+        #[case] delimiter: &str,
+        #[case] text: &str,
+        #[case] expected: &str,
+    ) {
+        let dialect = Dialect::new(Some(delimiter), None, false).unwrap();
+        assert_eq!(
+            String::from_utf8(cells(&[text], dialect)).unwrap(),
+            expected
+        );
     }
 }

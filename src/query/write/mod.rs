@@ -3,12 +3,14 @@
 //! Nothing here knows of HTTP: a [`RowWriter`] appends to a buffer, whoever sends or stores it.
 
 mod csv;
+mod dialect;
 mod json;
 mod line;
 mod names;
 mod text;
 
 pub(crate) use csv::GUARDED_BEGINS;
+pub use dialect::{Dialect, DialectError};
 pub use line::Line;
 pub(super) use line::means;
 pub use names::Names;
@@ -63,11 +65,12 @@ impl Format {
     }
 
     /// A writer of this format. With `minmax` each record also has the least and greatest value of
-    /// every quantity and of the score, and the number of readings it stands for.
-    pub fn writer(self, names: &Names, minmax: bool) -> Box<dyn RowWriter> {
+    /// every quantity and of the score, and the number of readings it stands for. The dialect is that of
+    /// CSV.
+    pub fn writer(self, names: &Names, minmax: bool, dialect: Dialect) -> Box<dyn RowWriter> {
         match self {
             Self::Json => Box::new(json::JsonArray::new(names, minmax)),
-            Self::Csv => Box::new(csv::Csv::new(names, minmax)),
+            Self::Csv => Box::new(csv::Csv::new(names, minmax, dialect)),
             Self::NdJson => Box::new(json::NdJson::new(names, minmax)),
         }
     }

@@ -1,6 +1,6 @@
 //! What is written, line by line.
 
-use super::{Format, Line, Names};
+use super::{Dialect, Format, Line, Names};
 use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Extras, Place, PlaceName, Quantity, SensorId, Timestamp, Values};
 use crate::query::record::Record;
@@ -92,7 +92,7 @@ fn records_with_extremes_are_written_as_they_are_described() {
 }
 
 fn written(format: Format, names: &Names, minmax: bool, lines: &[Line<'_>]) -> String {
-    let mut writer = format.writer(names, minmax);
+    let mut writer = format.writer(names, minmax, Dialect::default());
     let mut out = Vec::new();
     writer.begin(&mut out);
     for line in lines {
@@ -120,7 +120,7 @@ fn a_line_of_an_unknown_sensor_leaves_no_trace() {
             .map(|row| Line::of_reading(row, Profile::Iaqverse));
         let expected = written(format, &known, false, &lines[1..]);
         lines[0].sensor = SensorKey(8);
-        let mut writer = format.writer(&known, false);
+        let mut writer = format.writer(&known, false, Dialect::default());
         let mut out = Vec::new();
         writer.begin(&mut out);
         assert!(!writer.row(&lines[0], &mut out));

@@ -105,10 +105,7 @@ fn a_bucket_that_lost_its_readings_is_not_made_again_of_a_late_one_alone(
         running.queue.append(late, &Sites::ALL).await.unwrap();
         running.settle().await;
         for (width_s, of_before) in [(60, readings_a_minute), (3600, 60 * readings_a_minute)] {
-            let bucket = Bucket {
-                width_ms: width_s * 1000,
-                origin_ms: 0,
-            };
+            let bucket = Bucket::even(width_s * 1000);
             let query = HistoryQuery {
                 sensors: vec![SensorKey(1)],
                 rooms: None,
@@ -118,7 +115,7 @@ fn a_bucket_that_lost_its_readings_is_not_made_again_of_a_late_one_alone(
             let buckets =
                 running
                     .store
-                    .buckets(&query, bucket, TimeRange::new(from, to), usize::MAX);
+                    .buckets(&query, &bucket, TimeRange::new(from, to), usize::MAX);
             let buckets = buckets.await.unwrap().unwrap();
             let counts: Vec<_> = buckets.iter().map(|row| row.readings).collect();
             assert_eq!(counts, [of_before + 3]);

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::clock::CLOCK_PRECISION;
+use crate::domain::Zone;
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -566,35 +567,28 @@ impl<'a> Trial<'a> {
             sensors,
             rooms: None,
         };
-        for (width_s, origin_s) in [(30, 0), (60, 0), (300, 0), (900, 0), (3600, 0), (86_400, 0)]
-            .into_iter()
-            .chain([(7200, 3600), (604_800, 345_600)])
-        {
-            let bucket = Bucket {
-                width_ms: width_s * 1000,
-                origin_ms: origin_s * 1000,
-            };
+        for bucket in every_bucket() {
             for (from_ms, to_ms) in [(0, 300_000_000), (59_500, 7_200_001), (60_000, 86_400_000)] {
                 let (from, to) = (
                     Timestamp::from_millis(BEGIN_S * 1000 + from_ms),
                     Timestamp::from_millis(BEGIN_S * 1000 + to_ms),
                 );
                 let buckets = store
-                    .buckets(&query, bucket, TimeRange::new(from, to), usize::MAX)
+                    .buckets(&query, &bucket, TimeRange::new(from, to), usize::MAX)
                     .await
                     .unwrap()
                     .unwrap();
                 if to_ms - from_ms < 10_000_000 {
                     // About forty rows, so that it is put together from many pieces.
                     let pieces =
-                        store.large_buckets(&query, bucket, TimeRange::new(from, to), 20_000);
+                        store.large_buckets(&query, &bucket, TimeRange::new(from, to), 20_000);
                     assert_eq!(pieces.await.unwrap(), buckets, "{bucket:?} {from} {to}");
                 }
                 let shown: Vec<_> = store.directory(|directory| {
                     let shown = buckets.iter().map(|row| Shown::of(directory, row));
                     shown.collect()
                 });
-                let mut expected = self.model.buckets(bucket, from, to);
+                let mut expected = self.model.buckets(&bucket, from, to);
                 let mut shown_sorted = shown.clone();
                 shown_sorted.sort_by_key(Shown::order);
                 expected.sort_by_key(Shown::order);
@@ -603,6 +597,26 @@ impl<'a> Trial<'a> {
             }
         }
     }
+}
+
+/// Buckets of every width that roll-ups have and of others, and days of places that are whole and half
+/// hours and quarters of an hour away from UTC.
+fn every_bucket() -> Vec<Bucket> {
+    let widths_s = [30, 60, 300, 900, 3600, 86_400];
+    let mut buckets: Vec<_> = widths_s.map(|width_s| Bucket::even(width_s * 1000)).into();
+    buckets.extend(
+        [(7200, 3600), (604_800, 345_600)].map(|(width_s, origin_s)| Bucket::Even {
+            width_ms: width_s * 1000,
+            origin_ms: origin_s * 1000,
+        }),
+    );
+    for name in ["Europe/Paris", "Asia/Kathmandu", "Pacific/Marquesas"] {
+        let zone = Zone::named(name).unwrap();
+        buckets.extend(
+            [(1, 0), (7, 4), (3, 0)].map(|(days, origin)| Bucket::days(&zone, days, origin)),
+        );
+    }
+    buckets
 }
 
 /// A bucket by names.
@@ -634,7 +648,7 @@ impl Shown {
 
 impl Model {
     /// The same as [`Store::buckets`], from all readings one by one.
-    fn buckets(&self, bucket: Bucket, from: Timestamp, to: Timestamp) -> Vec<Shown> {
+    fn buckets(&self, bucket: &Bucket, from: Timestamp, to: Timestamp) -> Vec<Shown> {
         type Numbers = BTreeMap<Measure, Vec<f64>>;
         let mut buckets: BTreeMap<(Timestamp, String, String), (u32, Numbers)> = BTreeMap::new();
         for reading in self.readings.values() {
