@@ -5,7 +5,7 @@ use super::{
     SensorRow, SettledSensor, StoreError,
 };
 use crate::database::{ClockRecord, Doubt, RoomKey, RoomRow, SensorKey};
-use crate::domain::{PlaceName, SensorId, StreamId, Timestamp};
+use crate::domain::{SensorId, StreamId, Timestamp};
 use futures_util::{Stream, TryStreamExt};
 use std::time::Duration;
 
@@ -75,15 +75,12 @@ pub(super) fn documents(rows: Vec<LoadedDocumentColumns>) -> LoadedDocuments {
     loaded
 }
 
-pub(super) fn room((key, site, room): RoomColumns) -> Result<RoomRow, StoreError> {
-    let name = |text: &str| {
-        PlaceName::parse(text).map_err(|error| corrupt("rooms", format!("{text:?} {error}")))
-    };
-    Ok(RoomRow {
+pub(super) fn room((key, site, room): RoomColumns) -> RoomRow {
+    RoomRow {
         key: RoomKey(key),
-        site: name(&site)?,
-        room: name(&room)?,
-    })
+        site: site.into(),
+        room: room.into(),
+    }
 }
 
 pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
@@ -227,7 +224,7 @@ pub(super) fn loaded(
     log: Vec<BatchColumns>,
 ) -> Result<Loaded, StoreError> {
     Ok(Loaded {
-        rooms: rooms.into_iter().map(room).collect::<Result<_, _>>()?,
+        rooms: rooms.into_iter().map(room).collect(),
         sensors: sensors.into_iter().map(sensor).collect::<Result<_, _>>()?,
         sensor_rooms: sensor_rooms.into_iter().map(sensor_room).collect(),
         marks: marks(mark_row)?,

@@ -4,6 +4,7 @@
 //! Other modules turn bytes, rows and requests into these types and back.
 
 mod level;
+mod name_form;
 mod place;
 mod quantity;
 mod reading;
@@ -13,6 +14,7 @@ mod sites;
 mod stream_id;
 mod time_range;
 mod timestamp;
+mod timestamp_text;
 mod topic;
 mod values;
 

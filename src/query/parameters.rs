@@ -24,10 +24,6 @@ pub(super) fn format(parameters: &mut Parameters) -> Option<Format> {
 
 /// What is asked for by `enseigne`, `salle` and `sensor_id`.
 pub(super) fn selector(parameters: &Parameters) -> Selector {
-    let text = |name| parameters.text(name).map(Into::into);
-    Selector {
-        site: text("enseigne"),
-        room: text("salle"),
-        sensor: text("sensor_id"),
-    }
+    let [site, room, sensor] = ["enseigne", "salle", "sensor_id"].map(|name| parameters.text(name));
+    Selector::of_names(site, room, sensor)
 }
