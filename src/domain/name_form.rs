@@ -74,11 +74,15 @@ fn is_blank(character: char) -> bool {
 fn changes_what_is_before(character: char, before: Option<char>) -> bool {
     match character {
         // Of letters of ASCII there is one look only.
-        '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{180b}'..='\u{180d}' | '\u{180f}' => {
+        '\u{fe00}'..='\u{fe0f}'
+        | '\u{e0100}'..='\u{e01ef}'
+        | '\u{180b}'..='\u{180d}'
+        | '\u{180f}' => {
             before.is_some_and(|before| is_visible(before) && !before.is_ascii_alphabetic())
         }
-        '\u{e0020}'..='\u{e007f}' => before
-            .is_some_and(|before| before == BLACK_FLAG || matches!(before, '\u{e0020}'..='\u{e007e}')),
+        '\u{e0020}'..='\u{e007f}' => before.is_some_and(|before| {
+            before == BLACK_FLAG || matches!(before, '\u{e0020}'..='\u{e007e}')
+        }),
         _ => false,
     }
 }
@@ -86,7 +90,9 @@ fn changes_what_is_before(character: char, before: Option<char>) -> bool {
 /// Whether it is a joiner between two characters that it can join or keep apart.
 fn joins(character: char, before: Option<char>, behind: Option<char>) -> bool {
     let can_join = |beside: char| {
-        !is_blank(beside) && !beside.is_control() && !is_joiner(beside)
+        !is_blank(beside)
+            && !beside.is_control()
+            && !is_joiner(beside)
             && (!is_ignorable(beside) || is_selector(beside))
     };
     is_joiner(character)
@@ -155,7 +161,10 @@ mod tests {
         for (sent, form) in [
             ("Re\u{301}union", "R\u{e9}union"),
             (" R\u{e9}union\u{a0}", "R\u{e9}union"),
-            ("\tSalle  de\u{3000}\u{2003}bain\u{2800}\r\n", "Salle de bain"),
+            (
+                "\tSalle  de\u{3000}\u{2003}bain\u{2800}\r\n",
+                "Salle de bain",
+            ),
             ("a\nb", "a\nb"),
             ("Sal\u{200b}on\u{feff}", "Salon"),
             ("Sa\u{ad}lon\u{2060} 1", "Salon 1"),
@@ -191,7 +200,8 @@ mod tests {
     #[test]
     fn only_what_is_seen_by_itself_is_visible() {
         for invisible in [
-            ' ', '\u{a0}', '\u{200b}', '\u{200d}', '\u{301}', '\u{2800}', '\u{3164}', '\u{202e}', '\0',
+            ' ', '\u{a0}', '\u{200b}', '\u{200d}', '\u{301}', '\u{2800}', '\u{3164}', '\u{202e}',
+            '\0',
         ] {
             assert!(!is_visible(invisible), "{invisible:?}");
         }
@@ -207,7 +217,8 @@ mod tests {
             .chars()
             .collect();
         let character = prop_oneof![3 => prop::sample::select(odd), 1 => any::<char>()];
-        prop::collection::vec(character, 0..12).prop_map(|characters| characters.into_iter().collect())
+        prop::collection::vec(character, 0..12)
+            .prop_map(|characters| characters.into_iter().collect())
     }
 
     proptest! {

@@ -22,7 +22,10 @@ fn written_strictly(text: &str) -> Option<String> {
         "" => ":00".to_owned(),
         seconds => seconds.replacen(',', ".", 1),
     };
-    Some(format!("{date}T{time}{seconds}{}", offset_strictly(offset)?))
+    Some(format!(
+        "{date}T{time}{seconds}{}",
+        offset_strictly(offset)?
+    ))
 }
 
 fn offset_strictly(offset: &str) -> Option<String> {
@@ -73,8 +76,14 @@ fn millis_of_decimal(unsigned: &str) -> Option<i64> {
 /// Of what is written with an exponent, which no clock needs to be exact.
 fn millis_of_float(unsigned: &str) -> Option<i64> {
     let numeric = |byte: u8| byte.is_ascii_digit() || b".eE+-".contains(&byte);
-    let number: f64 = unsigned.bytes().all(numeric).then(|| unsigned.parse().ok())??;
-    #[expect(clippy::cast_possible_truncation, reason = "what is too large saturates")]
+    let number: f64 = unsigned
+        .bytes()
+        .all(numeric)
+        .then(|| unsigned.parse().ok())??;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what is too large saturates"
+    )]
     let (whole, millis) = (number as i64, (number * 1000.0) as i64);
     Some(if whole >= SECONDS_END {
         millis_of_larger(whole)

@@ -84,6 +84,16 @@ pub enum Outcome {
     Counted(&'static str),
 }
 
+impl Outcome {
+    /// Whether it is stored, by this or by an earlier request.
+    pub fn is_taken(&self) -> bool {
+        matches!(
+            self,
+            Self::Accepted(_) | Self::Updated(_) | Self::Duplicate(_)
+        )
+    }
+}
+
 /// A reading that has just become durable, in the order stored.
 #[derive(Debug, Clone)]
 pub struct Stored {

@@ -1,0 +1,111 @@
+//! What is told of the readings of a body that are taken.
+
+use crate::fault::{FieldError, Ignored};
+use crate::store::Outcome;
+
+/// Most values left out of the readings of one body that are told with their faults; the others are
+/// counted.
+pub const IGNORED_TOLD_MAX: usize = 100;
+
+/// What whoever sent readings should know of those that are taken.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Notes {
+    /// The first of the values that were left out, each with the place of its reading among those sent.
+    pub ignored: Vec<(usize, FieldError)>,
+    /// How many values were left out.
+    pub ignored_total: usize,
+    /// Readings whose TVOC came without its unit.
+    pub tvoc_units_assumed: usize,
+}
+
+/// What is to be told of one reading, once it is stored.
+#[derive(Debug)]
+struct Note {
+    index: usize,
+    ignored: Ignored,
+    is_tvoc_unit_assumed: bool,
+}
+
+/// Notes of readings that are on their way to the store.
+#[derive(Debug)]
+pub(super) struct NoteBook {
+    notes: Vec<Note>,
+    told_left: usize,
+}
+
+impl Default for NoteBook {
+    fn default() -> Self {
+        Self {
+            notes: Vec::new(),
+            told_left: IGNORED_TOLD_MAX,
+        }
+    }
+}
+
+impl NoteBook {
+    /// Whether no further fault is told.
+    pub(super) fn has_ended(&self) -> bool {
+        self.told_left == 0
+    }
+
+    pub(super) fn add(&mut self, index: usize, mut ignored: Ignored, is_tvoc_unit_assumed: bool) {
+        if ignored.total == 0 && !is_tvoc_unit_assumed {
+            return;
+        }
+        ignored.told.truncate(self.told_left);
+        self.told_left -= ignored.told.len();
+        self.notes.push(Note {
+            index,
+            ignored,
+            is_tvoc_unit_assumed,
+        });
+    }
+
+    /// What is told, now that it is known what became of each reading: of one that the store refused,
+    /// nothing.
+    pub(super) fn of_taken(self, outcomes: &[Outcome]) -> Notes {
+        let mut taken = Notes::default();
+        for note in self.notes {
+            let is_taken = outcomes.get(note.index).is_some_and(Outcome::is_taken);
+            if is_taken {
+                let told = note.ignored.told.into_iter();
+                taken.ignored.extend(told.map(|error| (note.index, error)));
+                taken.ignored_total += note.ignored.total;
+                taken.tvoc_units_assumed += usize::from(note.is_tvoc_unit_assumed);
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    fn ignored(told: usize, total: usize) -> Ignored {
+        let error = FieldError::new("/values/CO2", "out_of_range", "");
+        Ignored {
+            told: vec![error; told],
+            total,
+        }
+    }
+
+    #[test]
+    fn values_left_out_are_told_up_to_a_number_and_all_counted() {
+        let mut book = NoteBook::default();
+        for index in 0..10 {
+            assert_eq!(book.has_ended(), index >= 5);
+            book.add(index, ignored(20, 50), false);
+        }
+        let outcomes = vec![Outcome::Counted("x"); 10];
+        assert_eq!(
+            book.notes
+                .iter()
+                .map(|note| note.ignored.told.len())
+                .sum::<usize>(),
+            100
+        );
+        assert_eq!(book.of_taken(&outcomes), Notes::default());
+    }
+}
