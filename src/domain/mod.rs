@@ -21,7 +21,7 @@ mod values;
 pub use level::Level;
 pub use place::{Place, PlaceName, PlaceNameError};
 pub use quantity::{KEYS_MAX, Quantity};
-pub use reading::{Extras, ExtrasError, Reading};
+pub use reading::{Extras, ExtrasError, Merged, Reading};
 pub use selector::{Selector, Subject};
 pub use sensor_id::{SensorId, SensorIdError};
 pub use sites::Sites;

@@ -41,8 +41,8 @@ impl Counts {
         for (index, outcome) in outcomes.into_iter().enumerate() {
             match outcome {
                 Outcome::Accepted(_) => counts.accepted += 1,
-                Outcome::Duplicate(_) => counts.duplicates += 1,
-                Outcome::Updated(_) => counts.updated += 1,
+                Outcome::Updated(_) | Outcome::InPart { changed: true, .. } => counts.updated += 1,
+                Outcome::Duplicate(_) | Outcome::InPart { .. } => counts.duplicates += 1,
                 Outcome::Refused(rejection) => {
                     counts.refuse(rejection.code());
                     counts.told.push((index, rejection));

@@ -181,10 +181,20 @@ fn log_ignored(notes: &Notes) {
 }
 
 fn one(outcomes: &[Outcome], notes: &Notes, assumed: &[Assumed]) -> Result<HttpResponse, Problem> {
+    const MERGED: &str = "reading merged with the stored one";
+    const REPEATED: &str = "reading was already stored";
     let (scored, message, duplicate, updated): (&ScoredReading, _, _, _) = match outcomes {
         [Outcome::Accepted(scored)] => (scored, "reading stored", false, false),
-        [Outcome::Updated(scored)] => (scored, "reading merged with the stored one", false, true),
-        [Outcome::Duplicate(scored)] => (scored, "reading was already stored", true, false),
+        [Outcome::Updated(scored)] => (scored, MERGED, false, true),
+        [Outcome::Duplicate(scored)] => (scored, REPEATED, true, false),
+        [
+            Outcome::InPart {
+                scored, changed, ..
+            },
+        ] => {
+            let message = if *changed { MERGED } else { REPEATED };
+            (scored, message, !changed, *changed)
+        }
         [Outcome::Refused(rejection)] if rejection.code() == FORBIDDEN => {
             return Err(Problem {
                 errors: rejection.errors.clone(),

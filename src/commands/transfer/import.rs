@@ -283,8 +283,8 @@ impl Import {
         for ((number, _), outcome) in waiting.iter().zip(outcomes) {
             match outcome {
                 Outcome::Accepted(_) => self.accepted += 1,
-                Outcome::Updated(_) => self.updated += 1,
-                Outcome::Duplicate(_) => self.duplicates += 1,
+                Outcome::Updated(_) | Outcome::InPart { changed: true, .. } => self.updated += 1,
+                Outcome::Duplicate(_) | Outcome::InPart { .. } => self.duplicates += 1,
                 Outcome::Refused(rejection) => self.note_bad(*number, &reasons(&rejection)),
                 Outcome::Counted(code) => self.note_bad(*number, code),
             }
