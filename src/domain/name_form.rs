@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use unicode_normalization::char::is_combining_mark;
-use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc, is_nfc_quick};
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
@@ -31,14 +31,17 @@ pub(super) fn of(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Whether a text is in that form already, as nearly all are: printable ASCII without blanks at its
-/// ends or in a row.
+/// Whether a text is certainly in that form already, as nearly all are.
 fn is_plain(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
-        && bytes.first() != Some(&b' ')
-        && bytes.last() != Some(&b' ')
-        && !bytes.windows(2).any(|pair| pair == b"  ")
+    let is_plain = |character: char| match character {
+        ' '..='~' => true,
+        _ => !is_blank(character) && !is_ignorable(character),
+    };
+    !text.starts_with(' ')
+        && !text.ends_with(' ')
+        && !text.contains("  ")
+        && text.chars().all(is_plain)
+        && (text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes)
 }
 
 fn without_invisible(composed: &str) -> String {
