@@ -75,12 +75,19 @@ pub(super) fn documents(rows: Vec<LoadedDocumentColumns>) -> LoadedDocuments {
     loaded
 }
 
-pub(super) fn room((key, site, room): RoomColumns) -> RoomRow {
-    RoomRow {
+pub(super) fn room((key, site, room): RoomColumns) -> Result<RoomRow, StoreError> {
+    let name = |text: String| {
+        // No server ever took such a name, whatever the rules were.
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err(corrupt("rooms", format!("{text:?} is no name")));
+        }
+        Ok(text.into())
+    };
+    Ok(RoomRow {
         key: RoomKey(key),
-        site: site.into(),
-        room: room.into(),
-    }
+        site: name(site)?,
+        room: name(room)?,
+    })
 }
 
 pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
@@ -224,7 +231,7 @@ pub(super) fn loaded(
     log: Vec<BatchColumns>,
 ) -> Result<Loaded, StoreError> {
     Ok(Loaded {
-        rooms: rooms.into_iter().map(room).collect(),
+        rooms: rooms.into_iter().map(room).collect::<Result<_, _>>()?,
         sensors: sensors.into_iter().map(sensor).collect::<Result<_, _>>()?,
         sensor_rooms: sensor_rooms.into_iter().map(sensor_room).collect(),
         marks: marks(mark_row)?,

@@ -53,6 +53,8 @@ impl NoteBook {
             return;
         }
         ignored.told.truncate(self.told_left);
+        // There may be a note for each of many readings: none keeps space for what it does not tell.
+        ignored.told.shrink_to_fit();
         self.told_left -= ignored.told.len();
         self.notes.push(Note {
             index,

@@ -26,9 +26,16 @@ async fn stored(server: &Server) -> Vec<Value> {
 
 /// Index, pointer and code of the values of a batch that were left out.
 fn ignored(answer: &Value) -> Vec<(u64, &str, &str)> {
-    let listed = answer["ignored"].as_array().unwrap();
-    let told = listed.iter().zip(faults(&answer["ignored"]));
-    told.map(|(one, (pointer, code))| (one["index"].as_u64().unwrap(), pointer, code))
+    let listed = answer["ignored"].as_array().unwrap().iter();
+    listed
+        .map(|one| {
+            let index = one["index"].as_u64().unwrap();
+            (
+                index,
+                one["pointer"].as_str().unwrap(),
+                one["code"].as_str().unwrap(),
+            )
+        })
         .collect()
 }
 
