@@ -4,9 +4,9 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use iaqverse::broadcast::{Decoder, Inflater};
 use iaqverse::database::{RoomKey, SensorKey};
-use iaqverse::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
+use iaqverse::domain::{Place, PlaceName, Reading, SensorId, StreamId, Timestamp};
 use iaqverse::fault::FAULTS_MAX;
-use iaqverse::payload::{RawItem, parse_array, parse_lines, parse_one};
+use iaqverse::payload::{Format as _, JsonArray, JsonLines, JsonObject, RawItem};
 use iaqverse::query::{Dialect, Format, Line, Names};
 use iaqverse::score::Profile;
 use iaqverse::store::{BucketRow, HistoryRow, Measure, ScoredReading, Statistics, Stored};
@@ -30,34 +30,56 @@ fn see(item: RawItem<'_>) {
     black_box(item);
 }
 
+/// The reading of [`READING`].
+fn valid() -> Reading {
+    let (rules, mut valid) = (rules(), None);
+    let mut take = |item: RawItem<'_>| valid = validate::item(&item, &rules).ok();
+    let mut bytes = READING.as_bytes().to_vec();
+    JsonObject.read(&mut bytes, 1, &mut take).unwrap();
+    valid.unwrap().reading
+}
+
 fn parse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");
     group.throughput(Throughput::Elements(1));
     group.bench_function("one", |bench| {
-        bench.iter(|| parse_one(black_box(READING.as_bytes())).unwrap());
+        let mut bytes = READING.as_bytes().to_vec();
+        bench.iter(|| JsonObject.read(black_box(&mut bytes), 1, &mut see).unwrap());
     });
     group.bench_function("one and validate", |bench| {
         let rules = rules();
+        let mut bytes = READING.as_bytes().to_vec();
+        let mut take = |item: RawItem<'_>| {
+            black_box(validate::item(&item, &rules).unwrap());
+        };
         bench.iter(|| {
-            let raw = parse_one(black_box(READING.as_bytes())).unwrap();
-            validate::item(&raw, &rules).unwrap()
+            JsonObject
+                .read(black_box(&mut bytes), 1, &mut take)
+                .unwrap()
         });
     });
     group.throughput(Throughput::Elements(BATCH as u64));
-    let array = format!("[{}]", [READING; BATCH].join(","));
+    let mut array = format!("[{}]", [READING; BATCH].join(",")).into_bytes();
     group.bench_function("array of 1000", |bench| {
-        bench.iter(|| parse_array(black_box(array.as_bytes()), BATCH, see).unwrap());
+        bench.iter(|| {
+            JsonArray
+                .read(black_box(&mut array), BATCH, &mut see)
+                .unwrap()
+        });
     });
-    let lines = [READING; BATCH].join("\n");
+    let mut lines = [READING; BATCH].join("\n").into_bytes();
     group.bench_function("1000 lines", |bench| {
-        bench.iter(|| parse_lines(black_box(lines.as_bytes()), BATCH, see).unwrap());
+        bench.iter(|| {
+            JsonLines
+                .read(black_box(&mut lines), BATCH, &mut see)
+                .unwrap()
+        });
     });
     group.finish();
 }
 
 fn score(criterion: &mut Criterion) {
-    let raw = parse_one(READING.as_bytes()).unwrap();
-    let values = validate::item(&raw, &rules()).unwrap().values;
+    let values = valid().values;
     let mut group = criterion.benchmark_group("score");
     group.throughput(Throughput::Elements(1));
     for profile in [Profile::Iaqverse, Profile::Classic] {
@@ -69,8 +91,7 @@ fn score(criterion: &mut Criterion) {
 }
 
 fn encode(criterion: &mut Criterion) {
-    let raw = parse_one(READING.as_bytes()).unwrap();
-    let reading = validate::item(&raw, &rules()).unwrap();
+    let reading = valid();
     let stored = Stored {
         id: StreamId {
             epoch: 1,
@@ -96,8 +117,7 @@ fn encode(criterion: &mut Criterion) {
 
 /// Rows of a history as they are written, the score of each included.
 fn history(criterion: &mut Criterion) {
-    let raw = parse_one(READING.as_bytes()).unwrap();
-    let reading = validate::item(&raw, &rules()).unwrap();
+    let reading = valid();
     let (sensor, room) = (SensorKey(1), RoomKey(1));
     let mut names = Names::default();
     names

@@ -27,7 +27,7 @@ pub use postgres::{PostgresDatabase, PostgresDocuments};
 pub use series::Series;
 pub use sqlite::{SqliteDatabase, SqliteDocuments};
 
-use crate::domain::{PlaceName, SensorId, StreamId, Timestamp};
+use crate::domain::{SensorId, StreamId, Timestamp};
 use futures_util::future::BoxFuture;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -162,12 +162,13 @@ pub struct SensorKey(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomKey(pub i64);
 
-/// A room with its site.
+/// A room with its site, by the names that were kept when it was new. What they are called is decided
+/// by whoever reads them (`store::directory`): names had more than one form once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomRow {
     pub key: RoomKey,
-    pub site: PlaceName,
-    pub room: PlaceName,
+    pub site: Box<str>,
+    pub room: Box<str>,
 }
 
 /// The time that retention goes by, kept over restarts.

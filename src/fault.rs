@@ -39,6 +39,15 @@ impl Rejection {
     }
 }
 
+/// The values of a reading that are left out, while the others are taken.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Ignored {
+    /// What is wrong with the first of them.
+    pub told: Vec<FieldError>,
+    /// How many there are.
+    pub total: usize,
+}
+
 /// One fault of one field, as it is sent to the client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {

@@ -4,6 +4,10 @@
 //! [`ScoredReading`] → durable → broadcast. The last step is the writer's: it publishes what it has
 //! committed before it answers, so nothing is broadcast or acknowledged that a restart can lose.
 
+mod notes;
+
+pub use notes::{IGNORED_TOLD_MAX, Notes};
+
 use crate::access::{Caller, may_write};
 use crate::clock::Clock;
 use crate::domain::Reading;
@@ -12,7 +16,8 @@ use crate::http::{Body, BodyMemory};
 use crate::payload::{BatchError, Format, RawItem};
 use crate::score::Profile;
 use crate::store::{AppendError, Outcome, ScoredReading, Telling, WriteQueue};
-use crate::validate::{self, Rules, TvocUnit};
+use crate::validate::{self, Rules, TvocUnit, Valid};
+use notes::NoteBook;
 use std::sync::Arc;
 
 /// Why no reading of a body was taken.
@@ -39,27 +44,43 @@ pub struct Pipeline {
     pub queue: WriteQueue,
 }
 
+/// What became of the readings of a body.
+#[derive(Debug)]
+pub struct Taken {
+    /// One for each reading, in the order sent.
+    pub outcomes: Vec<Outcome>,
+    pub notes: Notes,
+}
+
 impl Pipeline {
-    /// Takes a whole body and says, in the order sent, what became of each reading once it is
-    /// durable. What the caller may not write is refused like what is not valid. Of many refusals
-    /// only the first are told, see [`Telling`].
+    /// Takes a whole body and says what became of each reading once it is durable. What the caller
+    /// may not write is refused like what is not valid. Of many refusals only the first are told, see
+    /// [`Telling`], and of many values left out only the first as well, see [`Notes`].
     pub async fn take(
         &self,
         caller: &Caller,
         body: Body,
         format: &'static dyn Format,
-    ) -> Result<Vec<Outcome>, PipelineError> {
+    ) -> Result<Taken, PipelineError> {
         let (checked, memory) = self.check(caller, body, format).await?;
-        let Checked { scored, refused } = checked;
+        let Checked {
+            scored,
+            refused,
+            notes,
+        } = checked;
         let mut appended = self.queue.append(scored, caller.sites()).await?.into_iter();
         // The readings are with the store now, or gone.
         drop(memory);
         let mut telling = Telling::default();
-        Ok(refused
+        let outcomes: Vec<_> = refused
             .into_iter()
             .filter_map(|refused| refused.or_else(|| appended.next()))
             .map(|outcome| telling.of(outcome))
-            .collect())
+            .collect();
+        Ok(Taken {
+            notes: notes.of_taken(&outcomes),
+            outcomes,
+        })
     }
 
     async fn check(
@@ -84,8 +105,8 @@ impl Pipeline {
         let readings_max = self.readings_max;
         let large = body.is_large();
         let work = move || -> Result<_, PipelineError> {
-            let (bytes, memory) = body.into_parts();
-            format.read(&bytes, readings_max, &mut |item| checker.take(&item))?;
+            let (mut bytes, memory) = body.into_parts();
+            format.read(&mut bytes, readings_max, &mut |item| checker.take(&item))?;
             if checker.lacks_clock {
                 return Err(PipelineError::ClockNotSet);
             }
@@ -106,6 +127,7 @@ struct Checked {
     scored: Vec<ScoredReading>,
     /// One for each reading sent: why it is refused, or `None` for the next of `scored`.
     refused: Vec<Option<Outcome>>,
+    notes: NoteBook,
 }
 
 /// Checks one reading after the other, as they are read.
@@ -124,23 +146,38 @@ impl Checker {
     fn take(&mut self, item: &RawItem<'_>) {
         self.lacks_clock |= !self.rules.now.is_set() && item.has_no_time();
         let refused = match self.judge(item) {
-            Ok(reading) => {
+            Ok(Valid { reading, ignored }) => {
+                let index = self.checked.refused.len();
+                let notes = &mut self.checked.notes;
+                notes.add(index, ignored, reading.tvoc_unit_assumed);
                 self.checked.scored.push(scored(reading, self.profile));
                 None
             }
             Err(rejection) => Some(self.telling.of(Outcome::Refused(rejection))),
         };
         self.checked.refused.push(refused);
-        if self.telling.has_ended() {
-            // Only the code of the first fault counts from now on.
+        if self.telling.has_ended() || self.checked.notes.has_ended() {
+            // Most of what is found from now on is only counted.
             self.rules.faults_max = 1;
         }
     }
 
-    fn judge(&self, item: &RawItem<'_>) -> Result<Reading, Rejection> {
-        let mut reading = validate::item(item, &self.rules)?;
-        may_write(&self.caller, &mut reading)?;
-        Ok(reading)
+    fn judge(&self, item: &RawItem<'_>) -> Result<Valid, Rejection> {
+        let mut judged = validate::item(item, &self.rules);
+        let is_told = match &judged {
+            Ok(valid) => valid.ignored.total > 1 && !self.checked.notes.has_ended(),
+            Err(_) => !self.telling.has_ended(),
+        };
+        if is_told && self.rules.faults_max < FAULTS_MAX {
+            let rules = Rules {
+                faults_max: FAULTS_MAX,
+                ..self.rules
+            };
+            judged = validate::item(item, &rules);
+        }
+        let mut valid = judged?;
+        may_write(&self.caller, &mut valid.reading)?;
+        Ok(valid)
     }
 }
 

@@ -3,8 +3,7 @@
 use super::secret::{fingerprint, has_fingerprint, random_bytes, random_id};
 use crate::database::{Document, StoreError};
 use crate::documents::Record;
-use crate::domain::Sites;
-use crate::domain::{SensorId, Timestamp};
+use crate::domain::{PlaceName, SensorId, Sites, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -40,7 +39,11 @@ impl Record for Claim {
     const SUBJECT: &'static str = "claims";
 
     fn of(document: &Document) -> Result<Self, StoreError> {
-        document.record()
+        let mut claim: Self = document.record()?;
+        for name in [&mut claim.site, &mut claim.room] {
+            PlaceName::nearest(name).as_str().clone_into(name);
+        }
+        Ok(claim)
     }
 }
 

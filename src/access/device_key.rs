@@ -33,7 +33,13 @@ impl Record for DeviceKey {
     const SUBJECT: &'static str = "keys of devices";
 
     fn of(document: &Document) -> Result<Self, StoreError> {
-        document.record()
+        let mut key: Self = document.record()?;
+        if let Some((site, room)) = &mut key.place {
+            for name in [site, room] {
+                PlaceName::nearest(name).as_str().clone_into(name);
+            }
+        }
+        Ok(key)
     }
 }
 
@@ -152,6 +158,14 @@ mod tests {
                 && !format!("{presented:?}").contains(presented.secret)
         );
         assert!(key.writes_for("bureau7") && !key.writes_for("salon"));
+    }
+
+    #[test]
+    fn a_key_from_before_names_had_one_form_writes_where_it_always_did() {
+        let (id, mut key, _) = key();
+        key.place = Some(("E\u{301}cole".to_owned(), "Sal\u{202e}on ".to_owned()));
+        let read = DeviceKey::of(&Document::of(DeviceKey::KIND, &id, &key)).unwrap();
+        assert_eq!(read.place, Some(("École".to_owned(), "Salon".to_owned())));
     }
 
     #[test]

@@ -180,11 +180,9 @@ impl Body {
 fn subscription(request: &HttpRequest) -> Result<Subscription, Problem> {
     let mut parameters = Parameters::of(request);
     let topics = topics(&mut parameters);
-    let filter = Selector {
-        site: name(&mut parameters, "enseigne"),
-        room: name(&mut parameters, "salle"),
-        sensor: name(&mut parameters, "sensor_id"),
-    };
+    let names = ["enseigne", "salle", "sensor_id"];
+    let [site, room, sensor] = names.map(|field| name(&mut parameters, field));
+    let filter = Selector::of_names(site.as_deref(), room.as_deref(), sensor.as_deref());
     let last_event = request.headers().get(LAST_EVENT_ID);
     let asked = parameters.given("since");
     // Whoever asks to go on without saying from where gets a snapshot.

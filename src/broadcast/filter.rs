@@ -32,10 +32,11 @@ impl Filter {
 
 impl From<Filter> for Selector {
     fn from(filter: Filter) -> Self {
-        Self {
-            site: filter.enseigne,
-            room: filter.salle,
-            sensor: filter.sensor_id,
-        }
+        let Filter {
+            enseigne,
+            salle,
+            sensor_id,
+        } = filter;
+        Self::of_names(enseigne.as_deref(), salle.as_deref(), sensor_id.as_deref())
     }
 }

@@ -4,6 +4,7 @@
 //! Other modules turn bytes, rows and requests into these types and back.
 
 mod level;
+mod name_form;
 mod place;
 mod quantity;
 mod reading;
@@ -13,6 +14,7 @@ mod sites;
 mod stream_id;
 mod time_range;
 mod timestamp;
+mod timestamp_text;
 mod topic;
 mod values;
 mod zone;
@@ -20,7 +22,7 @@ mod zone;
 pub use level::Level;
 pub use place::{Place, PlaceName, PlaceNameError};
 pub use quantity::{KEYS_MAX, Quantity};
-pub use reading::{Extras, ExtrasError, Reading};
+pub use reading::{Extras, ExtrasError, Merged, Reading};
 pub use selector::{Selector, Subject};
 pub use sensor_id::{SensorId, SensorIdError};
 pub use sites::Sites;

@@ -17,18 +17,28 @@ pub struct Reading {
     pub tvoc_unit_assumed: bool,
 }
 
+/// What a merge came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    pub changed: bool,
+    /// Extra keys that were not taken over, because both together have too many.
+    pub left_out: usize,
+}
+
 impl Reading {
-    /// Takes over what a later write for the same identity says; tells whether anything changed.
-    /// Fails, and changes nothing, when both together have too many extra keys.
-    pub fn merge(&mut self, newer: &Self) -> Result<bool, ExtrasError> {
-        let extras_changed = self.extras.merge(&newer.extras)?;
+    /// Takes over what a later write for the same identity says.
+    pub fn merge(&mut self, newer: &Self) -> Merged {
+        let extras = self.extras.merge(&newer.extras);
         let values_changed = self.values.merge(&newer.values);
         let mut unit_changed = false;
         if newer.values.has(super::Quantity::Tvoc) {
             unit_changed = self.tvoc_unit_assumed != newer.tvoc_unit_assumed;
             self.tvoc_unit_assumed = newer.tvoc_unit_assumed;
         }
-        Ok(values_changed || extras_changed || unit_changed)
+        Merged {
+            changed: values_changed || extras.changed || unit_changed,
+            ..extras
+        }
     }
 }
 
@@ -77,31 +87,35 @@ impl Extras {
         self.0.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Keys and numbers in the order of the keys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, f64)> {
         self.0.iter().map(|(key, number)| (&**key, *number))
     }
 
-    /// Takes over the keys of `newer`, all or none; tells whether anything changed.
-    fn merge(&mut self, newer: &Self) -> Result<bool, ExtrasError> {
-        let added = newer
-            .iter()
-            .filter(|(key, _)| self.position(key).is_err())
-            .count();
-        if self.0.len() + added > Self::KEYS_MAX {
-            return Err(ExtrasError::TooMany);
-        }
-        let mut changed = added > 0;
+    /// Takes over the numbers of keys there are, and as many new keys as there is space for.
+    fn merge(&mut self, newer: &Self) -> Merged {
+        let mut merged = Merged {
+            changed: false,
+            left_out: 0,
+        };
         for (key, number) in newer.iter() {
             match self.position(key) {
                 Ok(position) => {
-                    changed |= self.0[position].1.to_bits() != number.to_bits();
+                    merged.changed |= self.0[position].1.to_bits() != number.to_bits();
                     self.0[position].1 = number;
                 }
-                Err(position) => self.0.insert(position, (key.into(), number)),
+                Err(_) if self.0.len() >= Self::KEYS_MAX => merged.left_out += 1,
+                Err(position) => {
+                    self.0.insert(position, (key.into(), number));
+                    merged.changed = true;
+                }
             }
         }
-        Ok(changed)
+        merged
     }
 
     fn position(&self, key: &str) -> Result<usize, usize> {
@@ -149,24 +163,29 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_with_too_many_extra_keys_changes_nothing() {
-        let many: Vec<_> = (0..32).map(|number| format!("k{number}")).collect();
+    fn of_too_many_extra_keys_a_merge_takes_those_that_fit_and_whatever_else_there_is() {
+        let many: Vec<_> = (0..31).map(|number| format!("k{number}")).collect();
         let many: Vec<_> = many.iter().map(|key| (key.as_str(), 1.0)).collect();
         let mut kept = reading(600.0, &many);
-        let before = kept.clone();
-        assert_eq!(
-            kept.merge(&reading(700.0, &[("one more", 1.0)])),
-            Err(ExtrasError::TooMany)
-        );
-        assert_eq!(kept, before);
+        let newer = reading(700.0, &[("a", 1.0), ("b", 1.0), ("c", 1.0), ("k3", 2.0)]);
+        let merged = Merged {
+            changed: true,
+            left_out: 2,
+        };
+        assert_eq!(kept.merge(&newer), merged);
+        assert_eq!(kept.values.get(Quantity::Co2), Some(700.0));
+        let number = |key| kept.extras.iter().find(|(known, _)| *known == key);
+        assert_eq!(number("k3"), Some(("k3", 2.0)));
+        assert_eq!((number("a"), number("b")), (Some(("a", 1.0)), None));
     }
 
     #[test]
     fn merging_says_whether_anything_changed() {
         let mut kept = reading(600.0, &[("battery", 3.0)]);
-        assert_eq!(kept.merge(&reading(600.0, &[("battery", 3.0)])), Ok(false));
-        assert_eq!(kept.merge(&reading(600.0, &[("rssi", -60.0)])), Ok(true));
-        assert_eq!(kept.merge(&reading(601.0, &[])), Ok(true));
+        let mut changes = |newer: Reading| kept.merge(&newer).changed;
+        assert!(!changes(reading(600.0, &[("battery", 3.0)])));
+        assert!(changes(reading(600.0, &[("rssi", -60.0)])));
+        assert!(changes(reading(601.0, &[])));
         assert_eq!(
             kept.extras.iter().collect::<Vec<_>>(),
             [("battery", 3.0), ("rssi", -60.0)]

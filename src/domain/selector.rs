@@ -1,6 +1,6 @@
 //! Which of many things are meant, by site, room and sensor.
 
-use super::{Place, SensorId};
+use super::{Place, PlaceName, SensorId};
 
 /// What something must be about; an absent field matches everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -45,6 +45,16 @@ impl Selector {
         sensor: None,
     };
 
+    /// What somebody asks for, by names as they write them. A name that nothing can have matches nothing.
+    pub fn of_names(site: Option<&str>, room: Option<&str>, sensor: Option<&str>) -> Self {
+        let name = |text: &str| PlaceName::nearest(text).as_str().into();
+        Self {
+            site: site.map(name),
+            room: room.map(name),
+            sensor: sensor.map(Into::into),
+        }
+    }
+
     pub fn is_open(&self) -> bool {
         *self == Self::OPEN
     }
@@ -75,6 +85,21 @@ impl Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_found_however_it_is_written() {
+        let selector = Selector::of_names(Some(" E\u{301}cole"), Some("Salle  1"), None);
+        assert_eq!(
+            selector.as_subject(),
+            Subject {
+                site: Some("École"),
+                room: Some("Salle 1"),
+                sensor: None
+            }
+        );
+        let nothing = Selector::of_names(Some(""), None, None);
+        assert!(!nothing.is_open() && !nothing.matches(selector.as_subject()));
+    }
 
     #[test]
     fn a_selector_matches_by_every_field_it_has() {

@@ -20,9 +20,10 @@ impl Sites {
         if names.is_empty() || names.len() > Self::COUNT_MAX {
             return Err(format!("must name 1 to {} sites", Self::COUNT_MAX));
         }
-        for name in &names {
-            PlaceName::parse(name).map_err(|error| format!("a name {error}"))?;
-        }
+        let parsed = names.iter().map(|name| PlaceName::parse(name));
+        let parsed = parsed.map(|name| name.map(|name| name.as_str().to_owned()));
+        let names = parsed.collect::<Result<_, _>>();
+        let names = names.map_err(|error| format!("a name {error}"))?;
         Ok(Self(Some(Arc::new(names))))
     }
 
@@ -51,9 +52,11 @@ impl Sites {
     }
 }
 
+/// As they were kept, which may have been before names had one form.
 impl From<Option<BTreeSet<String>>> for Sites {
     fn from(names: Option<BTreeSet<String>>) -> Self {
-        Self(names.map(Arc::new))
+        let nearest = |name: &String| PlaceName::nearest(name).as_str().to_owned();
+        Self(names.map(|names| Arc::new(names.iter().map(nearest).collect())))
     }
 }
 
@@ -72,6 +75,14 @@ mod tests {
         assert!(sites.allow("Maison") && !sites.allow("maison"));
         assert!(sites.are_within(&Sites::ALL) && !Sites::ALL.are_within(&sites));
         assert!(only(&["Maison"]).are_within(&sites) && !sites.are_within(&only(&["Maison"])));
+    }
+
+    #[test]
+    fn a_site_is_the_same_however_its_name_is_written_or_was_kept() {
+        let sites = only(&["E\u{301}cole ", "Maison"]);
+        assert!(sites.allow("École"));
+        let kept = BTreeSet::from(["E\u{301}cole".to_owned(), "Mai\u{202e}son".to_owned()]);
+        assert_eq!(Sites::from(Some(kept)), sites);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A moment, to the millisecond.
 
+use super::timestamp_text;
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::fmt;
 use std::time::Duration;
@@ -29,11 +30,16 @@ impl Timestamp {
         self.0 >= Self::CLOCK_MIN.0
     }
 
-    /// Reads RFC 3339 with any offset; anything finer than a millisecond is cut off.
+    /// Reads RFC 3339 with any offset, and what devices make of it: see [`timestamp_text`]. Anything
+    /// finer than a millisecond is cut off.
     pub fn parse(text: &str) -> Option<Self> {
-        DateTime::parse_from_rfc3339(text)
-            .ok()
-            .map(|at| Self(at.timestamp_millis()))
+        timestamp_text::millis_of_text(text).map(Self)
+    }
+
+    /// Reads a decimal number of seconds, milliseconds, microseconds or nanoseconds since 1970; which
+    /// of them it is, is told by its size.
+    pub fn parse_number(digits: &str) -> Option<Self> {
+        timestamp_text::millis_of_number(digits).map(Self)
     }
 
     pub fn from_utc(at: DateTime<Utc>) -> Self {

@@ -62,9 +62,11 @@ impl Body {
         &self.bytes
     }
 
-    /// Its bytes, and the memory to be held while anything that was made of them waits.
-    pub fn into_parts(self) -> (Bytes, BodyMemory) {
-        (self.bytes, self.memory)
+    /// Its bytes, which may be changed where they are, and the memory to be held while anything that was
+    /// made of them waits. Only bytes that somebody else has as well are copied: those that came in one
+    /// piece with others of their connection, so not many.
+    pub fn into_parts(self) -> (BytesMut, BodyMemory) {
+        (self.bytes.into(), self.memory)
     }
 
     pub fn is_large(&self) -> bool {

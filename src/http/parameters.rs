@@ -88,10 +88,12 @@ impl Parameters {
     }
 
     pub(crate) fn timestamp(&mut self, name: &'static str) -> Option<Timestamp> {
+        let text = self.text(name)?;
         // A plus sign that was not escaped arrives as a space.
-        let text = self.text(name)?.replace(' ', "+");
+        let unescaped = || Timestamp::parse(&text.replace(' ', "+"));
+        let timestamp = Timestamp::parse(text).or_else(unescaped);
         let detail = "must be RFC 3339 with an offset, for example 2025-11-19T10:05:00Z";
-        self.keep(name, Timestamp::parse(&text), "bad_timestamp", detail)
+        self.keep(name, timestamp, "bad_timestamp", detail)
     }
 
     /// Whether something is switched on; absent means no.

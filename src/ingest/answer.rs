@@ -1,8 +1,10 @@
 //! What became of the readings of a batch, as it is answered.
 
-use super::shapes::Rejected;
+use super::shapes::{Assumed, Ignored, Rejected};
 use crate::fault::Rejection;
+use crate::pipeline::Notes;
 use crate::store::{Outcome, REFUSALS_TOLD_BYTES_MAX};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Largest answer to a batch. A refused reading that does not fit is not told, nor are those behind
@@ -10,6 +12,8 @@ use std::collections::BTreeMap;
 pub(super) const ANSWER_BYTES_MAX: usize = REFUSALS_TOLD_BYTES_MAX;
 /// What an answer has before and behind the counts: the members of a problem.
 const REST_BYTES_MAX: usize = 2 * 1024;
+/// What the values left out of readings may take of it, so that they leave space for refused readings.
+const IGNORED_BYTES_MAX: usize = 64 * 1024;
 
 /// Counts of a batch; together they are the readings sent.
 #[derive(Debug, Default)]
@@ -22,16 +26,23 @@ pub(super) struct Counts {
     rejected_by_code: BTreeMap<&'static str, usize>,
     /// The first of those refused, with their places among the readings sent.
     told: Vec<(usize, Rejection)>,
+    /// What else is told of those that were taken.
+    notes: Notes,
+    assumed: Vec<Assumed>,
 }
 
 impl Counts {
-    pub(super) fn of(outcomes: Vec<Outcome>) -> Self {
-        let mut counts = Self::default();
+    pub(super) fn of(outcomes: Vec<Outcome>, notes: Notes, assumed: Vec<Assumed>) -> Self {
+        let mut counts = Self {
+            notes,
+            assumed,
+            ..Self::default()
+        };
         for (index, outcome) in outcomes.into_iter().enumerate() {
             match outcome {
                 Outcome::Accepted(_) => counts.accepted += 1,
-                Outcome::Duplicate(_) => counts.duplicates += 1,
-                Outcome::Updated(_) => counts.updated += 1,
+                Outcome::Updated(_) | Outcome::InPart { changed: true, .. } => counts.updated += 1,
+                Outcome::Duplicate(_) | Outcome::InPart { .. } => counts.duplicates += 1,
                 Outcome::Refused(rejection) => {
                     counts.refuse(rejection.code());
                     counts.told.push((index, rejection));
@@ -49,6 +60,10 @@ impl Counts {
 
     pub(super) fn none_is_refused(&self) -> bool {
         self.rejected == 0
+    }
+
+    pub(super) fn nothing_is_ignored(&self) -> bool {
+        self.notes.ignored_total == 0
     }
 
     pub(super) fn all_are_refused(&self) -> bool {
@@ -70,34 +85,56 @@ impl Counts {
             rejected,
             ..
         } = self;
-        let end = if self.none_is_refused() {
-            "]".to_owned()
-        } else {
-            // Only texts and numbers: serialising them cannot fail.
-            let by_code = serde_json::to_string(&self.rejected_by_code).unwrap_or_default();
-            format!(r#"],"rejected_total":{rejected},"rejected_by_code":{by_code}"#)
-        };
+        let mut end = "]".to_owned();
+        if !self.none_is_refused() {
+            let by_code = json(&self.rejected_by_code);
+            end += &format!(r#","rejected_total":{rejected},"rejected_by_code":{by_code}"#);
+        }
+        if !self.nothing_is_ignored() {
+            let ignored = self.notes.ignored.iter();
+            let ignored = ignored.map(|(index, error)| Ignored::of(*index, error));
+            end += r#","ignored":["#;
+            push_while_they_fit(&mut end, IGNORED_BYTES_MAX, ignored);
+            end += &format!(r#"],"ignored_total":{}"#, self.notes.ignored_total);
+        }
+        if !self.assumed.is_empty() {
+            end += &format!(r#","assumed":{}"#, json(&self.assumed));
+        }
         let mut members = format!(
             r#""accepted":{accepted},"duplicates":{duplicates},"updated":{updated},"rejected":["#
         );
         let bytes_max = ANSWER_BYTES_MAX - REST_BYTES_MAX - end.len();
-        for (index, rejection) in &self.told {
-            let told = Rejected {
-                index: *index,
-                sensor_id: rejection.sensor_id.as_deref(),
-                errors: &rejection.errors,
-            };
-            let told = serde_json::to_string(&told).unwrap_or_default();
-            if members.len() + 1 + told.len() > bytes_max {
-                break;
-            }
-            if !members.ends_with('[') {
-                members.push(',');
-            }
-            members += &told;
-        }
+        let told = self.told.iter().map(|(index, rejection)| Rejected {
+            index: *index,
+            sensor_id: rejection.sensor_id.as_deref(),
+            errors: &rejection.errors,
+        });
+        push_while_they_fit(&mut members, bytes_max, told);
         members + &end
     }
+}
+
+/// Writes items of a list behind its bracket, up to the first that would make the text too long.
+fn push_while_they_fit(
+    text: &mut String,
+    bytes_max: usize,
+    items: impl Iterator<Item = impl Serialize>,
+) {
+    for item in items {
+        let item = json(&item);
+        if text.len() + 1 + item.len() > bytes_max {
+            return;
+        }
+        if !text.ends_with('[') {
+            text.push(',');
+        }
+        *text += &item;
+    }
+}
+
+fn json(told: &impl Serialize) -> String {
+    // Only texts and numbers: serialising them cannot fail.
+    serde_json::to_string(told).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -105,12 +142,16 @@ mod tests {
     use super::*;
     use crate::fault::FieldError;
     use crate::ingest::shapes::BatchTaken;
+    use crate::validate::TvocUnit;
     use serde_json::{Value, json};
     use utoipa::PartialSchema;
 
+    fn error(detail: &str) -> FieldError {
+        FieldError::new("/salle", "bad_name", detail.to_owned())
+    }
+
     fn refused(detail: &str) -> Outcome {
-        let error = FieldError::new("/salle", "bad_name", detail.to_owned());
-        Outcome::Refused(Rejection::of(error))
+        Outcome::Refused(Rejection::of(error(detail)))
     }
 
     fn parsed(counts: &Counts) -> Value {
@@ -125,7 +166,7 @@ mod tests {
         let long = "\u{1}".repeat(1024);
         let mut outcomes: Vec<_> = (0..100).map(|_| refused(&long)).collect();
         outcomes.push(Outcome::Counted("not_json"));
-        let counts = Counts::of(outcomes);
+        let counts = Counts::of(outcomes, Notes::default(), Vec::new());
         assert!(counts.all_are_refused() && !counts.are_all_refused_as("bad_name"));
         let answer = parsed(&counts);
         assert_eq!(answer["rejected"].as_array().unwrap().len(), 41);
@@ -138,10 +179,32 @@ mod tests {
     }
 
     #[test]
+    fn values_left_out_leave_space_for_refusals() {
+        let long = "\u{1}".repeat(1024);
+        let notes = Notes {
+            ignored: (0..100).map(|index| (index, error(&long))).collect(),
+            ignored_total: 5000,
+            tvoc_units_assumed: 0,
+        };
+        let outcomes = (0..100).map(|_| refused(&long)).collect();
+        let answer = parsed(&Counts::of(outcomes, notes, Vec::new()));
+        assert_eq!(answer["ignored"].as_array().unwrap().len(), 10);
+        assert_eq!(answer["ignored"][9]["index"], 9);
+        assert_eq!(answer["ignored_total"], 5000);
+        assert_eq!(answer["rejected"].as_array().unwrap().len(), 31);
+    }
+
+    #[test]
     fn counts_are_written_as_they_are_described() {
         let schema = serde_json::to_value(BatchTaken::schema()).unwrap();
         let described = schema["properties"].as_object().unwrap();
-        let counts = parsed(&Counts::of(vec![refused("x")]));
+        let notes = Notes {
+            ignored: vec![(1, error("x"))],
+            ignored_total: 1,
+            tvoc_units_assumed: 1,
+        };
+        let assumed = Assumed::of(&notes, TvocUnit::Ppb);
+        let counts = parsed(&Counts::of(vec![refused("x")], notes, assumed));
         let mut written: Vec<_> = counts.as_object().unwrap().keys().collect();
         let status = "status".to_owned();
         written.push(&status);
@@ -152,7 +215,7 @@ mod tests {
     #[test]
     fn an_answer_that_refuses_nothing_names_no_refusals() {
         let nothing = json!({"accepted": 0, "duplicates": 0, "updated": 0, "rejected": []});
-        let counts = Counts::of(Vec::new());
+        let counts = Counts::of(Vec::new(), Notes::default(), Vec::new());
         assert!(counts.none_is_refused() && !counts.all_are_refused());
         assert_eq!(parsed(&counts), nothing);
     }

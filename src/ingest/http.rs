@@ -1,12 +1,12 @@
 //! `POST /api/ingest`.
 
 use super::answer::Counts;
-use super::shapes::{BatchTaken, OneOrBatch, ReadingOrReadings, Success, Taken};
+use super::shapes::{Assumed, BatchTaken, OneOrBatch, OneTaken, ReadingOrReadings, Status};
 use crate::access::{Call, Caller, Need, call};
 use crate::fault::FORBIDDEN;
 use crate::http::{BodyReader, ConnectionGuard, Problem, media_type};
-use crate::payload::{BatchError, Format, JsonArray, JsonLines, JsonObject};
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::payload::{self, BatchError, Format, JsonArray, JsonLines, JsonObject};
+use crate::pipeline::{Notes, Pipeline, PipelineError, Taken};
 use crate::shutdown::Shutdown;
 use crate::store::{AppendError, Outcome, ScoredReading};
 use actix_web::http::StatusCode;
@@ -24,6 +24,8 @@ pub(crate) fn calls() -> Vec<Call> {
 /// Takes readings
 ///
 /// One object, an array, or lines of JSON, up to 10 000 readings. A 2xx means that they are durable.
+/// A value that is out of range or no number is left out and told in `ignored`, and the others of its
+/// reading are stored; the `status` is `partial` then. A reading of which nothing is left is refused.
 /// Of those refused the first 100 are told, in up to 256 KiB; when there are any, `rejected_total` and
 /// `rejected_by_code` count all of them, also in the problem of a batch of which none was taken.
 #[utoipa::path(post, path = "/api/ingest", tag = "readings",
@@ -33,7 +35,7 @@ pub(crate) fn calls() -> Vec<Call> {
         (String = "application/x-ndjson"),
     )),
     responses(
-        (status = 200, description = "All taken", body = OneOrBatch),
+        (status = 200, description = "All taken, if not with every value", body = OneOrBatch),
         (status = 207, description = "Some of a batch taken", body = BatchTaken),
         (status = 422, description = "None taken"),
     ))]
@@ -59,20 +61,23 @@ async fn ingest(
         Media::Json if is_one => &JsonObject,
         Media::Json => &JsonArray,
     };
-    let outcomes = pipeline
-        .take(&caller, body, format)
-        .await
-        .map_err(|error| match error {
-            PipelineError::Append(error) => refusal(error),
-            PipelineError::Body(error) => unreadable(&error),
-            PipelineError::Aborted => Problem::internal(),
-            PipelineError::ClockNotSet => clock_not_set(),
-        })?;
+    let Taken { outcomes, notes } =
+        pipeline
+            .take(&caller, body, format)
+            .await
+            .map_err(|error| match error {
+                PipelineError::Append(error) => refusal(error),
+                PipelineError::Body(error) => unreadable(&error),
+                PipelineError::Aborted => Problem::internal(),
+                PipelineError::ClockNotSet => clock_not_set(),
+            })?;
     log_refusals(&outcomes);
+    log_ignored(&notes);
+    let assumed = Assumed::of(&notes, pipeline.tvoc_unit);
     if is_one {
-        one(&outcomes)
+        one(&outcomes, &notes, &assumed)
     } else {
-        batch(outcomes)
+        batch(outcomes, notes, assumed)
     }
 }
 
@@ -99,7 +104,7 @@ fn media(headers: &HeaderMap) -> Result<Media, Problem> {
 }
 
 fn begins_array(body: &[u8]) -> bool {
-    body.trim_ascii_start().starts_with(b"[")
+    payload::trimmed(body).starts_with(b"[")
 }
 
 fn unreadable(error: &BatchError) -> Problem {
@@ -167,11 +172,29 @@ fn log_refusals(outcomes: &[Outcome]) {
     }
 }
 
-fn one(outcomes: &[Outcome]) -> Result<HttpResponse, Problem> {
+/// One line for what was left out of readings that were taken.
+fn log_ignored(notes: &Notes) {
+    if notes.ignored_total > 0 {
+        let (total, told) = (notes.ignored_total, &notes.ignored);
+        tracing::debug!(total, ?told, "values left out");
+    }
+}
+
+fn one(outcomes: &[Outcome], notes: &Notes, assumed: &[Assumed]) -> Result<HttpResponse, Problem> {
+    const MERGED: &str = "reading merged with the stored one";
+    const REPEATED: &str = "reading was already stored";
     let (scored, message, duplicate, updated): (&ScoredReading, _, _, _) = match outcomes {
         [Outcome::Accepted(scored)] => (scored, "reading stored", false, false),
-        [Outcome::Updated(scored)] => (scored, "reading merged with the stored one", false, true),
-        [Outcome::Duplicate(scored)] => (scored, "reading was already stored", true, false),
+        [Outcome::Updated(scored)] => (scored, MERGED, false, true),
+        [Outcome::Duplicate(scored)] => (scored, REPEATED, true, false),
+        [
+            Outcome::InPart {
+                scored, changed, ..
+            },
+        ] => {
+            let message = if *changed { MERGED } else { REPEATED };
+            (scored, message, !changed, *changed)
+        }
         [Outcome::Refused(rejection)] if rejection.code() == FORBIDDEN => {
             return Err(Problem {
                 errors: rejection.errors.clone(),
@@ -187,8 +210,9 @@ fn one(outcomes: &[Outcome]) -> Result<HttpResponse, Problem> {
         }
         _ => return Err(Problem::internal()),
     };
-    Ok(HttpResponse::Ok().json(Taken {
-        status: Success::Success,
+    let ignored = notes.ignored.iter().map(|(_, error)| error);
+    Ok(HttpResponse::Ok().json(OneTaken {
+        status: Status::of(notes.ignored_total == 0),
         message,
         sensor_id: scored.reading.sensor.as_str(),
         timestamp: scored.reading.observed_at,
@@ -196,11 +220,18 @@ fn one(outcomes: &[Outcome]) -> Result<HttpResponse, Problem> {
         global_level: scored.assessment.level(),
         duplicate,
         updated,
+        ignored: ignored.collect(),
+        ignored_total: (notes.ignored_total > 0).then_some(notes.ignored_total),
+        assumed,
     }))
 }
 
-fn batch(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
-    let counts = Counts::of(outcomes);
+fn batch(
+    outcomes: Vec<Outcome>,
+    notes: Notes,
+    assumed: Vec<Assumed>,
+) -> Result<HttpResponse, Problem> {
+    let counts = Counts::of(outcomes, notes, assumed);
     if counts.all_are_refused() {
         let problem = if counts.are_all_refused_as(FORBIDDEN) {
             forbidden()
@@ -217,11 +248,12 @@ fn batch(outcomes: Vec<Outcome>) -> Result<HttpResponse, Problem> {
             ..problem
         });
     }
-    let (mut response, status) = if counts.none_is_refused() {
-        (HttpResponse::Ok(), "success")
+    let mut response = if counts.none_is_refused() {
+        HttpResponse::Ok()
     } else {
-        (HttpResponse::MultiStatus(), "partial")
+        HttpResponse::MultiStatus()
     };
-    let answer = format!(r#"{{"status":"{status}",{}}}"#, counts.members());
+    let status = Status::of(counts.none_is_refused() && counts.nothing_is_ignored());
+    let answer = format!(r#"{{"status":"{}",{}}}"#, status.as_str(), counts.members());
     Ok(response.content_type(ContentType::json()).body(answer))
 }

@@ -52,14 +52,11 @@ impl Record for Model {
 
     fn of(document: &Document) -> Result<Self, StoreError> {
         let body: Body = document.record()?;
-        let name = |text: &str| {
-            PlaceName::parse(text).map_err(|error| document.corrupt(&error.to_string()))
-        };
         Ok(Self {
             id: ModelId::parse(&document.id).ok_or_else(|| document.corrupt("not an id"))?,
             place: Place {
-                site: name(&body.enseigne)?,
-                room: name(&body.salle)?,
+                site: PlaceName::nearest(&body.enseigne),
+                room: PlaceName::nearest(&body.salle),
             },
             room: body.room_key.map(RoomKey),
             bytes: body.bytes,

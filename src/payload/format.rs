@@ -8,13 +8,13 @@ use std::fmt::Debug;
 pub trait Format: Debug + Send + Sync {
     /// Hands over one reading after the other, in the order sent, so that only one of them is in
     /// memory. What is wrong with one reading spoils only that one; an error spoils the body. A reader
-    /// stops with [`BatchError::TooMany`] at the reading behind the first `readings_max`, and keeps at
-    /// most [`KEYS_MAX`](super::KEYS_MAX) values of a reading and one, which tells that it has too many.
-    fn read<'a>(
+    /// stops with [`BatchError::TooMany`] at the reading behind the first `readings_max`, and keeps only
+    /// so much of an object as [`Entries`](super::Entries) says. It may mend the bytes where they are.
+    fn read(
         &self,
-        bytes: &'a [u8],
+        bytes: &mut [u8],
         readings_max: usize,
-        take: &mut dyn FnMut(RawItem<'a>),
+        take: &mut dyn FnMut(RawItem<'_>),
     ) -> Result<(), BatchError>;
 }
 

@@ -1,5 +1,6 @@
 //! JSON bodies: one reading, an array of readings, or one reading a line.
 
+use super::mend::{mend, trimmed_mut};
 use super::{BatchError, Format, RawItem};
 use crate::fault::FieldError;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
@@ -19,36 +20,67 @@ pub struct JsonArray;
 pub struct JsonLines;
 
 impl Format for JsonObject {
-    fn read<'a>(
+    fn read(
         &self,
-        bytes: &'a [u8],
+        bytes: &mut [u8],
         _: usize,
-        take: &mut dyn FnMut(RawItem<'a>),
+        take: &mut dyn FnMut(RawItem<'_>),
     ) -> Result<(), BatchError> {
-        take(parse_one(bytes)?);
-        Ok(())
+        take_one(trimmed_mut(bytes), take).map_err(not_json)
     }
 }
 
 impl Format for JsonArray {
-    fn read<'a>(
+    fn read(
         &self,
-        bytes: &'a [u8],
+        bytes: &mut [u8],
         readings_max: usize,
-        take: &mut dyn FnMut(RawItem<'a>),
+        take: &mut dyn FnMut(RawItem<'_>),
     ) -> Result<(), BatchError> {
-        parse_array(bytes, readings_max, take)
+        let bytes = trimmed_mut(bytes);
+        let mut taken = 0;
+        let read = read_array(bytes, readings_max, |item| {
+            taken += 1;
+            take(item);
+        });
+        match read {
+            Err(BatchError::Unreadable { .. }) if mend(bytes) => {
+                // Those before the first that was mended are taken already.
+                let mut index = 0;
+                read_array(bytes, readings_max, |item| {
+                    index += 1;
+                    if index > taken {
+                        take(item);
+                    }
+                })
+            }
+            read => read,
+        }
     }
 }
 
 impl Format for JsonLines {
-    fn read<'a>(
+    /// Blank lines are skipped; a bad line spoils only itself.
+    fn read(
         &self,
-        bytes: &'a [u8],
+        bytes: &mut [u8],
         readings_max: usize,
-        take: &mut dyn FnMut(RawItem<'a>),
+        take: &mut dyn FnMut(RawItem<'_>),
     ) -> Result<(), BatchError> {
-        parse_lines(bytes, readings_max, take)
+        let lines = bytes.split_mut(|byte| *byte == b'\n').map(trimmed_mut);
+        for (index, line) in lines.filter(|line| !line.is_empty()).enumerate() {
+            if index == readings_max {
+                return Err(BatchError::TooMany { readings_max });
+            }
+            if let Err(error) = take_one(line, take) {
+                take(RawItem::Fault(FieldError::new(
+                    "",
+                    NOT_JSON,
+                    error.to_string(),
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -63,15 +95,27 @@ fn not_json(error: serde_json::Error) -> BatchError {
     }
 }
 
-/// Reads a single reading object.
-pub fn parse_one(bytes: &[u8]) -> Result<RawItem<'_>, BatchError> {
-    let json: &RawValue = serde_json::from_slice(bytes).map_err(not_json)?;
-    Ok(item(json))
+/// Hands over the reading that the bytes are. Only when they are not JSON is it looked whether they can
+/// be made that, so that it costs nobody else anything.
+fn take_one(bytes: &mut [u8], take: &mut dyn FnMut(RawItem<'_>)) -> Result<(), serde_json::Error> {
+    match serde_json::from_slice(bytes) {
+        Ok(json) => {
+            take(item(json));
+            return Ok(());
+        }
+        Err(error) => {
+            if !mend(bytes) {
+                return Err(error);
+            }
+        }
+    }
+    take(item(serde_json::from_slice(bytes)?));
+    Ok(())
 }
 
 /// Reads an array of readings and hands over one after the other, so that only one of them is in
 /// memory. An element that is no reading spoils only itself.
-pub fn parse_array<'a>(
+fn read_array<'a>(
     bytes: &'a [u8],
     readings_max: usize,
     take: impl FnMut(RawItem<'a>),
@@ -88,26 +132,6 @@ pub fn parse_array<'a>(
     }
     read.map_err(not_json)?;
     deserializer.end().map_err(not_json)?;
-    Ok(())
-}
-
-/// Reads newline-delimited JSON and hands over one reading after the other. Blank lines are skipped;
-/// a bad line spoils only itself.
-pub fn parse_lines<'a>(
-    bytes: &'a [u8],
-    readings_max: usize,
-    mut take: impl FnMut(RawItem<'a>),
-) -> Result<(), BatchError> {
-    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    for (index, line) in lines.filter(|line| !line.is_empty()).enumerate() {
-        if index == readings_max {
-            return Err(BatchError::TooMany { readings_max });
-        }
-        take(match serde_json::from_slice::<&RawValue>(line) {
-            Ok(json) => item(json),
-            Err(error) => RawItem::Fault(FieldError::new("", NOT_JSON, error.to_string())),
-        });
-    }
     Ok(())
 }
 
@@ -156,43 +180,44 @@ mod tests {
     use super::*;
     use crate::payload::RawField;
 
-    fn array(bytes: &[u8], readings_max: usize) -> Result<Vec<RawItem<'_>>, BatchError> {
-        let mut batch = Vec::new();
-        parse_array(bytes, readings_max, |item| batch.push(item)).map(|()| batch)
+    /// What a format makes of a body: the code of each fault, and the id in each reading.
+    fn read(
+        format: &dyn Format,
+        bytes: &[u8],
+        readings_max: usize,
+    ) -> Result<Vec<String>, BatchError> {
+        let mut read = Vec::new();
+        let mut take = |item: RawItem<'_>| {
+            read.push(match item {
+                RawItem::Reading(reading) => match reading.sensor_id {
+                    RawField::Text(id) => id.into_owned(),
+                    field => format!("{field:?}"),
+                },
+                RawItem::Fault(fault) => fault.code.to_owned(),
+            });
+        };
+        format.read(&mut bytes.to_vec(), readings_max, &mut take)?;
+        Ok(read)
     }
 
-    fn lines(bytes: &[u8], readings_max: usize) -> Result<Vec<RawItem<'_>>, BatchError> {
-        let mut batch = Vec::new();
-        parse_lines(bytes, readings_max, |item| batch.push(item)).map(|()| batch)
+    fn array(bytes: &[u8], readings_max: usize) -> Result<Vec<String>, BatchError> {
+        read(&JsonArray, bytes, readings_max)
     }
 
-    fn kinds(batch: &[RawItem<'_>]) -> Vec<&'static str> {
-        batch
-            .iter()
-            .map(|item| match item {
-                RawItem::Reading(_) => "reading",
-                RawItem::Fault(fault) => fault.code,
-            })
-            .collect()
+    fn lines(bytes: &[u8], readings_max: usize) -> Result<Vec<String>, BatchError> {
+        read(&JsonLines, bytes, readings_max)
     }
 
     #[test]
     fn an_element_that_is_no_reading_spoils_only_itself() {
         let batch = array(br#" [{"sensor_id":"a"}, 3, {"sensor_id":"b"}] "#, 10).unwrap();
-        assert_eq!(kinds(&batch), ["reading", "not_an_object", "reading"]);
+        assert_eq!(batch, ["a", "not_an_object", "b"]);
     }
 
     #[test]
     fn lines_are_read_one_by_one() {
         let batch = lines(b"{\"sensor_id\":\"a\"}\r\n\n{oops\n[]\n{}", 10).unwrap();
-        assert_eq!(
-            kinds(&batch),
-            ["reading", "not_json", "not_an_object", "reading"]
-        );
-        let RawItem::Reading(first) = &batch[0] else {
-            panic!("no reading")
-        };
-        assert_eq!(first.sensor_id, RawField::Text("a".into()));
+        assert_eq!(batch, ["a", "not_json", "not_an_object", "Absent"]);
     }
 
     #[test]
@@ -217,7 +242,40 @@ mod tests {
     fn broken_json_and_trailing_text_are_errors() {
         assert!(array(b"[{}", 10).is_err());
         assert!(array(b"[{}] x", 10).is_err());
-        assert!(parse_one(b"{} {}").is_err());
-        assert!(parse_one(b"{\"values\":{\"CO2\":NaN}}").is_err());
+        assert!(array(b"[{}] [NaN]", 10).is_err());
+        assert!(read(&JsonObject, b"{} {}", 1).is_err());
+        assert!(read(&JsonObject, b"NaN", 1).is_err());
+    }
+
+    #[test]
+    fn marks_around_a_body_and_around_lines_are_no_part_of_them() {
+        let one = b"\xef\xbb\xbf{\"sensor_id\":\"a\"}\0";
+        assert_eq!(read(&JsonObject, one, 1).unwrap(), ["a"]);
+        let of_array = b"\xef\xbb\xbf[{\"sensor_id\":\"a\"}]\0\n";
+        assert_eq!(array(of_array, 10).unwrap(), ["a"]);
+        let of_lines = [&one[..], b"\r\n", one, b"\n\0\n\xef\xbb\xbf"].concat();
+        assert_eq!(lines(&of_lines, 10).unwrap(), ["a", "a"]);
+    }
+
+    #[test]
+    fn a_bare_word_costs_the_others_nothing_and_nobody_is_handed_over_twice() {
+        let reading =
+            |id: &str, value: &str| format!(r#"{{"sensor_id":"{id}","values":{{"CO2":{value}}}}}"#);
+        let all = [
+            reading("a", "1"),
+            reading("b", "NaN"),
+            reading("c", "2"),
+            reading("d", "-Infinity"),
+        ];
+        let body = format!("[{}]", all.join(","));
+        assert_eq!(array(body.as_bytes(), 4).unwrap(), ["a", "b", "c", "d"]);
+        assert!(matches!(
+            array(body.as_bytes(), 3),
+            Err(BatchError::TooMany { .. })
+        ));
+        assert!(array(body.replace("2}", "2").as_bytes(), 4).is_err());
+        let body = all.join("\n");
+        assert_eq!(lines(body.as_bytes(), 4).unwrap(), ["a", "b", "c", "d"]);
+        assert_eq!(read(&JsonObject, all[1].as_bytes(), 1).unwrap(), ["b"]);
     }
 }

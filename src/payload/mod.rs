@@ -8,8 +8,11 @@
 
 mod format;
 mod json;
+mod mend;
 mod raw;
+mod text;
 
 pub use format::{BatchError, Format, RawItem};
-pub use json::{JsonArray, JsonLines, JsonObject, parse_array, parse_lines, parse_one};
-pub use raw::{KEYS_MAX, RawField, RawReading, ShapeFault};
+pub use json::{JsonArray, JsonLines, JsonObject};
+pub use mend::{mend, trimmed};
+pub use raw::{Entries, KEYS_MAX, RawField, RawReading, ShapeFault};

@@ -1,5 +1,6 @@
 //! A reading as it was sent: nothing judged, and nothing lost that could be taken.
 
+use super::text::{replaced, unquote};
 use crate::domain::{Extras, Quantity};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -13,21 +14,30 @@ pub enum RawField<'a> {
     #[default]
     Absent,
     Text(Cow<'a, str>),
+    /// A text with half of a surrogate pair, such as `\ud83d` alone, which is no character.
+    LoneSurrogate,
+    /// Of whatever kind, under a key with half of a surrogate pair.
+    UnderLoneSurrogate,
     /// The digits as sent; they may be out of range for a float.
     Number(&'a str),
     /// An array, an object or a boolean.
     Other,
 }
 
-/// Most keys that `values` and `units` can have: every quantity and the extra keys that are kept. One
-/// more is kept of an object, which tells that it has too many; the rest takes no memory.
+/// Keys of `values` and `units` that are read, whatever they are: as many as every quantity and the
+/// extra keys that are kept. Behind them quantities are, and the rest takes no memory.
 pub const KEYS_MAX: usize = Quantity::COUNT + Extras::KEYS_MAX;
-/// Longest text whose escapes are undone. It is longer than any name, key or number, whatever of it is
-/// escaped, so a longer one is refused as it is and takes no memory besides the body.
-const ESCAPED_BYTES_MAX: usize = 4 * 1024;
+/// Most entries kept: with so many quantities behind the first keys, one of them is there twice.
+const ENTRIES_MAX: usize = KEYS_MAX + Quantity::COUNT + 1;
 
-/// Keys and values of an object, in the order sent, duplicates included, at most [`KEYS_MAX`] and one.
-pub(super) type Entries<'a> = Vec<(Cow<'a, str>, RawField<'a>)>;
+/// Keys and values of an object.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Entries<'a> {
+    /// In the order sent, duplicates included: the first [`KEYS_MAX`], and the quantities behind them.
+    pub read: Vec<(Cow<'a, str>, RawField<'a>)>,
+    /// How many there are besides.
+    pub unread: usize,
+}
 
 /// A reading as it came: fields of whatever kind, keys in the order sent.
 ///
@@ -40,7 +50,7 @@ pub struct RawReading<'a> {
     pub timestamp: RawField<'a>,
     /// Entries of `values`; `None` when the field is absent or not an object.
     pub values: Option<Entries<'a>>,
-    /// Entries of `units`.
+    /// Entries of `units`; none when the field is absent or not an object.
     pub units: Entries<'a>,
     /// Known fields that were given more than once, or are not the object they should be; each once.
     pub faults: Vec<ShapeFault>,
@@ -65,7 +75,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawField<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?.get();
         Ok(match text.as_bytes() {
-            [b'"', ..] => Self::Text(unquote(text).map_err(serde::de::Error::custom)?),
+            [b'"', ..] => unquote(text).map_or(Self::LoneSurrogate, Self::Text),
             [b'n', ..] => Self::Absent,
             [b'-' | b'0'..=b'9', ..] => Self::Number(text),
             _ => Self::Other,
@@ -73,23 +83,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawField<'a> {
     }
 }
 
-/// The text of a JSON string, borrowed when it has no escapes or is too long for anything.
-fn unquote(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
-    match json.get(1..json.len().saturating_sub(1)) {
-        Some(inner) if inner.len() > ESCAPED_BYTES_MAX || !inner.contains('\\') => {
-            Ok(Cow::Borrowed(inner))
-        }
-        _ => serde_json::from_str(json).map(Cow::Owned),
-    }
+struct Key<'a> {
+    text: Cow<'a, str>,
+    has_lone_surrogate: bool,
 }
-
-struct Key<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Raw: the parser would copy a long key with an escape into a buffer of its own.
         let json = <&RawValue>::deserialize(deserializer)?.get();
-        unquote(json).map(Self).map_err(serde::de::Error::custom)
+        let text = unquote(json);
+        Ok(Self {
+            has_lone_surrogate: text.is_none(),
+            text: text.unwrap_or_else(|| replaced(json).into()),
+        })
     }
 }
 
@@ -107,14 +114,19 @@ fn entries<'a>(json: &'a RawValue) -> Result<Option<Entries<'a>>, NotAnObject> {
                     out.write_str("an object")
                 }
                 fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                    let mut entries = Vec::with_capacity(8);
-                    while entries.len() <= KEYS_MAX {
-                        let Some(Key(key)) = map.next_key()? else {
-                            return Ok(Object(entries));
-                        };
-                        entries.push((key, map.next_value()?));
+                    let mut entries = Entries {
+                        read: Vec::with_capacity(8),
+                        unread: 0,
+                    };
+                    while let Some(key) = map.next_key()? {
+                        if entries.takes(&key) {
+                            let (text, field) = entry(key, map.next_value()?);
+                            entries.read.push((text, field));
+                        } else {
+                            map.next_value::<IgnoredAny>()?;
+                            entries.unread += 1;
+                        }
                     }
-                    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                     Ok(Object(entries))
                 }
             }
@@ -132,6 +144,21 @@ fn entries<'a>(json: &'a RawValue) -> Result<Option<Entries<'a>>, NotAnObject> {
 }
 
 struct NotAnObject;
+
+impl Entries<'_> {
+    fn takes(&self, key: &Key<'_>) -> bool {
+        let count = self.read.len();
+        count < KEYS_MAX || (count < ENTRIES_MAX && Quantity::from_key(&key.text).is_some())
+    }
+}
+
+fn entry<'a>(key: Key<'a>, field: RawField<'a>) -> (Cow<'a, str>, RawField<'a>) {
+    if key.has_lone_surrogate {
+        (key.text, RawField::UnderLoneSurrogate)
+    } else {
+        (key.text, field)
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawReading<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -151,7 +178,7 @@ impl<'de> Visitor<'de> for ReadingVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut raw = RawReading::default();
         let mut seen = Vec::with_capacity(FIELDS.len());
-        while let Some(Key(key)) = map.next_key()? {
+        while let Some(Key { text: key, .. }) = map.next_key()? {
             let Some(field) = FIELDS.into_iter().find(|field| *field == key) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -206,6 +233,7 @@ mod tests {
         let kinds: Vec<_> = raw
             .values
             .unwrap()
+            .read
             .into_iter()
             .map(|(_, field)| field)
             .collect();
@@ -244,32 +272,62 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_unescaped_and_those_of_long_ones_borrowed() {
-        let long = format!(r"\n{}", "k".repeat(ESCAPED_BYTES_MAX));
-        let json = format!(r#"{{"values":{{"C\u004f2":1,"{long}":"{long}"}}}}"#);
-        let values = parse(&json).values.unwrap();
-        let (key, _) = &values[0];
-        assert_eq!(key, "CO2");
-        let (key, RawField::Text(text)) = &values[1] else {
-            panic!("not text");
-        };
-        assert!(matches!((key, text), (Cow::Borrowed(_), Cow::Borrowed(_))));
+    fn keys_are_unescaped() {
+        let values = parse(r#"{"values":{"C\u004f2":1}}"#).values.unwrap();
+        assert_eq!(values.read[0].0, "CO2");
     }
 
     #[test]
-    fn of_too_many_keys_one_too_many_is_kept() {
-        let many: Vec<_> = (0..1000)
-            .map(|number| format!(r#""k{number}":1"#))
-            .collect();
-        let json = format!(r#"{{"values":{{{}}},"salle":"after"}}"#, many.join(","));
+    fn half_a_surrogate_pair_spoils_the_field_it_is_in() {
+        let raw = parse(
+            r#"{"salle":"a\ud83d","\ud83d":1,"enseigne":"\ud83d\ude00",
+               "values":{"a\udc00":1,"CO2":"\ud83d","PM25":2}}"#,
+        );
+        assert_eq!(raw.salle, RawField::LoneSurrogate);
+        assert_eq!(raw.enseigne, RawField::Text("\u{1f600}".into()));
+        assert_eq!(
+            raw.values.unwrap().read,
+            [
+                ("a\u{fffd}".into(), RawField::UnderLoneSurrogate),
+                ("CO2".into(), RawField::LoneSurrogate),
+                ("PM25".into(), RawField::Number("2")),
+            ]
+        );
+    }
+
+    #[test]
+    fn of_too_many_keys_the_first_and_the_quantities_are_kept() {
+        let many = |count: usize| {
+            let keys: Vec<_> = (0..count)
+                .map(|number| format!(r#""k{number}":1"#))
+                .collect();
+            keys.join(",")
+        };
+        let json = format!(
+            r#"{{"values":{{{},"CO2":645,"x":1}},"salle":"after"}}"#,
+            many(1000)
+        );
         let raw = parse(&json);
-        assert_eq!(raw.values.unwrap().len(), KEYS_MAX + 1);
+        let values = raw.values.unwrap();
+        assert_eq!((values.read.len(), values.unread), (KEYS_MAX + 1, 951));
+        assert_eq!(
+            values.read[KEYS_MAX],
+            ("CO2".into(), RawField::Number("645"))
+        );
         assert_eq!(raw.salle, RawField::Text("after".into()));
+
+        let twice = vec![r#""CO2":1"#; 1000].join(",");
+        let json = format!(r#"{{"values":{{{twice}}}}}"#);
+        let values = parse(&json).values.unwrap();
+        assert_eq!(
+            (values.read.len(), values.unread),
+            (ENTRIES_MAX, 1000 - ENTRIES_MAX)
+        );
     }
 
     #[test]
     fn duplicate_value_keys_are_all_kept_for_validation_to_see() {
         let raw = parse(r#"{"values":{"CO2":1,"co2":2,"CO2":3}}"#);
-        assert_eq!(raw.values.unwrap().len(), 3);
+        assert_eq!(raw.values.unwrap().read.len(), 3);
     }
 }

@@ -24,20 +24,14 @@ pub(super) fn format(parameters: &mut Parameters) -> Option<Format> {
 
 /// What is asked for by `enseigne` and `salle`.
 pub(super) fn place_selector(parameters: &Parameters) -> Selector {
-    let text = |name| parameters.text(name).map(Into::into);
-    Selector {
-        site: text("enseigne"),
-        room: text("salle"),
-        sensor: None,
-    }
+    let [site, room] = ["enseigne", "salle"].map(|name| parameters.text(name));
+    Selector::of_names(site, room, None)
 }
 
 /// What is asked for by `enseigne`, `salle` and `sensor_id`.
 pub(super) fn selector(parameters: &Parameters) -> Selector {
-    Selector {
-        sensor: parameters.text("sensor_id").map(Into::into),
-        ..place_selector(parameters)
-    }
+    let [site, room, sensor] = ["enseigne", "salle", "sensor_id"].map(|name| parameters.text(name));
+    Selector::of_names(site, room, sensor)
 }
 
 /// The zone whose days are meant.

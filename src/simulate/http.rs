@@ -121,16 +121,12 @@ async fn understand(mut response: Response) -> Answer {
     let body = read_body(&mut response).await;
     let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
-        let told = json.get("rejected").and_then(Value::as_array);
-        // Of many only the first are told.
-        let total = json.get("rejected_total").and_then(Value::as_u64);
+        // Readings, and values left out of those that were taken.
+        let lists = ["rejected", "ignored"];
+        let first = lists.iter().find_map(|list| json.get(*list)?.get(0));
         return Answer::Stored {
-            refused: total
-                .and_then(|total| usize::try_from(total).ok())
-                .unwrap_or_else(|| told.map_or(0, Vec::len)),
-            detail: told
-                .and_then(|all| all.first())
-                .map_or_else(String::new, |first| shortened(&first.to_string())),
+            refused: lists.iter().map(|list| count(&json, list)).sum(),
+            detail: first.map_or_else(String::new, |first| shortened(&first.to_string())),
         };
     }
     let detail = problem_detail(status, &json);
@@ -143,6 +139,15 @@ async fn understand(mut response: Response) -> Answer {
     } else {
         Answer::Refused { detail }
     }
+}
+
+/// How many a list of an answer is about, of which only the first may be told.
+fn count(json: &Value, list: &str) -> usize {
+    let total = json.get(format!("{list}_total")).and_then(Value::as_u64);
+    let told = json.get(list).and_then(Value::as_array);
+    total
+        .and_then(|total| usize::try_from(total).ok())
+        .unwrap_or_else(|| told.map_or(0, Vec::len))
 }
 
 /// `Retry-After` in seconds; its date form is left to the sender's own pace.

@@ -6,7 +6,7 @@ use super::rows::{LogRow, ReadingRow};
 use super::state::{Arrival, SensorState, ShownState};
 use super::{ScoredReading, Stored};
 use crate::database::{RoomKey, RoomRow, SensorKey};
-use crate::domain::{Place, SensorId, StreamId, Timestamp};
+use crate::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
 use crate::score::Profile;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -361,13 +361,24 @@ impl Directory {
         RoomKey(self.rooms.keys().map(|key| key.0).max().unwrap_or(0) + 1)
     }
 
+    /// Takes a room over. Rooms of old whose names are the same in the form that names have now are one
+    /// room to everybody: what is measured there from now on goes to the one that was written in that
+    /// form, or else to the first.
     pub(super) fn add_room(&mut self, room: RoomRow) {
-        let place = Arc::new(Place {
-            site: room.site,
-            room: room.room,
-        });
-        self.room_keys.insert(Arc::clone(&place), room.key);
-        self.rooms.insert(room.key, place);
+        let place = Place {
+            site: PlaceName::nearest(&room.site),
+            room: PlaceName::nearest(&room.room),
+        };
+        let is_in_form = *room.site == *place.site.as_str() && *room.room == *place.room.as_str();
+        let known = self.room_keys.get_key_value(&place);
+        let known = known.map(|(place, _)| Arc::clone(place));
+        if is_in_form || known.is_none() {
+            let place = known.clone().unwrap_or_else(|| Arc::new(place));
+            self.room_keys.insert(Arc::clone(&place), room.key);
+            self.rooms.insert(room.key, place);
+        } else if let Some(place) = known {
+            self.rooms.insert(room.key, place);
+        }
     }
 
     /// Takes over a sensor out of the database, or what it is after some of its readings were erased.

@@ -82,10 +82,26 @@ pub enum Outcome {
     Updated(Arc<ScoredReading>),
     /// The same as what is stored; nothing was written.
     Duplicate(Arc<ScoredReading>),
+    /// Merged, but for some of its extra keys, because both readings together have too many.
+    InPart {
+        scored: Arc<ScoredReading>,
+        changed: bool,
+        left_out: usize,
+    },
     /// Not stored: only the directory could tell that it can't be.
     Refused(Rejection),
     /// Not stored either, but beyond what is told of one batch: the code of its first fault.
     Counted(&'static str),
+}
+
+impl Outcome {
+    /// Whether it is stored, by this or by an earlier request.
+    pub fn is_taken(&self) -> bool {
+        matches!(
+            self,
+            Self::Accepted(_) | Self::Updated(_) | Self::Duplicate(_) | Self::InPart { .. }
+        )
+    }
 }
 
 /// A reading that has just become durable, in the order stored.

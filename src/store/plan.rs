@@ -12,7 +12,7 @@ use super::rows::{LogRow, ReadingRow};
 use super::state::{Arrival, SensorState};
 use super::{Outcome, ScoredReading, Stored, pack};
 use crate::database::{Batch, Commit, RoomKey, RoomRow, SensorKey};
-use crate::domain::{ExtrasError, Place, Reading, SensorId, Sites, StreamId, Timestamp};
+use crate::domain::{ExtrasError, Merged, Place, Reading, SensorId, Sites, StreamId, Timestamp};
 use crate::fault::{FieldError, Rejection};
 use crate::score::Profile;
 use rustc_hash::FxHashMap;
@@ -345,10 +345,12 @@ impl<'a> Planner<'a> {
         newer: &Reading,
     ) -> Outcome {
         let mut merged = row.scored(newer.sensor.clone(), self.profile);
-        match merged.reading.merge(newer) {
-            Ok(true) => {}
-            Ok(false) => return Outcome::Duplicate(Arc::new(merged)),
-            Err(error) => return Outcome::Refused(too_many_keys(newer, error)),
+        let Merged { changed, left_out } = merged.reading.merge(newer);
+        if left_out > 0 && left_out == newer.extras.len() && newer.values.is_empty() {
+            return Outcome::Refused(too_many_keys(newer));
+        }
+        if !changed {
+            return outcome(Arc::new(merged), changed, left_out);
         }
         row.values = merged.reading.values;
         row.extras = merged.reading.extras.clone();
@@ -360,7 +362,7 @@ impl<'a> Planner<'a> {
         let place = self
             .place_of(row.room)
             .unwrap_or_else(|| Arc::clone(&self.sensor(identity.0).place));
-        Outcome::Updated(self.record(row, false, place, merged))
+        outcome(self.record(row, false, place, merged), changed, left_out)
     }
 
     /// Adds the event that a reading is stored as it is in `row`.
@@ -475,13 +477,26 @@ fn too_old(reading: &Reading, limit: Timestamp) -> Rejection {
     }
 }
 
-fn too_many_keys(reading: &Reading, error: ExtrasError) -> Rejection {
+/// What became of a reading that was merged.
+fn outcome(scored: Arc<ScoredReading>, changed: bool, left_out: usize) -> Outcome {
+    match (changed, left_out) {
+        (true, 0) => Outcome::Updated(scored),
+        (false, 0) => Outcome::Duplicate(scored),
+        (changed, left_out) => Outcome::InPart {
+            scored,
+            changed,
+            left_out,
+        },
+    }
+}
+
+fn too_many_keys(reading: &Reading) -> Rejection {
     Rejection {
         sensor_id: Some(reading.sensor.as_str().to_owned()),
         errors: vec![FieldError::new(
             "/values",
             "too_many_keys",
-            error.to_string(),
+            ExtrasError::TooMany.to_string(),
         )],
     }
 }

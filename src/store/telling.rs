@@ -41,7 +41,10 @@ impl Telling {
                 self.end();
                 outcome
             }
-            Outcome::Accepted(_) | Outcome::Updated(_) | Outcome::Duplicate(_) => outcome,
+            Outcome::Accepted(_)
+            | Outcome::Updated(_)
+            | Outcome::Duplicate(_)
+            | Outcome::InPart { .. } => outcome,
         }
     }
 

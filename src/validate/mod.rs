@@ -1,19 +1,21 @@
 //! [`RawReading`] → [`Reading`]: shape, units, plausible ranges, clock.
 //!
-//! The only way a [`Reading`] comes in from outside. The faults of a reading are reported at once, up to
-//! [`FAULTS_MAX`](crate::fault::FAULTS_MAX) of them, each with a JSON pointer to its field.
+//! The only way a [`Reading`] comes in from outside. A value that is bad is left out and told, and costs
+//! the others nothing; what is wrong with the sensor, the place or the time spoils the reading. Faults
+//! are reported at once, up to [`FAULTS_MAX`](crate::fault::FAULTS_MAX) of them, each with a JSON
+//! pointer to its field.
 
+mod faults;
+mod measured;
 mod number;
 mod units;
 
-use crate::domain::{
-    Extras, ExtrasError, PlaceName, Quantity, Reading, SensorId, Timestamp, Values,
-};
-use crate::fault::{FieldError, Rejection, pointer, shortened};
-use crate::payload::{KEYS_MAX, RawField, RawItem, RawReading, ShapeFault};
-use std::borrow::Cow;
+use crate::domain::{PlaceName, Reading, SensorId, Timestamp};
+use crate::fault::{FieldError, Ignored, Rejection, pointer};
+use crate::payload::{RawField, RawItem, RawReading, ShapeFault};
+use faults::{Faults, lone_surrogate};
+use measured::measured;
 use std::time::Duration;
-use units::Unit;
 
 /// How far a reading's time may be ahead of the server's: device clocks drift.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_mins(5);
@@ -39,7 +41,8 @@ pub enum TvocUnit {
 }
 
 impl TvocUnit {
-    const fn name(self) -> &'static str {
+    /// As it is declared.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ppb => "ppb",
             Self::MicrogramsPerCubicMeter => "ug/m3",
@@ -48,8 +51,16 @@ impl TvocUnit {
     }
 }
 
+/// A reading that can be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Valid {
+    pub reading: Reading,
+    /// What was left out of it.
+    pub ignored: Ignored,
+}
+
 /// Checks one element of a batch.
-pub fn item(item: &RawItem<'_>, rules: &Rules) -> Result<Reading, Rejection> {
+pub fn item(item: &RawItem<'_>, rules: &Rules) -> Result<Valid, Rejection> {
     match item {
         RawItem::Reading(raw) => reading(raw, rules),
         RawItem::Fault(fault) => Err(Rejection::of(fault.clone())),
@@ -57,10 +68,10 @@ pub fn item(item: &RawItem<'_>, rules: &Rules) -> Result<Reading, Rejection> {
 }
 
 /// Checks one reading and collects what is wrong with it.
-pub fn reading(raw: &RawReading<'_>, rules: &Rules) -> Result<Reading, Rejection> {
+pub fn reading(raw: &RawReading<'_>, rules: &Rules) -> Result<Valid, Rejection> {
     let mut faults = Faults::up_to(rules.faults_max);
     for fault in &raw.faults {
-        faults.push(misshapen(*fault));
+        faults.refuse(|| misshapen(*fault));
     }
 
     let sensor = match &raw.sensor_id {
@@ -73,18 +84,23 @@ pub fn reading(raw: &RawReading<'_>, rules: &Rules) -> Result<Reading, Rejection
     let measured = measured(raw, rules, &mut faults);
 
     match (sensor, observed_at) {
-        (Some(sensor), Some(observed_at)) if faults.errors.is_empty() => Ok(Reading {
-            sensor,
-            site,
-            room,
-            observed_at,
-            values: measured.values,
-            extras: measured.extras,
-            tvoc_unit_assumed: measured.tvoc_unit_assumed,
-        }),
+        (Some(sensor), Some(observed_at)) if !faults.refuse_it() && !measured.is_empty() => {
+            Ok(Valid {
+                reading: Reading {
+                    sensor,
+                    site,
+                    room,
+                    observed_at,
+                    values: measured.values,
+                    extras: measured.extras,
+                    tvoc_unit_assumed: measured.tvoc_unit_assumed,
+                },
+                ignored: faults.ignored,
+            })
+        }
         (sensor, _) => Err(Rejection {
             sensor_id: sensor.map(|sensor| sensor.as_str().to_owned()),
-            errors: faults.errors,
+            errors: faults.into_errors(),
         }),
     }
 }
@@ -116,252 +132,42 @@ fn place_name(
 
 fn observed_at(field: &RawField<'_>, rules: &Rules, faults: &mut Faults) -> Option<Timestamp> {
     const POINTER: &str = "/timestamp";
-    let text = match field {
+    let at = match field {
         RawField::Absent => return Some(rules.now),
-        RawField::Text(text) => text,
-        field => return faults.require(field, POINTER, ""),
+        RawField::Text(text) => {
+            Timestamp::parse(text).or_else(|| Timestamp::parse_number(text.trim()))
+        }
+        RawField::Number(digits) => Timestamp::parse_number(digits),
+        RawField::LoneSurrogate => {
+            faults.refuse(|| lone_surrogate(POINTER));
+            return None;
+        }
+        RawField::UnderLoneSurrogate | RawField::Other => None,
     };
-    let Some(at) = Timestamp::parse(text) else {
-        faults.push(FieldError::new(
-            POINTER,
-            "bad_timestamp",
-            "must be RFC 3339 with an offset, for example 2025-11-19T10:05:00Z",
-        ));
+    let Some(at) = at else {
+        faults.refuse(|| FieldError::new(POINTER, "bad_timestamp", TIMESTAMP_EXPECTED));
         return None;
     };
     // A clock that is not set knows nothing of the future.
     if rules.now.is_set() && at > rules.now.plus(CLOCK_AHEAD_MAX) {
-        faults.push(FieldError::new(
-            POINTER,
-            "timestamp_in_future",
-            format!(
+        faults.refuse(|| {
+            let detail = format!(
                 "is more than 5 minutes ahead of the server, where it is {}",
                 rules.now
-            ),
-        ));
+            );
+            FieldError::new(POINTER, "timestamp_in_future", detail)
+        });
     } else if at < Timestamp::OLDEST {
-        faults.push(FieldError::new(
-            POINTER,
-            "timestamp_too_old",
-            format!("must not be before {}", Timestamp::OLDEST),
-        ));
+        faults.refuse(|| {
+            let detail = format!("must not be before {}", Timestamp::OLDEST);
+            FieldError::new(POINTER, "timestamp_too_old", detail)
+        });
     }
     Some(at)
 }
 
-#[derive(Default)]
-struct Measured {
-    values: Values,
-    extras: Extras,
-    tvoc_unit_assumed: bool,
-}
-
-fn measured(raw: &RawReading<'_>, rules: &Rules, faults: &mut Faults) -> Measured {
-    let mut measured = Measured::default();
-    let entries = raw.values.as_deref().unwrap_or_default();
-    for (pointer, keys) in [("/values", entries.len()), ("/units", raw.units.len())] {
-        if keys > KEYS_MAX {
-            // Nothing of it is looked at, so that a hostile object costs no more than its parsing.
-            faults.push(FieldError::new(
-                pointer,
-                "too_many_keys",
-                "at most 50 keys are read",
-            ));
-            return measured;
-        }
-    }
-    if entries.iter().all(|(_, field)| *field == RawField::Absent)
-        && !raw.faults.contains(&ShapeFault::NotAnObject("values"))
-    {
-        faults.push(FieldError::new(
-            "/values",
-            "no_values",
-            "a reading needs at least one value",
-        ));
-    }
-    let units = declared_units(raw, faults);
-    let mut named: Vec<Cow<'_, str>> = Vec::with_capacity(entries.len());
-    for (key, field) in entries {
-        if faults.are_enough() {
-            break;
-        }
-        let quantity = Quantity::from_key(key);
-        let name = quantity.map_or(Cow::Borrowed(&**key), |quantity| quantity.wire_key().into());
-        if named.contains(&name) {
-            faults.push(FieldError::new(
-                pointer("/values/", key),
-                "duplicate_key",
-                format!("{} is given twice", shortened(&name)),
-            ));
-            continue;
-        }
-        named.push(name);
-        let Some(number) = faults.number(field, || pointer("/values/", key)) else {
-            continue;
-        };
-        match quantity {
-            Some(quantity) => value(&mut measured, quantity, number, key, &units, rules, faults),
-            None => {
-                if let Err(error) = measured.extras.insert(key, number) {
-                    faults.push(FieldError::new(
-                        pointer("/values/", key),
-                        extras_code(error),
-                        error.to_string(),
-                    ));
-                }
-            }
-        }
-    }
-    measured
-}
-
-fn value(
-    measured: &mut Measured,
-    quantity: Quantity,
-    number: f64,
-    key: &str,
-    units: &[(Quantity, Unit)],
-    rules: &Rules,
-    faults: &mut Faults,
-) {
-    let declared = units
-        .iter()
-        .find(|(of, _)| *of == quantity)
-        .map(|(_, unit)| *unit);
-    let assumed = if quantity == Quantity::Tvoc && declared.is_none() {
-        measured.tvoc_unit_assumed = true;
-        Unit::of(quantity, rules.tvoc_unit.name())
-    } else {
-        None
-    };
-    let stored = declared
-        .or(assumed)
-        .map_or(number, |unit| unit.convert(number));
-    if !measured.values.set(quantity, stored) {
-        let range = quantity.range();
-        faults.push(FieldError::new(
-            pointer("/values/", key),
-            "out_of_range",
-            format!(
-                "must be {} to {} {}",
-                range.start(),
-                range.end(),
-                quantity.unit()
-            ),
-        ));
-    }
-}
-
-fn declared_units(raw: &RawReading<'_>, faults: &mut Faults) -> Vec<(Quantity, Unit)> {
-    let mut units: Vec<(Quantity, Unit)> = Vec::new();
-    for (key, field) in &raw.units {
-        if faults.are_enough() {
-            break;
-        }
-        // A unit of a key that takes no part in anything changes nothing of what is stored.
-        let Some(quantity) = Quantity::from_key(key) else {
-            continue;
-        };
-        let unit = match field {
-            RawField::Absent => continue,
-            RawField::Text(name) => Unit::of(quantity, name),
-            _ => None,
-        };
-        match unit {
-            Some(_) if units.iter().any(|(known, _)| *known == quantity) => {
-                faults.push(FieldError::new(
-                    pointer("/units/", key),
-                    "duplicate_key",
-                    format!("the unit of {} is given twice", quantity.wire_key()),
-                ));
-            }
-            Some(unit) => units.push((quantity, unit)),
-            None => faults.push(FieldError::new(
-                pointer("/units/", key),
-                "unknown_unit",
-                format!("must be one of {}", units::names(quantity)),
-            )),
-        }
-    }
-    units
-}
-
-fn extras_code(error: ExtrasError) -> &'static str {
-    match error {
-        ExtrasError::KeyLength => "bad_key",
-        ExtrasError::TooMany => "too_many_keys",
-        ExtrasError::NotFinite => "not_a_number",
-        ExtrasError::Duplicate => "duplicate_key",
-    }
-}
-
-/// The faults found so far, up to those that are told.
-struct Faults {
-    errors: Vec<FieldError>,
-    errors_max: usize,
-}
-
-impl Faults {
-    fn up_to(errors_max: usize) -> Self {
-        Self {
-            errors: Vec::new(),
-            errors_max: errors_max.max(1),
-        }
-    }
-
-    fn are_enough(&self) -> bool {
-        self.errors.len() >= self.errors_max
-    }
-
-    fn push(&mut self, error: FieldError) {
-        if !self.are_enough() {
-            self.errors.push(error);
-        }
-    }
-
-    fn keep<T, E: std::fmt::Display>(
-        &mut self,
-        result: Result<T, E>,
-        pointer: &'static str,
-        code: &'static str,
-    ) -> Option<T> {
-        result
-            .map_err(|error| self.push(FieldError::new(pointer, code, error.to_string())))
-            .ok()
-    }
-
-    /// Reports a field that is absent or not a text.
-    fn require<T>(
-        &mut self,
-        field: &RawField<'_>,
-        pointer: &'static str,
-        absent: &'static str,
-    ) -> Option<T> {
-        self.push(match field {
-            RawField::Absent => FieldError::new(pointer, "required", absent),
-            _ => FieldError::new(pointer, "not_text", "must be a text"),
-        });
-        None
-    }
-
-    /// The finite number a field holds; some firmware sends numbers as text only.
-    fn number(&mut self, field: &RawField<'_>, pointer: impl Fn() -> String) -> Option<f64> {
-        let number = match field {
-            RawField::Absent => return None,
-            RawField::Number(digits) => number::parse(digits),
-            RawField::Text(text) => number::parse(text.trim()),
-            RawField::Other => None,
-        };
-        if number.is_none() {
-            self.push(FieldError::new(
-                pointer(),
-                "not_a_number",
-                "must be a finite number",
-            ));
-        }
-        number
-    }
-}
+const TIMESTAMP_EXPECTED: &str = "must be RFC 3339 with an offset, for example \
+    2025-11-19T10:05:00Z, or a number of seconds or milliseconds since 1970";
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use crate::domain::Selector;
 use serde::{Deserialize, Serialize};
 
-/// What a measurement must be of; an absent field matches everything.
+/// What a measurement must be of, by names as they were given; an absent field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Selection {
     pub enseigne: Option<Box<str>>,
@@ -13,10 +13,10 @@ pub(super) struct Selection {
 
 impl Selection {
     pub(super) fn selector(&self) -> Selector {
-        Selector {
-            site: self.enseigne.clone(),
-            room: self.salle.clone(),
-            sensor: self.sensor_id.clone(),
-        }
+        Selector::of_names(
+            self.enseigne.as_deref(),
+            self.salle.as_deref(),
+            self.sensor_id.as_deref(),
+        )
     }
 }

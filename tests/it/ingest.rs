@@ -60,6 +60,8 @@ async fn a_single_reading_is_answered_with_its_score() {
     let mut answer = server.accept(&example(THEN)).await;
     let message = answer.as_object_mut().unwrap().remove("message").unwrap();
     assert!(!message.as_str().unwrap().is_empty());
+    let assumed = answer.as_object_mut().unwrap().remove("assumed").unwrap();
+    assert_eq!(faults(&assumed), [("/units/TVOC", "unit_assumed")]);
     let expected = json!({
         "status": "success", "sensor_id": "bureau1", "timestamp": THEN,
         "global_score": 81, "global_level": "good",
@@ -127,19 +129,19 @@ async fn a_refused_reading_is_told_everything_that_is_wrong_with_it() {
 #[case::id_as_a_number("sensor_id", json!(7), "/sensor_id", "not_text")]
 #[case::control_character("salle", json!("Bu\nreau"), "/salle", "bad_name")]
 #[case::name_of_129("enseigne", json!("é".repeat(129)), "/enseigne", "bad_name")]
-#[case::unix_time("timestamp", json!(1_763_546_700), "/timestamp", "not_text")]
+#[case::time_since_a_start("timestamp", json!(5), "/timestamp", "timestamp_too_old")]
+#[case::time_as_a_flag("timestamp", json!(true), "/timestamp", "bad_timestamp")]
 #[case::local_time("timestamp", json!("2025-11-19T10:05:00"), "/timestamp", "bad_timestamp")]
 #[case::values_as_an_array("values", json!([645]), "/values", "not_an_object")]
 #[case::no_values_field("values", json!(null), "/values", "no_values")]
 #[case::no_value("values", json!({}), "/values", "no_values")]
 #[case::only_null("values", json!({"CO2": null, "x": null}), "/values", "no_values")]
-#[case::nan("values", json!({"CO2": "NaN"}), "/values/CO2", "not_a_number")]
+#[case::only_words_for_nothing("values", json!({"CO2": "NaN", "x": "-"}), "/values", "no_values")]
 #[case::infinity("values", json!({"CO2": "-Infinity"}), "/values/CO2", "not_a_number")]
 #[case::boolean("values", json!({"CO2": true}), "/values/CO2", "not_a_number")]
 #[case::nested("values", json!({"CO2": {"value": 645}}), "/values/CO2", "not_a_number")]
 #[case::extra_text("values", json!({"x": "a lot"}), "/values/x", "not_a_number")]
 #[case::escaped_key("values", json!({"a/b~c": "?"}), "/values/a~1b~0c", "not_a_number")]
-#[case::unknown_unit("units", json!({"CO2": "furlong"}), "/units/CO2", "unknown_unit")]
 #[case::units_as_text("units", json!("ppm"), "/units", "not_an_object")]
 #[tokio::test]
 async fn each_bad_field_is_pointed_at(
@@ -234,7 +236,8 @@ async fn a_request_id_that_could_forge_a_log_line_is_replaced() {
 #[case::nothing(b"")]
 #[case::half(b"{\"sensor_id\":\"a\"")]
 #[case::two(b"{} {}")]
-#[case::not_a_number_literal(b"{\"sensor_id\":\"a\",\"values\":{\"CO2\":NaN}}")]
+#[case::only_a_bare_word(b"NaN")]
+#[case::a_bare_word_as_a_key(b"{\"sensor_id\":\"a\",\"values\":{NaN:1}}")]
 #[case::half_an_array(b"[{}")]
 #[case::behind_an_array(b"[{}] x")]
 #[case::not_utf8(b"{\"sensor_id\":\"\xff\"}")]
@@ -328,8 +331,9 @@ async fn the_counts_of_a_batch_add_up_to_the_readings_sent() {
 #[tokio::test]
 async fn a_batch_without_a_fault_is_a_success() {
     let server = Server::start();
+    let of = |timestamp| taken_at(timestamp, json!({"CO2": 645, "Humidity": "nan"}));
     let answer = server
-        .accept(&json!([example(THEN), example("2025-11-19T10:06:00Z")]))
+        .accept(&json!([of(THEN), of("2025-11-19T10:06:00Z")]))
         .await;
     let expected =
         json!({"status": "success", "accepted": 2, "duplicates": 0, "updated": 0, "rejected": []});
@@ -358,7 +362,7 @@ async fn a_bad_line_is_one_rejected_item_and_blank_lines_are_none(
 ) {
     let server = Server::start();
     let lines = format!(
-        "\n{}\r\n\n  \n{{oops\n{{\"values\":NaN}}\n{}",
+        "\n{}\r\n\n  \n{{oops\n{{\"values\":nothing}}\n{}",
         example(THEN),
         example("2025-11-19T10:06:00Z")
     );
@@ -769,19 +773,22 @@ async fn a_reading_may_have_32_extra_keys_of_64_characters(
         reading["values"][format!("{key:é>length$}")] = json!(key);
     }
     let response = server.post(&reading).await;
-    match fault {
+    assert_eq!(response.status(), 200);
+    let answer: Value = response.json().await.unwrap();
+    let kept = match fault {
         None => {
-            assert_eq!(response.status(), 200);
-            assert_eq!(
-                latest(&server).await["extra"].as_object().unwrap().len(),
-                count
-            );
+            assert_eq!(answer["status"], "success");
+            count
         }
         Some(code) => {
-            let problem = problem(response, 422, "reading_rejected").await;
-            assert_eq!(problem["errors"][0]["code"], code);
+            assert_eq!(answer["status"], "partial");
+            assert_eq!(faults(&answer["ignored"])[0].1, code);
+            count - 1
         }
-    }
+    };
+    let latest = latest(&server).await;
+    let extra = latest["extra"].as_object().map_or(0, serde_json::Map::len);
+    assert_eq!((extra, &latest["co2"]), (kept, &json!(645)));
 }
 
 #[tokio::test]
@@ -1260,10 +1267,26 @@ async fn a_late_reading_can_be_merged_and_is_late_again() {
         .accept(&taken_at("2025-11-19T10:00:00Z", json!({"PM25": 12})))
         .await;
     assert_eq!(again["duplicate"], true);
+    server
+        .accept(&taken_at(THEN, json!({"CO2": 645, "PM25": 13})))
+        .await;
+    server
+        .accept(&taken_at("2025-11-19T10:00:00Z", json!({"PM25": 14})))
+        .await;
     let seen = socket.drain().await;
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    assert_eq!(seen[0]["late"], true);
-    assert_eq!(seen[0]["values"], json!({"CO2": 600, "PM25": 12}));
+    let seen: Vec<_> = seen
+        .iter()
+        .map(|message| (&message["late"], &message["values"], &message["pm25"]))
+        .collect();
+    // The first is the newest there is of its quantity, the last is not any more.
+    assert_eq!(
+        seen,
+        [
+            (&Value::Null, &json!({"CO2": 600, "PM25": 12}), &json!(12)),
+            (&Value::Null, &json!({"CO2": 645, "PM25": 13}), &json!(13)),
+            (&json!(true), &json!({"CO2": 600, "PM25": 14}), &json!(13)),
+        ]
+    );
     assert_eq!(latest(&server).await["co2"], 645);
     assert_eq!(stored(&server).await.len(), 2);
 }
@@ -1278,9 +1301,26 @@ async fn a_merge_never_leaves_more_extra_keys_than_a_reading_may_have() {
     };
     server.accept(&taken_at(THEN, extras(0))).await;
     let response = server.post(&taken_at(THEN, extras(32))).await;
-    // Keeping some of the new keys and not saying so would be a silent loss.
+    // Nothing of it has space.
     problem(response, 422, "reading_rejected").await;
     assert_eq!(latest(&server).await["extra"], extras(0));
+
+    // What has none costs the others nothing.
+    let mut newer = extras(32);
+    newer["CO2"] = json!(645);
+    newer["key3"] = json!(33);
+    newer.as_object_mut().unwrap().remove("key63");
+    let answer = server.accept(&taken_at(THEN, newer)).await;
+    assert_eq!(
+        (&answer["status"], &answer["updated"]),
+        (&json!("partial"), &json!(true))
+    );
+    assert_eq!(faults(&answer["ignored"]), [("/values", "too_many_keys")]);
+    assert_eq!(answer["ignored_total"], 31);
+    let latest = latest(&server).await;
+    let mut merged = extras(0);
+    merged["key3"] = json!(33);
+    assert_eq!((&latest["co2"], &latest["extra"]), (&json!(645), &merged));
 }
 
 #[rstest]

@@ -14,6 +14,7 @@ mod commands;
 mod compression;
 mod crash;
 mod disk;
+mod door;
 mod durability;
 mod events;
 mod faulty;

@@ -9,7 +9,7 @@ use crate::access::registry::Registry;
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
 use crate::domain::{PlaceName, Sites, Timestamp};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Clone, Args)]
@@ -111,11 +111,8 @@ fn new_key(
         bail!("--label: {fault}");
     }
     let sites = sites(site_names)?;
-    for (flag, name) in [("--enseigne", &enseigne), ("--salle", &salle)] {
-        if let Some(Err(fault)) = name.as_deref().map(PlaceName::parse) {
-            bail!("{flag}: {fault}");
-        }
-    }
+    let enseigne = name("--enseigne", enseigne.as_deref())?;
+    let salle = name("--salle", salle.as_deref())?;
     if let Some(fault) = enseigne.as_ref().and_then(|site| place_fault(site, &sites)) {
         bail!("--enseigne: {fault}");
     }
@@ -127,6 +124,13 @@ fn new_key(
         created_by: "command line".to_owned(),
         created_ms: SystemClock.now().millis(),
     })
+}
+
+/// The name of a site or room that a flag gives.
+fn name(flag: &str, text: Option<&str>) -> anyhow::Result<Option<String>> {
+    let name = text.map(PlaceName::parse).transpose();
+    let name = name.map_err(|fault| anyhow!("{flag}: {fault}"))?;
+    Ok(name.map(|name| name.as_str().to_owned()))
 }
 
 fn list(registry: &Registry) {

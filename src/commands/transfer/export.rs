@@ -124,11 +124,11 @@ pub(crate) async fn command(arguments: ExportArgs) -> anyhow::Result<()> {
         None => Box::new(std::io::stdout()),
     };
     let export = Export {
-        selector: Selector {
-            site: arguments.enseigne.map(Into::into),
-            room: arguments.salle.map(Into::into),
-            sensor: arguments.sensor_id.map(Into::into),
-        },
+        selector: Selector::of_names(
+            arguments.enseigne.as_deref(),
+            arguments.salle.as_deref(),
+            arguments.sensor_id.as_deref(),
+        ),
         start: arguments.start,
         end: arguments.end,
         bucket,

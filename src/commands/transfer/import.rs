@@ -7,9 +7,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::StoreConfig;
 use crate::config::names;
 use crate::database::{self, OpenMode};
-use crate::fault::Rejection;
-use crate::payload::JsonLines;
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::fault::{FieldError, Rejection};
+use crate::payload::{JsonLines, trimmed};
+use crate::pipeline::{Pipeline, PipelineError, Taken};
 use crate::score::Profile;
 use crate::store::{AppendError, Keeper, Outcome, Publish, Published, Store, Writer};
 use crate::validate::TvocUnit;
@@ -71,6 +71,8 @@ const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Bad lines that are shown; the others are counted.
 const BAD_LINES_SHOWN: u64 = 100;
+/// Values left out that are shown; the others are counted.
+const IGNORED_SHOWN: u64 = 100;
 /// Wait before the database is tried again, and how often it is.
 pub(super) const RETRY_WAIT: Duration = Duration::from_secs(1);
 pub(super) const TRIES: u32 = 30;
@@ -148,6 +150,8 @@ struct Import {
     updated: u64,
     duplicates: u64,
     bad: u64,
+    /// Values left out of readings that were taken.
+    ignored: u64,
 }
 
 impl Import {
@@ -162,6 +166,7 @@ impl Import {
             updated: 0,
             duplicates: 0,
             bad: 0,
+            ignored: 0,
         }
     }
 
@@ -198,9 +203,9 @@ impl Import {
                 skip_line(&mut reader)?;
                 continue;
             }
-            match std::str::from_utf8(&bytes) {
-                Ok(line) if line.trim().is_empty() => {}
-                Ok(line) => self.take(number, of_json(line.trim())).await?,
+            match std::str::from_utf8(trimmed(&bytes)) {
+                Ok("") => {}
+                Ok(line) => self.take(number, of_json(line)).await?,
                 Err(_) => self.note_bad(number, "not UTF-8"),
             }
         }
@@ -265,12 +270,18 @@ impl Import {
             body.push_str(line);
             body.push('\n');
         }
-        let outcomes = self.stored(body.into()).await?;
+        let Taken { outcomes, notes } = self.stored(body.into()).await?;
+        for (index, error) in &notes.ignored {
+            let number = waiting.get(*index).map_or(0, |(number, _)| *number);
+            self.note_ignored(number, error);
+        }
+        let told = notes.ignored.len();
+        self.count_ignored(notes.ignored_total.saturating_sub(told));
         for ((number, _), outcome) in waiting.iter().zip(outcomes) {
             match outcome {
                 Outcome::Accepted(_) => self.accepted += 1,
-                Outcome::Updated(_) => self.updated += 1,
-                Outcome::Duplicate(_) => self.duplicates += 1,
+                Outcome::Updated(_) | Outcome::InPart { changed: true, .. } => self.updated += 1,
+                Outcome::Duplicate(_) | Outcome::InPart { .. } => self.duplicates += 1,
                 Outcome::Refused(rejection) => self.note_bad(*number, &reasons(&rejection)),
                 Outcome::Counted(code) => self.note_bad(*number, code),
             }
@@ -279,7 +290,7 @@ impl Import {
     }
 
     /// What becomes of the readings; a database that fails for a while is waited for.
-    async fn stored(&self, body: Bytes) -> anyhow::Result<Vec<Outcome>> {
+    async fn stored(&self, body: Bytes) -> anyhow::Result<Taken> {
         // Whoever can open the database may write for every sensor.
         let caller = Caller::anyone();
         for _try in 1..TRIES {
@@ -309,6 +320,24 @@ impl Import {
         }
     }
 
+    fn note_ignored(&mut self, number: u64, error: &FieldError) {
+        if self.ignored < IGNORED_SHOWN {
+            let (file, reason) = (&self.file, reason(error));
+            self.bar
+                .suspend(|| note(&format!("{file}:{number}: left out: {reason}")));
+        }
+        self.count_ignored(1);
+    }
+
+    fn count_ignored(&mut self, count: usize) {
+        let before = self.ignored;
+        self.ignored += count as u64;
+        if before <= IGNORED_SHOWN && self.ignored > IGNORED_SHOWN {
+            self.bar
+                .suspend(|| note("more values left out are only counted"));
+        }
+    }
+
     /// Says what became of all readings; an error when not all of them were taken.
     fn report(&self, result: anyhow::Result<()>) -> anyhow::Result<()> {
         self.bar.finish_and_clear();
@@ -316,6 +345,9 @@ impl Import {
             "{} new, {} changed, {} already there, {} bad",
             self.accepted, self.updated, self.duplicates, self.bad
         ));
+        if self.ignored > 0 {
+            note(&format!("{} values left out", self.ignored));
+        }
         result?;
         anyhow::ensure!(self.bad == 0, "{} lines were not taken", self.bad);
         Ok(())
@@ -323,9 +355,12 @@ impl Import {
 }
 
 fn reasons(rejection: &Rejection) -> String {
-    let errors = rejection.errors.iter();
-    let reasons = errors.map(|error| format!("{} {}: {}", error.pointer, error.code, error.detail));
-    reasons.collect::<Vec<_>>().join("; ")
+    let reasons: Vec<_> = rejection.errors.iter().map(reason).collect();
+    reasons.join("; ")
+}
+
+fn reason(error: &FieldError) -> String {
+    format!("{} {}: {}", error.pointer, error.code, error.detail)
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -2,6 +2,7 @@
 //! write them, flat, and readings as devices send them, with `values`.
 
 use crate::domain::Quantity;
+use crate::payload::{Format, JsonObject, RawItem, mend};
 use crate::query::GUARDED_BEGINS;
 use serde_json::{Map, Value, json};
 
@@ -20,19 +21,39 @@ pub(super) enum RecordError {
 
 /// A line of NDJSON as `POST /api/ingest` takes it.
 pub(super) fn of_json(line: &str) -> Result<String, RecordError> {
-    let value: Value =
-        serde_json::from_str(line).map_err(|error| RecordError::NotJson(error.to_string()))?;
-    let Value::Object(fields) = value else {
-        return Err(RecordError::NotAnObject);
-    };
-    if fields.contains_key("values") {
+    if has_values(line)? {
         return Ok(line.to_owned());
     }
+    let fields: Map<String, Value> = match serde_json::from_str(line) {
+        Ok(fields) => fields,
+        Err(error) => {
+            let mut bytes = line.as_bytes().to_vec();
+            if !mend(&mut bytes) {
+                return Err(RecordError::NotJson(error.to_string()));
+            }
+            serde_json::from_slice(&bytes)
+                .map_err(|error| RecordError::NotJson(error.to_string()))?
+        }
+    };
     let extra = match fields.get("extra") {
         Some(Value::Object(extra)) => extra.clone(),
         _ => Map::new(),
     };
     of_fields(&fields, extra)
+}
+
+/// Whether it is a reading as devices send it, of whose values the road is the judge.
+fn has_values(line: &str) -> Result<bool, RecordError> {
+    let mut found = Ok(false);
+    let mut take = |item: RawItem<'_>| {
+        found = match item {
+            RawItem::Reading(raw) => Ok(raw.values.is_some() || !raw.faults.is_empty()),
+            RawItem::Fault(_) => Err(RecordError::NotAnObject),
+        };
+    };
+    let read = JsonObject.read(&mut line.as_bytes().to_vec(), 1, &mut take);
+    read.map_err(|error| RecordError::NotJson(error.to_string()))?;
+    found
 }
 
 /// A record of CSV under its header, the same way. With `decimal_comma` numbers may have a comma before
@@ -44,6 +65,8 @@ pub(super) fn of_cells<'a>(
     let mut fields = Map::new();
     let mut extra = Map::new();
     for (column, cell) in cells {
+        // Some software ends a file with them.
+        let cell = cell.trim_end_matches('\0');
         if cell.is_empty() {
             continue;
         }
@@ -124,6 +147,15 @@ mod tests {
     fn a_reading_as_devices_send_it_stays_as_it_is() {
         let line = r#"{"sensor_id":"a","values":{"CO2":"645"},"units":{}}"#;
         assert_eq!(of_json(line).unwrap(), line);
+    }
+
+    #[test]
+    fn what_is_no_json_only_for_its_words_is_read_all_the_same() {
+        let line = r#"{"sensor_id":"a","values":{"CO2":NaN,"\ud83d":1}}"#;
+        assert_eq!(of_json(line).unwrap(), line);
+        let flat = r#"{"sensor_id":"a","co2":NaN,"pm25":4}"#;
+        let expected = json!({"sensor_id": "a", "values": {"CO2": "", "PM25": 4}});
+        assert_eq!(json_of(of_json(flat)), expected);
     }
 
     #[test]

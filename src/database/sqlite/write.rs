@@ -71,7 +71,7 @@ pub(super) async fn add_places(
 ) -> Result<(), StoreError> {
     let rooms: Vec<_> = rooms
         .iter()
-        .map(|room| (room.key.0, room.site.as_str(), room.room.as_str()))
+        .map(|room| (room.key.0, &*room.site, &*room.room))
         .collect();
     let sensors: Vec<_> = sensors
         .iter()

@@ -20,8 +20,8 @@ fn names(sensor: &str, site: &str, room: &str) -> Names {
         .sensors
         .insert(SENSOR, SensorId::parse(sensor).unwrap());
     let place = Place {
-        site: PlaceName::parse(site).unwrap(),
-        room: PlaceName::parse(room).unwrap(),
+        site: PlaceName::nearest(site),
+        room: PlaceName::nearest(room),
     };
     names.rooms.insert(ROOM, Arc::new(place));
     names

@@ -129,8 +129,8 @@ impl Planner<'_> {
         self.next_room = Some(RoomKey(key.0 + 1));
         self.plan.rooms.push(RoomRow {
             key,
-            site: place.site.clone(),
-            room: place.room.clone(),
+            site: place.site.as_str().into(),
+            room: place.room.as_str().into(),
         });
         let shared = Arc::new(place.clone());
         self.new_rooms.insert(place, (key, Arc::clone(&shared)));

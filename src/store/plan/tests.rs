@@ -88,6 +88,7 @@ fn add_sent(
             Outcome::Accepted(_) => "accepted",
             Outcome::Updated(_) => "updated",
             Outcome::Duplicate(_) => "duplicate",
+            Outcome::InPart { .. } => "in part",
             Outcome::Refused(rejection) => rejection.code(),
             Outcome::Counted(code) => code,
         })

@@ -180,7 +180,7 @@ impl Model {
                 ("accepted", self.readings.entry(identity).or_insert(kept))
             }
             Some(kept) => {
-                if !kept.merge(&newer).unwrap() {
+                if !kept.merge(&newer).changed {
                     return "duplicate";
                 }
                 if let Some(room) = newer.room {
@@ -257,6 +257,7 @@ fn name_of(outcome: &Outcome) -> &'static str {
         Outcome::Accepted(_) => "accepted",
         Outcome::Updated(_) => "updated",
         Outcome::Duplicate(_) => "duplicate",
+        Outcome::InPart { .. } => "in part",
         Outcome::Refused(_) | Outcome::Counted(_) => "refused",
     }
 }

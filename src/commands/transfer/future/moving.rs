@@ -124,6 +124,11 @@ impl Moving<'_> {
                     Outcome::Accepted(_) => self.accepted += 1,
                     Outcome::Updated(_) => self.updated += 1,
                     Outcome::Duplicate(_) => self.duplicates += 1,
+                    // Not all of it would be there, so it stays where it is.
+                    Outcome::InPart { .. } => {
+                        self.leave("too_many_keys");
+                        continue;
+                    }
                     Outcome::Counted(code) => {
                         self.leave(code);
                         continue;
