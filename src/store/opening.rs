@@ -100,7 +100,7 @@ fn replayed(loaded: Loaded, profile: Profile, epoch: u64) -> Result<(Directory, 
         }
     }
     let mut directory = Directory::new(profile, epoch, loaded.marks.removed_to);
-    for room in loaded.rooms {
+    for room in &loaded.rooms {
         directory.add_room(room);
     }
     for sensor in loaded.sensors {
