@@ -55,7 +55,7 @@ fn parse(criterion: &mut Criterion) {
         bench.iter(|| {
             JsonObject
                 .read(black_box(&mut bytes), 1, &mut take)
-                .unwrap()
+                .unwrap();
         });
     });
     group.throughput(Throughput::Elements(BATCH as u64));
@@ -64,7 +64,7 @@ fn parse(criterion: &mut Criterion) {
         bench.iter(|| {
             JsonArray
                 .read(black_box(&mut array), BATCH, &mut see)
-                .unwrap()
+                .unwrap();
         });
     });
     let mut lines = [READING; BATCH].join("\n").into_bytes();
@@ -72,7 +72,7 @@ fn parse(criterion: &mut Criterion) {
         bench.iter(|| {
             JsonLines
                 .read(black_box(&mut lines), BATCH, &mut see)
-                .unwrap()
+                .unwrap();
         });
     });
     group.finish();

@@ -94,10 +94,12 @@ fn millis_of_float(unsigned: &str) -> Option<i64> {
 
 /// Of a number that counts less than seconds.
 fn millis_of_larger(whole: i64) -> i64 {
-    match whole {
-        ..100_000_000_000_000 => whole,
-        ..100_000_000_000_000_000 => whole / 1000,
-        _ => whole / 1_000_000,
+    if whole < 1000 * SECONDS_END {
+        whole
+    } else if whole < 1_000_000 * SECONDS_END {
+        whole / 1000
+    } else {
+        whole / 1_000_000
     }
 }
 

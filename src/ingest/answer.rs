@@ -85,21 +85,13 @@ impl Counts {
             rejected,
             ..
         } = self;
-        let mut end = "]".to_owned();
-        if !self.none_is_refused() {
+        let counted = if self.none_is_refused() {
+            String::new()
+        } else {
             let by_code = json(&self.rejected_by_code);
-            end += &format!(r#","rejected_total":{rejected},"rejected_by_code":{by_code}"#);
-        }
-        if !self.nothing_is_ignored() {
-            let ignored = self.notes.ignored.iter();
-            let ignored = ignored.map(|(index, error)| Ignored::of(*index, error));
-            end += r#","ignored":["#;
-            push_while_they_fit(&mut end, IGNORED_BYTES_MAX, ignored);
-            end += &format!(r#"],"ignored_total":{}"#, self.notes.ignored_total);
-        }
-        if !self.assumed.is_empty() {
-            end += &format!(r#","assumed":{}"#, json(&self.assumed));
-        }
+            format!(r#","rejected_total":{rejected},"rejected_by_code":{by_code}"#)
+        };
+        let end = format!("]{counted}{}{}", self.ignored(), self.assumed());
         let mut members = format!(
             r#""accepted":{accepted},"duplicates":{duplicates},"updated":{updated},"rejected":["#
         );
@@ -111,6 +103,27 @@ impl Counts {
         });
         push_while_they_fit(&mut members, bytes_max, told);
         members + &end
+    }
+
+    /// What was left out, as further members; nothing when nothing was.
+    fn ignored(&self) -> String {
+        if self.nothing_is_ignored() {
+            return String::new();
+        }
+        let told = self.notes.ignored.iter();
+        let told = told.map(|(index, error)| Ignored::of(*index, error));
+        let mut members = r#","ignored":["#.to_owned();
+        push_while_they_fit(&mut members, IGNORED_BYTES_MAX, told);
+        let total = self.notes.ignored_total;
+        format!(r#"{members}],"ignored_total":{total}"#)
+    }
+
+    /// What was assumed, as a further member; nothing when nothing was.
+    fn assumed(&self) -> String {
+        if self.assumed.is_empty() {
+            return String::new();
+        }
+        format!(r#","assumed":{}"#, json(&self.assumed))
     }
 }
 

@@ -364,7 +364,7 @@ impl Directory {
     /// Takes a room over. Rooms of old whose names are the same in the form that names have now are one
     /// room to everybody: what is measured there from now on goes to the one that was written in that
     /// form, or else to the first.
-    pub(super) fn add_room(&mut self, room: RoomRow) {
+    pub(super) fn add_room(&mut self, room: &RoomRow) {
         let place = Place {
             site: PlaceName::nearest(&room.site),
             room: PlaceName::nearest(&room.room),

@@ -88,7 +88,7 @@ fn replayed(
     horizon: Timestamp,
 ) -> Result<(Directory, Rows), StoreError> {
     let mut directory = Directory::new(profile, epoch, loaded.marks.removed_to);
-    for room in loaded.rooms {
+    for room in &loaded.rooms {
         directory.add_room(room);
     }
     // What the states of sensors include already: they are written with what is settled, but not all

@@ -159,7 +159,7 @@ impl Plan {
         if self.readings.is_empty() {
             return (self.outcomes, Vec::new());
         }
-        for room in self.rooms {
+        for room in &self.rooms {
             directory.add_room(room);
         }
         let mut stored = Vec::with_capacity(self.events.len());

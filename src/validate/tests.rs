@@ -129,7 +129,7 @@ fn time_limits(#[case] timestamp: &str, #[case] code: Option<&'static str>) {
 fn numbers_are_times_by_their_size(#[case] json: &str, #[case] expected: Result<&str, &str>) {
     let result = with(&format!(r#""timestamp":{json},"#), r#""CO2":1"#);
     let got = result.map(|reading| reading.observed_at.to_string());
-    let got = got.as_deref().map_err(|rejection| rejection.code());
+    let got = got.as_deref().map_err(Rejection::code);
     assert_eq!(got, expected);
 }
 

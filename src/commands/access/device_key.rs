@@ -64,7 +64,8 @@ async fn run(registry: &Registry, action: DeviceKeyAction) -> anyhow::Result<()>
             enseigne,
             salle,
         } => {
-            let new = new_key(&sensors, label, &names, enseigne, salle)?;
+            let place = (enseigne.as_deref(), salle.as_deref());
+            let new = new_key(&sensors, label, &names, place)?;
             let (id, key, text) = DeviceKey::create(new);
             let added = registry.change(|book| {
                 let mut change = Change::default();
@@ -96,8 +97,7 @@ fn new_key(
     sensors: &[String],
     label: String,
     site_names: &[String],
-    enseigne: Option<String>,
-    salle: Option<String>,
+    (enseigne, salle): (Option<&str>, Option<&str>),
 ) -> anyhow::Result<NewDeviceKey> {
     if let Some(fault) = sensors_fault(sensors.len()) {
         bail!("SENSOR: {fault}");
@@ -111,8 +111,8 @@ fn new_key(
         bail!("--label: {fault}");
     }
     let sites = sites(site_names)?;
-    let enseigne = name("--enseigne", enseigne.as_deref())?;
-    let salle = name("--salle", salle.as_deref())?;
+    let enseigne = name("--enseigne", enseigne)?;
+    let salle = name("--salle", salle)?;
     if let Some(fault) = enseigne.as_ref().and_then(|site| place_fault(site, &sites)) {
         bail!("--enseigne: {fault}");
     }
