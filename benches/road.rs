@@ -106,6 +106,7 @@ fn encode(criterion: &mut Criterion) {
             reading,
         }),
         late: false,
+        state: None,
     };
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(1));

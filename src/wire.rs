@@ -130,8 +130,8 @@ pub(crate) fn state_times<M: SerializeMap>(
         map.serialize_entry("measured_at", &Times(&state.measured_at))?;
     }
     if !state.stale_values.is_empty() {
-        let stale: Vec<_> = state.stale_values.iter().map(|of| of.flat_key()).collect();
-        map.serialize_entry("stale_values", &stale)?;
+        let keys: Vec<_> = state.stale_values.iter().map(|of| of.flat_key()).collect();
+        map.serialize_entry("stale_values", &keys)?;
     }
     if state.is_stale && !state.values.is_empty() {
         map.serialize_entry("stale", &true)?;

@@ -2,7 +2,7 @@
 
 use super::outgoing::Outgoing;
 use super::snapshot::Snapshot;
-use crate::domain::{SensorId, StreamId, Timestamp};
+use crate::domain::{SensorId, StreamId};
 use crate::read_budget::Lease;
 use bytes::{Buf, Bytes};
 use rustc_hash::{FxHashMap, FxHashSet};

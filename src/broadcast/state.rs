@@ -230,12 +230,12 @@ impl HubState {
         let (state, filters) = (self.clone(), filters.to_vec());
         let make = move || {
             let age = state.snapshot_age(state.position());
-            let snapshot = match state.known_snapshot(&filters, Encoding::Frames, age) {
-                Some(frame) => packer.pack_again(&frame, encoding, lease),
-                None => {
-                    let now = state.clock().now();
-                    packer.pack(state.store(), &filters, encoding, lease, now)
-                }
+            let frame = state.known_snapshot(&filters, Encoding::Frames, age);
+            let snapshot = if let Some(frame) = frame {
+                packer.pack_again(&frame, encoding, lease)
+            } else {
+                let now = state.clock().now();
+                packer.pack(state.store(), &filters, encoding, lease, now)
             };
             let snapshot = Arc::new(snapshot);
             state.0.snapshots.put(&filters, encoding, &snapshot);

@@ -58,12 +58,11 @@ impl Serialize for LatestRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let reading = &self.latest.scored.reading;
         let state = self.latest.state.as_deref();
-        let (values, assessment, tvoc_unit_assumed) = match state {
-            Some(state) => (&state.values, state.assessment, state.tvoc_unit_assumed),
-            None => {
-                let assessment = self.latest.scored.assessment;
-                (&reading.values, assessment, reading.tvoc_unit_assumed)
-            }
+        let (values, assessment, tvoc_unit_assumed) = if let Some(state) = state {
+            (&state.values, state.assessment, state.tvoc_unit_assumed)
+        } else {
+            let assessment = self.latest.scored.assessment;
+            (&reading.values, assessment, reading.tvoc_unit_assumed)
         };
         let record = Record {
             timestamp: reading.observed_at,

@@ -7,7 +7,7 @@
 //! does it, so nothing changes below a plan.
 
 use super::Store;
-use super::directory::Found;
+use super::directory::{Found, SensorEntry};
 use super::fold::unpacked;
 use super::rows::ReadingRow;
 use super::state::{FORGOTTEN_AFTER, SensorState};
@@ -26,6 +26,7 @@ const FURTHER: u32 = 4;
 const CHUNKS_PER_LOOK_MAX: usize = 16;
 
 /// What is known of a sensor before the look.
+#[derive(Clone)]
 struct Known {
     sensor: SensorKey,
     /// It has no older reading.
@@ -42,6 +43,47 @@ struct Known {
 }
 
 impl Known {
+    /// Where to look at first, and whether to go on further back where that is not enough.
+    fn of(entry: &SensorEntry, horizon: Timestamp) -> (Self, bool) {
+        let latest_at = entry.latest.scored.reading.observed_at;
+        let first = entry.first_seen;
+        let newest = entry.newest_at.min(horizon);
+        // What has come of it stays, and there may be more.
+        let holds = !entry.is_partial && (!entry.has_come || latest_at <= horizon);
+        let (state, wanted) = if holds {
+            (entry.state.clone(), Values::default())
+        } else if entry.is_partial {
+            entry.state.until(Timestamp::from_millis(i64::MIN))
+        } else {
+            entry.state.until(horizon)
+        };
+        let (from, to, goes_far) = if first > horizon {
+            // Nothing has come, and the first is the next that will.
+            (first, first, false)
+        } else if holds {
+            let behind = Timestamp::from_millis(latest_at.millis() + 1);
+            // After a start the latest may be newer than what has come since the last look.
+            let from = match entry.due {
+                _ if !entry.has_come => first,
+                Some(due) => due.min(behind),
+                None => behind,
+            };
+            (from, entry.newest_at, false)
+        } else {
+            (first.max(newest.minus(NEAR)), entry.newest_at, true)
+        };
+        let known = Self {
+            sensor: entry.key,
+            first,
+            newest,
+            from,
+            to,
+            state,
+            wanted,
+        };
+        (known, goes_far)
+    }
+
     /// Whether to look further back than what was `found`.
     fn goes_on(&self, found: Option<&Found>) -> bool {
         let Some(found) = found else {
@@ -111,44 +153,11 @@ impl Store {
                 let Some(entry) = directory.sensor(*sensor) else {
                     continue;
                 };
-                let latest_at = entry.latest.scored.reading.observed_at;
-                let first = entry.first_seen;
-                let newest = entry.newest_at.min(horizon);
-                // What has come of it stays, and there may be more.
-                let holds = !entry.is_partial && (!entry.has_come || latest_at <= horizon);
-                let (state, wanted) = if holds {
-                    (entry.state.clone(), Values::default())
-                } else if entry.is_partial {
-                    entry.state.until(Timestamp::from_millis(i64::MIN))
-                } else {
-                    entry.state.until(horizon)
-                };
-                let known = |from, to| Known {
-                    sensor: *sensor,
-                    first,
-                    newest,
-                    from,
-                    to,
-                    state: state.clone(),
-                    wanted,
-                };
-                if first > horizon {
-                    // Nothing has come, and the first is the next that will.
-                    near.push(known(first, first));
-                } else if holds {
-                    let behind = Timestamp::from_millis(latest_at.millis() + 1);
-                    // After a start the latest may be newer than what has come since the last look.
-                    let from = match entry.due {
-                        _ if !entry.has_come => first,
-                        Some(due) => due.min(behind),
-                        None => behind,
-                    };
-                    near.push(known(from, entry.newest_at));
-                } else {
-                    let from = first.max(newest.minus(NEAR));
-                    near.push(known(from, entry.newest_at));
-                    far.push(known(from, entry.newest_at));
+                let (known, goes_far) = Known::of(entry, horizon);
+                if goes_far {
+                    far.push(known.clone());
                 }
+                near.push(known);
             }
         });
         let mut found = self.newest_until(horizon, &near).await?;

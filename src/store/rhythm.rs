@@ -7,7 +7,7 @@
 //! - A gap of a third to three times the usual one moves it by a fifth of the difference.
 //! - A longer one becomes the usual one when the next long one is like it, unless shorter gaps have
 //!   covered as much time in between: then it was an outage.
-//! - Shorter ones become the usual gap when they are in a row and cover a quarter of it: until then they
+//! - Shorter ones become the usual gap when they are in a row and cover a tenth of it: until then they
 //!   may be a burst. The very first gap has to be confirmed as well; a row of shorter ones takes its place
 //!   whatever it covers.
 
@@ -24,7 +24,7 @@ const ALIKE: f32 = 2.0;
 /// Fewest short gaps in a row that are not a burst.
 const RUN_MIN: u8 = 5;
 /// What part of the usual gap they must cover.
-const RUN_COVER: f32 = 0.25;
+const RUN_COVER: f32 = 0.1;
 
 /// What is learnt of the gaps between times; the same gaps in the same order give the same.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -237,13 +237,19 @@ mod tests {
             interval_s in 0.5_f32..1e5,
             jitter in prop::collection::vec(0.9_f32..1.1, 200),
         ) {
-            let rhythm = of(&before_s);
-            // As many as cover what was usual before.
-            let usual_s = rhythm.usual().unwrap_or_default().as_secs_f32();
-            let needed = (usual_s / interval_s * 0.5) as usize + 25;
-            let gaps = jitter.iter().cycle().take(needed.min(1_000_000));
-            let gaps = gaps.map(|jitter| Duration::from_secs_f32(jitter * interval_s));
-            let learned = gaps.fold(rhythm, Rhythm::learned);
+            let mut learned = of(&before_s);
+            let usual_s = learned.usual().unwrap_or_default().as_secs_f32();
+            let (mut covered_s, mut count) = (0.0, 0);
+            // As long as what was usual before has to be covered, and some more.
+            for jitter in jitter.iter().cycle() {
+                let gap_s = jitter * interval_s;
+                learned = learned.learned(Duration::from_secs_f32(gap_s));
+                covered_s += f64::from(gap_s);
+                count += 1;
+                if count >= 25 && covered_s >= f64::from(usual_s) {
+                    break;
+                }
+            }
             let found_s = learned.usual().unwrap().as_secs_f32();
             prop_assert!((found_s / interval_s - 1.0).abs() < 0.15, "{found_s} of {interval_s}");
         }

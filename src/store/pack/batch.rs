@@ -26,6 +26,8 @@ const BEGINS_DELIVERY: u8 = 1 << 4;
 const STATE: u8 = 1 << 5;
 /// The state is the reading, which is too old to be of now.
 const STALE: u8 = 1 << 6;
+/// All of them.
+const FLAGS: u8 = LATE | TVOC_UNIT_ASSUMED | EXTRAS | NEW | BEGINS_DELIVERY | STATE | STALE;
 /// Of a state.
 const ALL_STALE: u8 = 1 << 0;
 
@@ -140,8 +142,7 @@ impl Before {
         let room = RoomKey(self.room.read(reader)?);
         let observed_at = Timestamp::from_millis(self.observed_at_ms.read(reader)?);
         let flags = reader.byte()?;
-        const KNOWN: u8 = LATE | TVOC_UNIT_ASSUMED | EXTRAS | NEW | BEGINS_DELIVERY | STATE | STALE;
-        if flags & !KNOWN != 0 {
+        if flags & !FLAGS != 0 {
             return Err(reader.error(Fault::Marker));
         }
         let values = read_values(reader)?;
@@ -218,8 +219,8 @@ fn write_state(out: &mut Writer, state: &ShownState, with: Timestamp) {
         let age_ms = measured.map_or(0, |(_, at)| with.millis().wrapping_sub(at.millis()));
         out.signed(age_ms);
     }
-    let stale = state.stale_values.iter();
-    out.unsigned(stale.fold(0, |mask, quantity| mask | 1 << quantity.index()));
+    let too_old = state.stale_values.iter();
+    out.unsigned(too_old.fold(0, |mask, quantity| mask | 1 << quantity.index()));
     let flag = |set, flag| if set { flag } else { 0 };
     out.byte(flag(state.is_stale, ALL_STALE) | flag(state.tvoc_unit_assumed, TVOC_UNIT_ASSUMED));
 }

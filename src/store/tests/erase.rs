@@ -113,7 +113,7 @@ fn the_time_between_readings_is_that_of_those_left() {
             let key = known.sensor_key("a").unwrap();
             known.sensor(key).unwrap().state.period()
         });
-        assert_eq!(period, Some(Duration::from_secs(60)));
+        assert_eq!(period, Some(Duration::from_mins(1)));
         running.close().await;
     });
 }
