@@ -17,7 +17,8 @@ pub(super) const NAME_TOO_LONG: &str = "a filter holds names of up to 128 charac
 
 /// Whether anything could have this name.
 pub(super) fn could_be_a_name(text: &str) -> bool {
-    text.chars().count() <= PlaceName::CHARACTERS_MAX
+    let form = PlaceName::nearest(text);
+    form.as_str().chars().count() <= PlaceName::CHARACTERS_MAX
 }
 
 impl Filter {

@@ -286,7 +286,10 @@ impl Wanted {
         let kept = budget.keep(reading.owner, reading.kept_bytes(0), ANSWER_TURN_WAIT_MAX);
         let kept = kept.await?;
         // Readings may still come behind the newest there is, but none is older than the oldest.
-        let time = reading.time.starting_from(reading.within().start);
+        let mut time = reading.time.starting_from(reading.within().start);
+        if reading.scope.query.sensors.is_empty() {
+            time.end = time.start;
+        }
         let limit = self.limit.unwrap_or(u64::MAX);
         Ok(Body {
             rows: None,

@@ -133,7 +133,9 @@ impl Sampling<'_> {
         let readings = self.store.reading_count(self.query, self.time);
         let readings = readings.await?;
         let of_each = readings / self.query.sensors.len() as u64;
-        if of_each <= READINGS_SAMPLED_MAX || readings <= READINGS_SAMPLED_TOTAL_MAX {
+        let are_few = of_each <= READINGS_SAMPLED_MAX || readings <= READINGS_SAMPLED_TOTAL_MAX;
+        // Where some may be gone, only means know of all.
+        if are_few && self.time.start >= self.store.readings_from() {
             sources.push((None, rows_max(readings)));
         }
         let means_max = (u64::from(self.points) * MEANS_PER_POINT).min(ROWS_SAMPLED_MAX.into());

@@ -298,11 +298,15 @@ impl Slices {
         let wanted = self
             .left
             .start
-            .plus(Duration::from_millis(width_ms.unsigned_abs()));
+            .plus(Duration::from_millis(width_ms.unsigned_abs()))
+            .min(self.left.end);
         let whole = match &self.bucket {
             None => wanted,
             Some(bucket) => {
                 let first = bucket.span(self.left.start);
+                if wanted == self.left.end {
+                    return wanted;
+                }
                 bucket.start(wanted).max(first.end)
             }
         };

@@ -214,6 +214,11 @@ impl Store {
         Timestamp::from_millis(self.certain_ms.load(Ordering::Relaxed))
     }
 
+    /// Readings before this may be gone, of which roll-ups still know.
+    pub fn readings_from(&self) -> Timestamp {
+        self.removed_to()
+    }
+
     /// Readings before this may be gone, so none is shown and none is taken.
     fn removed_to(&self) -> Timestamp {
         self.directory(Directory::removed_to)

@@ -17,6 +17,8 @@ use std::time::Duration;
 pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_hours(31 * 24);
 /// A value is fresh for so many of its own periods.
 const FRESH_PERIODS: u32 = 3;
+/// Every value is fresh for as long: no window is shorter.
+const FRESH_MIN: Duration = Duration::from_mins(10);
 /// Period of what came once.
 const PERIOD_UNKNOWN: Duration = Duration::from_mins(5);
 /// Averaging window of quantities without a standard.
@@ -300,6 +302,10 @@ impl SensorState {
     }
 
     pub(super) fn is_all_fresh(&self, now: Timestamp) -> bool {
+        // The usual case, without the periods.
+        if self.surely_fresh_until().is_none_or(|until| now <= until) {
+            return true;
+        }
         let delivery = self.delivery_period().unwrap_or_default();
         let mut newest = self.newest.iter();
         newest.all(|newest| newest.is_fresh(now, delivery))
@@ -357,6 +363,12 @@ impl SensorState {
         shown
     }
 
+    /// Until when all of it is fresh whatever its periods; `None` when there is nothing.
+    pub(super) fn surely_fresh_until(&self) -> Option<Timestamp> {
+        let times = self.newest.iter().map(|newest| newest.observed_at);
+        times.min().map(|oldest| oldest.plus(FRESH_MIN))
+    }
+
     /// When something that is fresh at `now` will not be any more.
     pub(super) fn changes_after(&self, now: Timestamp) -> Option<Timestamp> {
         let delivery = self.delivery_period().unwrap_or_default();
@@ -364,5 +376,18 @@ impl SensorState {
         let fresh = newest.filter(|newest| newest.is_fresh(now, delivery));
         let ends = fresh.map(|newest| newest.observed_at.plus(newest.lifetime(delivery)));
         ends.min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_window_is_shorter_than_what_is_surely_fresh() {
+        for quantity in Quantity::ALL {
+            let window = Duration::from_mins(window_minutes(quantity).into());
+            assert!(window >= FRESH_MIN, "{quantity:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! History as means with their envelope, as points to draw, and in other formats than JSON.
 
-use crate::harness::{Server, at_millis, client, faults, millis_of, problem};
+use crate::harness::{Server, at_millis, client, example, faults, from_now, millis_of, problem};
+use crate::place::{Kind, Place};
 use crate::query::{DAY, at, each, history, of, path};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
@@ -748,4 +749,58 @@ async fn csv_comes_as_spreadsheets_of_a_language_expect_it() {
         .body;
     assert!(tabs.starts_with("timestamp\tsensor_id\t"));
     assert!(tabs.contains("\t-1.5\t"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_history_of_nothing_is_empty_in_every_step_and_zone(
+    #[values("daily", "weekly", "2d", "1h", "1min")] step: &str,
+    #[values("UTC", "Europe/Paris", "Asia/Kathmandu")] zone: &str,
+) {
+    let server = Server::start();
+    for posted in [0, 1] {
+        for format in ["json", "csv", "ndjson"] {
+            let query = [
+                ("salle", "Typo"),
+                ("step", step),
+                ("tz", zone),
+                ("format", format),
+            ];
+            let response = client().get(server.url(&path(DATA, &query)));
+            let response = response.send().await.unwrap();
+            assert_eq!(response.status(), 200, "{posted} {format}");
+            let text = response.text().await.unwrap();
+            assert!(text.lines().count() <= 1, "{text}");
+        }
+        server.accept(&example(&from_now(-60))).await;
+    }
+}
+
+/// The means are kept, and points are made of all of them.
+#[tokio::test]
+async fn points_are_of_all_the_time_also_where_readings_are_gone() {
+    let place = Place::new(Kind::Sqlite);
+    let url = place.new_database().await;
+    let server = Server::with(&[("DATABASE_URL", &url)]);
+    let times = (0..100).map(|day| from_now(-day * 86_400));
+    for time in times {
+        server
+            .accept(&of("a", "M", "B", &time, json!({"CO2": 700})))
+            .await;
+    }
+    server.terminate();
+    assert!(server.ended_well().await);
+    let server = Server::with(&[("DATABASE_URL", &url), ("IAQ_RETENTION_DAYS", "30")]);
+    let wanted = [("hours", "2400"), ("points", "500")];
+    loop {
+        let answer = server
+            .get_json(&path(DATA, &[("hours", "2400"), ("raw", "true")]))
+            .await;
+        if answer.as_array().unwrap().len() < 50 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let points = server.get_json(&path(DATA, &wanted)).await;
+    assert!(points.as_array().unwrap().len() > 90, "{points}");
 }

@@ -1,7 +1,7 @@
 //! When the latest reading of a sensor, or what is shown of its state, may be another without anything
 //! being written.
 
-use super::{Directory, Found};
+use super::{Directory, Found, SensorEntry};
 use crate::database::SensorKey;
 use crate::domain::Timestamp;
 
@@ -11,8 +11,7 @@ impl Directory {
         let Some(entry) = self.sensors.get_mut(&sensor) else {
             return;
         };
-        let now = entry.latest.scored.reading.observed_at;
-        let next = entry.state.changes_after(now);
+        let next = next_look(entry, entry.latest.scored.reading.observed_at);
         // What is looked at too early is put off then; that costs less than doing so for each reading.
         let is_in_time = match (entry.stale_from, next) {
             (Some(looks), Some(next)) => looks <= next,
@@ -40,7 +39,7 @@ impl Directory {
         if now < std::mem::replace(&mut self.stale_until, now) {
             self.staling.clear();
             for entry in self.sensors.values_mut() {
-                entry.stale_from = entry.state.changes_after(now);
+                entry.stale_from = next_look(entry, now);
                 let from = entry.stale_from;
                 self.staling.extend(from.map(|from| (from, entry.key)));
             }
@@ -54,10 +53,12 @@ impl Directory {
             let Some(entry) = self.sensors.get_mut(&sensor) else {
                 continue;
             };
-            entry.stale_from = entry.state.changes_after(now);
+            entry.stale_from = next_look(entry, now);
             self.staling
                 .extend(entry.stale_from.map(|from| (from, sensor)));
-            self.latest_version += 1;
+            if !entry.state.is_all_fresh(now) {
+                self.latest_version += 1;
+            }
         }
     }
 
@@ -173,4 +174,12 @@ impl Directory {
         self.set_due(sensor, found.due);
         self.set_stale_from(sensor);
     }
+}
+
+/// When to look whether something of a sensor has ceased to be fresh: no later than that happens.
+fn next_look(entry: &SensorEntry, now: Timestamp) -> Option<Timestamp> {
+    let surely = entry.state.surely_fresh_until();
+    surely
+        .filter(|until| *until > now)
+        .or_else(|| entry.state.changes_after(now))
 }
