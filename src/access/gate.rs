@@ -275,6 +275,17 @@ pub fn credential(headers: &HeaderMap) -> Option<String> {
 pub(crate) fn has_own_credential(headers: &HeaderMap) -> bool {
     const BY_BROWSERS: [&str; 4] = ["basic", "digest", "negotiate", "ntlm"];
     let text = |name: &str| headers.get(name)?.to_str().ok();
+    // A proxy may have put it there for whatever its visitor's browser sends, pages of others included.
+    // No page of the web has the origin of a file.
+    let is_of_a_page_elsewhere = text("sec-fetch-site").is_some_and(|site| {
+        ["cross-site", "same-site"]
+            .iter()
+            .any(|one| site.eq_ignore_ascii_case(one))
+    });
+    let is_of_a_file = text("origin").is_some_and(|origin| origin.starts_with("file:"));
+    if is_of_a_page_elsewhere && !is_of_a_file {
+        return false;
+    }
     let in_header = text(header::AUTHORIZATION.as_str()).is_some_and(|value| {
         let (scheme, credential) = value.split_once(' ').unwrap_or_default();
         let is_by_browser = BY_BROWSERS
@@ -367,6 +378,10 @@ mod tests {
     #[case::of_the_browser(&[("authorization", "Basic YTpi")], false)]
     #[case::empty(&[("authorization", "Bearer "), ("x-api-key", " ")], false)]
     #[case::cookie(&[("cookie", "iaqverse_refresh=a")], false)]
+    #[case::of_a_proxy(&[("authorization", "Bearer a"), ("sec-fetch-site", "cross-site")], false)]
+    #[case::of_a_file(&[("authorization", "Bearer a"), ("sec-fetch-site", "cross-site"),
+        ("origin", "file://")], true)]
+    #[case::of_a_page_here(&[("authorization", "Bearer a"), ("sec-fetch-site", "same-origin")], true)]
     fn a_credential_of_a_program_is_told_from_one_of_a_browser(
         #[case] sent: &[(&'static str, &'static str)],
         #[case] own: bool,

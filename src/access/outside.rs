@@ -162,11 +162,9 @@ fn reason(error: &Error) -> &'static str {
 /// The highest role that is named at a place in the claims of a token that is believed.
 fn role_at(token: &str, path: &str) -> Option<Role> {
     let claims: Value = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
-    let roles = value_at(&claims, path)?;
-    match roles {
-        Value::String(names) => highest(names.split_whitespace()),
-        Value::Array(names) => highest(names.iter().filter_map(Value::as_str)),
-        _ => None,
+    match value_at(&claims, path)? {
+        Value::String(names) => names.split_whitespace().filter_map(Role::from_name).max(),
+        names => Role::highest_of(names),
     }
 }
 
@@ -178,10 +176,6 @@ fn value_at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
         dots.filter_map(|dot| path.split_at_checked(dot))
             .find_map(|(name, rest)| value_at(value.get(name)?, rest.strip_prefix('.')?))
     })
-}
-
-fn highest<'a>(names: impl Iterator<Item = &'a str>) -> Option<Role> {
-    names.filter_map(Role::from_name).max()
 }
 
 #[cfg(test)]

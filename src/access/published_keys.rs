@@ -169,11 +169,14 @@ fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
 
 /// Keeps the keys up to date until the server stops.
 pub async fn follow_keys(keys: PublishedKeys, shutdown: Shutdown) {
-    let client = Client::builder()
+    let mut client = Client::builder()
         .redirect(redirect::Policy::none())
-        .timeout(FETCH_TIMEOUT)
-        .build();
-    let client = match client {
+        .timeout(FETCH_TIMEOUT);
+    if keys.0.url.scheme() == "http" {
+        // What nothing protects on its way stays in the local network.
+        client = client.no_proxy();
+    }
+    let client = match client.build() {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(%error, "IAQ_JWT_JWKS_URL: the keys cannot be fetched");

@@ -1,6 +1,7 @@
 //! What people may do.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Each role may do what those before it may.
@@ -30,5 +31,17 @@ impl Role {
 
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+
+    /// The highest that is named in a claim, which may be a name or a list of some.
+    pub(super) fn highest_of(claim: &Value) -> Option<Self> {
+        match claim {
+            Value::String(name) => Self::from_name(name),
+            Value::Array(names) => {
+                let names = names.iter().filter_map(Value::as_str);
+                names.filter_map(Self::from_name).max()
+            }
+            _ => None,
+        }
     }
 }

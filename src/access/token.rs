@@ -15,6 +15,7 @@ use jsonwebtoken::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -59,10 +60,11 @@ pub(super) struct Claims {
     exp: f64,
     nbf: Option<f64>,
     sid: Option<String>,
-    role: Option<String>,
-    /// Other issuers give several.
+    /// Other issuers give several, under either name, or something else that is no role.
     #[serde(default)]
-    roles: Vec<String>,
+    role: Value,
+    #[serde(default)]
+    roles: Value,
     sites: Option<BTreeSet<String>>,
 }
 
@@ -170,7 +172,6 @@ impl Claims {
                 return Err(TokenError::Invalid);
             }
         }
-        let roles = self.roles.iter().chain(&self.role);
         let sites = match self.sites {
             None => Sites::ALL,
             Some(names) => Sites::only(names).map_err(|_unusable| TokenError::Invalid)?,
@@ -178,7 +179,10 @@ impl Claims {
         Ok(Verified {
             subject: self.sub,
             session: self.sid,
-            role: roles.filter_map(|role| Role::from_name(role)).max(),
+            role: [&self.role, &self.roles]
+                .into_iter()
+                .filter_map(Role::highest_of)
+                .max(),
             sites,
             expires_at,
         })

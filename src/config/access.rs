@@ -48,7 +48,12 @@ pub struct AccessConfig {
 
     /// Where that issuer publishes its keys instead (JWKS), for example
     /// https://login.example/realms/home/protocol/openid-connect/certs
-    #[arg(long, env = "IAQ_JWT_JWKS_URL", value_name = "IAQ_JWT_JWKS_URL")]
+    #[arg(
+        long,
+        env = "IAQ_JWT_JWKS_URL",
+        value_name = "IAQ_JWT_JWKS_URL",
+        hide_env_values = true
+    )]
     pub jwt_jwks_url: Option<String>,
 
     /// `iss` of that issuer's tokens, for example https://login.example

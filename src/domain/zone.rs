@@ -8,8 +8,6 @@ use std::sync::LazyLock;
 /// The rules that come with the program, so that every machine has the same ones.
 static RULES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// The end of the year 9998: what is further away counts as that.
-const TIME_MS_MAX: i64 = 253_370_764_800_000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Clocks anywhere differ from UTC by less.
 const OFFSET_MS_MAX: i64 = 26 * 60 * 60 * 1000;
@@ -40,13 +38,18 @@ impl Zone {
 
     /// The day that has begun at `at`.
     pub(crate) fn day(&self, at: Timestamp) -> i64 {
-        // Beyond the years that a calendar has, days have no beginnings that could be compared.
-        let at = Timestamp::from_millis(at.millis().clamp(-TIME_MS_MAX, TIME_MS_MAX));
         let local_ms = at.millis().saturating_add(self.offset_ms(at.millis()));
         let mut day = local_ms.div_euclid(DAY_MS);
         // Clocks that are set back behind midnight show the day before once more.
-        while self.start(day + 1) <= at {
+        let mut next = self.start(day + 1);
+        while next <= at {
             day += 1;
+            let after = self.start(day + 1);
+            if after <= next {
+                // At the end of time no day begins any more.
+                break;
+            }
+            next = after;
         }
         day
     }

@@ -173,6 +173,14 @@ async fn access(
              unless the proxy asks them who they are"
         );
     }
+    let origins = &config.http.allowed_origins;
+    let any_page_has = |origin: &String| origin == "null" || origin.starts_with("file:");
+    if mode == AuthMode::Off && origins.iter().any(any_page_has) {
+        tracing::warn!(
+            "nobody has to log in, and any page can get itself an origin that IAQ_ALLOWED_ORIGINS \
+             lists (null, file://): set IAQ_AUTH=required"
+        );
+    }
     Ok(Access::new(AccessParts {
         mode,
         registry,

@@ -217,7 +217,7 @@ proptest! {
 fn days_at_the_ends_of_time_are_days() {
     for name in ["UTC", "Europe/Paris", "Pacific/Kiritimati"] {
         let zone = Zone::named(name).unwrap();
-        for at_ms in [i64::MIN, i64::MAX, TIME_MS_MAX, -TIME_MS_MAX] {
+        for at_ms in [i64::MIN, i64::MAX] {
             let day = zone.day(Timestamp::from_millis(at_ms));
             assert!(zone.start(day) <= zone.start(day + 1), "{name} {at_ms}");
         }
