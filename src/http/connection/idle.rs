@@ -1,11 +1,12 @@
 //! Connections that wait for their next request.
 //!
 //! They are kept for long, because devices that post every minute do not look whether a connection is
-//! still open, and each costs two buffers. So there is a bound: beyond it the one that has waited the
-//! longest ends, of the same address where that has many.
+//! still open, and each costs two buffers. So there is a bound: beyond it one of the address that has the
+//! most ends, the one that has waited the longest; and one of an address that has a quarter by itself.
 
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -79,7 +80,10 @@ impl IdleConnections {
         let oldest = if has_many {
             of_address.first().copied()
         } else if waiting.all.len() > self.connections_max {
-            waiting.all.keys().next().copied()
+            // Of whoever has the most: others that renew theirs often must not push it out.
+            let of_addresses = waiting.of_address.values();
+            let most = of_addresses.max_by_key(|of| (of.len(), Reverse(of.first().copied())));
+            most.and_then(|of_address| of_address.first().copied())
         } else {
             None
         };
@@ -146,6 +150,19 @@ mod tests {
         assert!(!quiet.is_given());
         let kept = many.iter().filter(|notice| !notice.is_given());
         assert_eq!(kept.count(), 2);
+    }
+
+    #[test]
+    fn a_few_addresses_that_fill_the_bound_end_their_own() {
+        let idle = IdleConnections::new(8);
+        let quiet = Rc::<Notice>::default();
+        idle.enter(Some(address(9)), &quiet);
+        for _ in 0..10 {
+            for number in 0..4 {
+                idle.enter(Some(address(number)), &Rc::default());
+            }
+        }
+        assert!(!quiet.is_given());
     }
 
     proptest! {
