@@ -26,7 +26,7 @@ pub struct HttpConfig {
     pub idle_timeout: Duration,
 
     /// Most connections that are kept for their next request, one address a quarter of them; beyond
-    /// that the one that has waited the longest is closed
+    /// that one of the address with the most is closed, the one that has waited the longest
     #[arg(
         long,
         env = "IAQ_IDLE_CONNECTIONS_MAX",

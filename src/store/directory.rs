@@ -503,7 +503,7 @@ impl Directory {
         }
     }
 
-    /// Takes over an event that is stored: that of a live commit, or of one that is loaded. `latest_of`
+    /// Takes over an event that is stored: that of a live commit, or of one that is loaded. `latest`
     /// makes its reading what the latest of a sensor is. What is newer than `horizon` waits for its time.
     pub(super) fn apply(
         &mut self,

@@ -1,28 +1,15 @@
 //! At the door: one bad value never costs the good ones, and what devices write is understood.
 
 use crate::harness::{
-    Ended, Run, Server, command, example, faults, problem, reading, subscribe, unlock_store,
+    Ended, Run, Server, THEN, command, example, faults, problem, reading, stored, subscribe,
+    taken_at, unlock_store,
 };
 use crate::place::{Kind, Place};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-const THEN: &str = "2025-11-19T10:05:00Z";
 const LINES: &str = "application/x-ndjson";
-
-fn taken_at(timestamp: &str, values: Value) -> Value {
-    let mut reading = reading(values);
-    reading["timestamp"] = timestamp.into();
-    reading
-}
-
-async fn stored(server: &Server) -> Vec<Value> {
-    let all = server
-        .get_json("/api/iaq/data?start=2000-01-01T00:00:00Z")
-        .await;
-    all.as_array().unwrap().clone()
-}
 
 /// Index, pointer and code of the values of a batch that were left out.
 fn ignored(answer: &Value) -> Vec<(u64, &str, &str)> {

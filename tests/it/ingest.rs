@@ -1,7 +1,8 @@
 //! `POST /api/ingest`, as devices see it.
 
 use crate::harness::{
-    Server, client, example, faults, from_now, gzip, millis_of, problem, reading, unlock_store,
+    Server, THEN, client, example, faults, from_now, gzip, millis_of, problem, reading, stored,
+    taken_at, unlock_store,
 };
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, ZlibEncoder};
@@ -12,23 +13,6 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-const THEN: &str = "2025-11-19T10:05:00Z";
-
-/// The contract's example with other values.
-fn taken_at(timestamp: &str, values: Value) -> Value {
-    let mut reading = reading(values);
-    reading["timestamp"] = timestamp.into();
-    reading
-}
-
-/// All history of a server as records.
-async fn stored(server: &Server) -> Vec<Value> {
-    let all = server
-        .get_json("/api/iaq/data?start=2000-01-01T00:00:00Z")
-        .await;
-    all.as_array().unwrap().clone()
-}
 
 /// The latest record of the only sensor of a server.
 async fn latest(server: &Server) -> Value {

@@ -13,6 +13,24 @@ pub fn reading(values: Value) -> Value {
     reading
 }
 
+/// When the reading of the contract's example was taken.
+pub const THEN: &str = "2025-11-19T10:05:00Z";
+
+/// The same reading with a time.
+pub fn taken_at(timestamp: &str, values: Value) -> Value {
+    let mut reading = reading(values);
+    reading["timestamp"] = timestamp.into();
+    reading
+}
+
+/// All history of a server as records.
+pub async fn stored(server: &Server) -> Vec<Value> {
+    let all = server
+        .get_json("/api/iaq/data?start=2000-01-01T00:00:00Z")
+        .await;
+    all.as_array().unwrap().clone()
+}
+
 /// The reading of the contract's example, taken at `timestamp`.
 pub fn example(timestamp: &str) -> Value {
     let mut reading =
