@@ -10,6 +10,7 @@ mod error;
 mod layout;
 mod lookup;
 mod postgres;
+mod registry;
 mod series;
 mod sql;
 mod sqlite;
@@ -24,6 +25,7 @@ pub use documents::{
 };
 pub use error::StoreError;
 pub use postgres::{PostgresDatabase, PostgresDocuments};
+pub use registry::{Former, RegistryPatch, RegistryRows};
 pub use series::Series;
 pub use sqlite::{SqliteDatabase, SqliteDocuments};
 
@@ -119,6 +121,13 @@ pub trait Database: std::fmt::Debug + Send + Sync {
     /// Replaces chunks and moves marks, all or nothing.
     fn rewrite<'a>(&'a self, rewrite: &'a Rewrite) -> BoxFuture<'a, Result<(), StoreError>>;
 
+    /// Changes which sensors and rooms there are and what they are called, all or nothing. Doing it
+    /// again changes nothing.
+    fn change_registry<'a>(
+        &'a self,
+        patch: &'a RegistryPatch,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
     /// Removes chunks that end before `before`, at most `chunks_max` of them; says how many. For
     /// readings it moves `removed_to_ms` there as well.
     fn remove_chunks(
@@ -195,6 +204,7 @@ pub struct Loaded {
     pub rooms: Vec<RoomRow>,
     pub sensors: Vec<SensorRow>,
     pub sensor_rooms: Vec<(SensorKey, RoomKey)>,
+    pub registry: RegistryRows,
     pub marks: Marks,
     /// The log behind `marks.settled_to`.
     pub log: Vec<Batch>,
@@ -256,13 +266,18 @@ pub struct Commit {
     pub sensors: Vec<(SensorKey, SensorId, RoomKey)>,
     /// Sensors seen in a room for the first time.
     pub sensor_rooms: Vec<(SensorKey, RoomKey)>,
+    /// Sensors that were removed and send readings again.
+    pub returned: Vec<SensorKey>,
     pub batch: Option<Batch>,
 }
 
 impl Commit {
     /// Whether it adds more than a batch.
     fn has_new_places(&self) -> bool {
-        !(self.rooms.is_empty() && self.sensors.is_empty() && self.sensor_rooms.is_empty())
+        !(self.rooms.is_empty()
+            && self.sensors.is_empty()
+            && self.sensor_rooms.is_empty()
+            && self.returned.is_empty())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rows of either database, checked on the way in.
 
+use super::registry::RegistryColumns;
 use super::{
     Batch, Chunk, ChunkHead, Document, DocumentVersions, Loaded, LoadedDocuments, LogPart, Marks,
     SensorRow, SettledSensor, StoreError,
@@ -224,6 +225,7 @@ pub(super) fn loaded(
     rooms: Vec<RoomColumns>,
     sensors: Vec<SensorColumns>,
     sensor_rooms: Vec<(i64, i64)>,
+    registry: RegistryColumns,
     mark_row: Option<MarkColumns>,
     log: Vec<BatchColumns>,
 ) -> Result<Loaded, StoreError> {
@@ -231,6 +233,7 @@ pub(super) fn loaded(
         rooms: rooms.into_iter().map(room).collect::<Result<_, _>>()?,
         sensors: sensors.into_iter().map(sensor).collect::<Result<_, _>>()?,
         sensor_rooms: sensor_rooms.into_iter().map(sensor_room).collect(),
+        registry: registry.decoded()?,
         marks: marks(mark_row)?,
         log: log.into_iter().map(batch).collect::<Result<_, _>>()?,
     })

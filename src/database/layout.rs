@@ -20,7 +20,7 @@ pub(super) const SELECT_APPLIED: &str =
 pub(super) const EARLY_TABLES: [&str; 2] = ["_sqlx_migrations", "stream_epochs"];
 
 /// Tables of this version, each with the migration that makes it.
-pub(super) const TABLES: [(&str, i64); 10] = [
+pub(super) const TABLES: [(&str, i64); 14] = [
     ("sites", 1),
     ("rooms", 1),
     ("sensors", 1),
@@ -31,6 +31,10 @@ pub(super) const TABLES: [(&str, i64); 10] = [
     ("marks", 1),
     ("documents", 2),
     ("document_versions", 4),
+    ("room_aliases", 6),
+    ("sensor_aliases", 6),
+    ("former_rooms", 6),
+    ("former_sensors", 6),
 ];
 
 /// Refuses the database `name` unless what was done to it is the beginning of what is known, and for a

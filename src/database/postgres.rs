@@ -15,8 +15,8 @@ pub use documents::PostgresDocuments;
 
 use super::error::within;
 use super::{
-    ANSWER_WAIT_MAX, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, OpenMode, Rewrite, Span,
-    StoreError, WORK_WAIT_MAX, decode,
+    ANSWER_WAIT_MAX, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, OpenMode, RegistryPatch,
+    Rewrite, Span, StoreError, WORK_WAIT_MAX, decode,
 };
 use crate::database::{ClockRecord, Series};
 use crate::domain::{StreamId, Timestamp};
@@ -277,6 +277,18 @@ impl Database for PostgresDatabase {
             let mut owner = self.owner()?.lock().await;
             let mut connection = owner.take(&self.options).await?;
             let result = write::rewrite(&mut connection, rewrite).await;
+            owner.give_back(connection, result)
+        }))
+    }
+
+    fn change_registry<'a>(
+        &'a self,
+        patch: &'a RegistryPatch,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(within(WORK_WAIT_MAX, async move {
+            let mut owner = self.owner()?.lock().await;
+            let mut connection = owner.take(&self.options).await?;
+            let result = write::change_registry(&mut connection, patch).await;
             owner.give_back(connection, result)
         }))
     }

@@ -19,8 +19,8 @@ pub(super) use write::{integer, require_all};
 
 use super::error::within;
 use super::{
-    ANSWER_WAIT_MAX, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, OpenMode, Rewrite, Span,
-    StoreError, WORK_WAIT_MAX, decode,
+    ANSWER_WAIT_MAX, Chunk, ChunkHead, Commit, Database, Loaded, LogPart, OpenMode, RegistryPatch,
+    Rewrite, Span, StoreError, WORK_WAIT_MAX, decode,
 };
 use crate::database::{ClockRecord, Series};
 use crate::domain::{StreamId, Timestamp};
@@ -330,6 +330,17 @@ impl Database for SqliteDatabase {
         Box::pin(within(WORK_WAIT_MAX, async move {
             let mut writer = self.writing().await?;
             let result = write::rewrite(&mut writer.connection, rewrite).await;
+            writer.end(result).await
+        }))
+    }
+
+    fn change_registry<'a>(
+        &'a self,
+        patch: &'a RegistryPatch,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(within(WORK_WAIT_MAX, async move {
+            let mut writer = self.writing().await?;
+            let result = write::change_registry(&mut writer.connection, patch).await;
             writer.end(result).await
         }))
     }

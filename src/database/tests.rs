@@ -68,6 +68,7 @@ fn places() -> Commit {
             (SensorKey(2), RoomKey(2)),
             (SensorKey(3), RoomKey(2)),
         ],
+        returned: Vec::new(),
         batch: None,
     }
 }

@@ -3,7 +3,7 @@
 use super::shapes::{Assumed, Ignored, Rejected};
 use crate::fault::Rejection;
 use crate::pipeline::Notes;
-use crate::store::{Outcome, REFUSALS_TOLD_BYTES_MAX};
+use crate::store::{Became, Outcome, REFUSALS_TOLD_BYTES_MAX};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -40,14 +40,16 @@ impl Counts {
         };
         for (index, outcome) in outcomes.into_iter().enumerate() {
             match outcome {
-                Outcome::Accepted(_) => counts.accepted += 1,
-                Outcome::Updated(_) | Outcome::InPart { changed: true, .. } => counts.updated += 1,
-                Outcome::Duplicate(_) | Outcome::InPart { .. } => counts.duplicates += 1,
                 Outcome::Refused(rejection) => {
                     counts.refuse(rejection.code());
                     counts.told.push((index, rejection));
                 }
                 Outcome::Counted(code) => counts.refuse(code),
+                taken => match taken.taken() {
+                    Some((_, Became::New)) => counts.accepted += 1,
+                    Some((_, Became::Changed)) => counts.updated += 1,
+                    Some((_, Became::Same)) | None => counts.duplicates += 1,
+                },
             }
         }
         counts

@@ -8,7 +8,7 @@ use crate::http::{BodyReader, ConnectionGuard, Problem, media_type};
 use crate::payload::{self, BatchError, Format, JsonArray, JsonLines, JsonObject};
 use crate::pipeline::{Notes, Pipeline, PipelineError, Taken};
 use crate::shutdown::Shutdown;
-use crate::store::{AppendError, Outcome, ScoredReading};
+use crate::store::{AppendError, Became, Outcome};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ContentType, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -183,18 +183,7 @@ fn log_ignored(notes: &Notes) {
 fn one(outcomes: &[Outcome], notes: &Notes, assumed: &[Assumed]) -> Result<HttpResponse, Problem> {
     const MERGED: &str = "reading merged with the stored one";
     const REPEATED: &str = "reading was already stored";
-    let (scored, message, duplicate, updated): (&ScoredReading, _, _, _) = match outcomes {
-        [Outcome::Accepted(scored)] => (scored, "reading stored", false, false),
-        [Outcome::Updated(scored)] => (scored, MERGED, false, true),
-        [Outcome::Duplicate(scored)] => (scored, REPEATED, true, false),
-        [
-            Outcome::InPart {
-                scored, changed, ..
-            },
-        ] => {
-            let message = if *changed { MERGED } else { REPEATED };
-            (scored, message, !changed, *changed)
-        }
+    let (scored, became) = match outcomes {
         [Outcome::Refused(rejection)] if rejection.code() == FORBIDDEN => {
             return Err(Problem {
                 errors: rejection.errors.clone(),
@@ -208,7 +197,13 @@ fn one(outcomes: &[Outcome], notes: &Notes, assumed: &[Assumed]) -> Result<HttpR
                 rejection.errors.clone(),
             ));
         }
+        [outcome] => outcome.taken().ok_or_else(Problem::internal)?,
         _ => return Err(Problem::internal()),
+    };
+    let (message, duplicate, updated) = match became {
+        Became::New => ("reading stored", false, false),
+        Became::Changed => (MERGED, false, true),
+        Became::Same => (REPEATED, true, false),
     };
     let ignored = notes.ignored.iter().map(|(_, error)| error);
     Ok(HttpResponse::Ok().json(OneTaken {

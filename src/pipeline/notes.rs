@@ -1,7 +1,7 @@
 //! What is told of the readings of a body that are taken.
 
 use crate::fault::{FieldError, Ignored};
-use crate::store::Outcome;
+use crate::store::{LeftOut, Outcome};
 
 /// Most values left out of the readings of one body that are told with their faults; the others are
 /// counted.
@@ -71,22 +71,37 @@ impl NoteBook {
         let mut notes = self.notes.into_iter().peekable();
         for (index, outcome) in outcomes.iter().enumerate() {
             let note = notes.next_if(|note| note.index == index);
-            if let Some(note) = note.filter(|_| outcome.is_taken()) {
+            if let Some(note) = note.filter(|_| outcome.taken().is_some()) {
                 let told = note.ignored.told.into_iter();
                 taken.ignored.extend(told.map(|error| (index, error)));
                 taken.ignored_total += note.ignored.total;
                 taken.tvoc_units_assumed += usize::from(note.is_tvoc_unit_assumed);
             }
             if let Outcome::InPart { left_out, .. } = outcome {
-                taken.ignored_total += left_out;
-                if told_left > 0 {
-                    told_left -= 1;
-                    taken.ignored.push((index, no_space()));
+                let LeftOut { keys, place } = *left_out;
+                taken.ignored_total += keys + usize::from(place);
+                let told = [(keys > 0).then(no_space), place.then(pinned)];
+                for error in told.into_iter().flatten().take(told_left) {
+                    taken.ignored.push((index, error));
                 }
+                told_left = told_left.saturating_sub(told_count(*left_out));
             }
         }
         taken
     }
+}
+
+fn told_count(left_out: LeftOut) -> usize {
+    usize::from(left_out.keys > 0) + usize::from(left_out.place)
+}
+
+fn pinned() -> FieldError {
+    FieldError::new(
+        "/salle",
+        "pinned",
+        "a person has said that the sensor stands in another room, which counts until the sensor is \
+            pinned no more",
+    )
 }
 
 fn no_space() -> FieldError {
@@ -103,7 +118,7 @@ mod tests {
     use super::*;
     use crate::domain::{Extras, Reading, SensorId, Timestamp, Values};
     use crate::score::Profile;
-    use crate::store::ScoredReading;
+    use crate::store::{Became, ScoredReading};
     use pretty_assertions::assert_eq;
     use std::sync::Arc;
 
@@ -125,8 +140,11 @@ mod tests {
             Outcome::Counted("forbidden"),
             Outcome::InPart {
                 scored: Arc::clone(&scored),
-                changed: true,
-                left_out: 4,
+                became: Became::Changed,
+                left_out: LeftOut {
+                    keys: 4,
+                    place: false,
+                },
             },
             Outcome::Accepted(scored),
         ];

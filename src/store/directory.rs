@@ -2,14 +2,19 @@
 //!
 //! A mirror of what is durable: the writer changes it after each commit, everybody else reads it.
 
+mod moves;
+mod registry;
 mod times;
 
+use super::registry::{Pin, SensorSettings};
 use super::rows::{LogRow, ReadingRow};
 use super::state::{Arrival, SensorState, ShownState};
 use super::{ScoredReading, Stored};
 use crate::database::{RoomKey, RoomRow, SensorKey};
 use crate::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
 use crate::score::Profile;
+use moves::Moves;
+use registry::Names;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
@@ -43,7 +48,19 @@ pub struct SensorEntry {
     pub(super) delivery: u64,
     /// No later than when something shown of `state` is not fresh any more.
     stale_from: Option<Timestamp>,
+    /// What people said of it; most say nothing.
+    settings: Option<Box<SensorSettings>>,
+    /// Its last moves; most have none.
+    moves: Option<Box<Moves>>,
+    /// A person removed it and kept its readings: it is shown nowhere until it sends again.
+    pub is_removed: bool,
 }
+
+static NO_SETTINGS: SensorSettings = SensorSettings {
+    pin: None,
+    tvoc_unit: None,
+    model: None,
+};
 
 impl SensorEntry {
     /// A sensor with one reading, which is all that is known of it.
@@ -63,7 +80,34 @@ impl SensorEntry {
             is_partial: false,
             delivery: 0,
             stale_from: None,
+            settings: None,
+            moves: None,
+            is_removed: false,
         }
+    }
+
+    pub fn id(&self) -> &SensorId {
+        &self.latest.scored.reading.sensor
+    }
+
+    /// What people said of it.
+    pub fn settings(&self) -> &SensorSettings {
+        self.settings.as_deref().unwrap_or(&NO_SETTINGS)
+    }
+
+    /// The rooms between which it goes back and forth, as when two devices have its id.
+    pub fn conflict(&self, now: Timestamp) -> Option<[RoomKey; 2]> {
+        let moves = self.moves.as_ref()?;
+        moves.conflict(now, self.state.delivery_period())
+    }
+
+    pub(super) fn pin(&self) -> Option<Pin> {
+        self.settings().pin
+    }
+
+    /// The room in which it stands: where a person said, or else where its latest reading was taken.
+    pub fn stands_in(&self) -> RoomKey {
+        self.pin().map_or(self.room, |pin| pin.room)
     }
 
     /// What is shown of its state.
@@ -182,6 +226,7 @@ pub struct Directory {
     stale_until: Timestamp,
     /// Sensors whose state has to be looked up.
     partial: BTreeSet<SensorKey>,
+    names: Names,
 }
 
 /// What is stored around the present.
@@ -219,6 +264,7 @@ impl Directory {
             staling: BTreeSet::new(),
             stale_until: Timestamp::from_millis(i64::MIN),
             partial: BTreeSet::new(),
+            names: Names::default(),
         }
     }
 
@@ -271,12 +317,18 @@ impl Directory {
 
     /// The sensor of a stored reading and where it was taken.
     pub(super) fn origin(&self, row: &ReadingRow) -> Option<(SensorId, Arc<Place>)> {
-        let sensor = match self.sensors.get(&row.sensor) {
-            Some(entry) => &entry.latest.scored.reading.sensor,
-            None => &self.emptied.get(&row.sensor)?.id,
+        let key = self.names.sensor_of(row.sensor)?;
+        let sensor = match self.sensors.get(&key) {
+            Some(entry) => entry.id(),
+            None => &self.emptied.get(&key)?.id,
         };
         let place = self.rooms.get(&row.room)?;
         Some((sensor.clone(), Arc::clone(place)))
+    }
+
+    /// Whether the readings of a sensor or a room have been removed.
+    pub(super) fn is_gone(&self, row: &ReadingRow) -> bool {
+        self.names.is_gone(row)
     }
 
     /// Readings before this time may be gone.
@@ -298,17 +350,20 @@ impl Directory {
         self.sensors.len()
     }
 
+    /// The sensor that is called so, or was before.
     pub fn sensor_key(&self, id: &str) -> Option<SensorKey> {
         // A text that is no sensor id is no sensor's id either.
-        SensorId::parse(id)
-            .ok()
-            .and_then(|id| self.sensor_keys.get(&id).copied())
+        let id = SensorId::parse(id).ok()?;
+        let own = self.sensor_keys.get(&id).copied();
+        let key = own.or_else(|| self.names.sensor(&id))?;
+        self.sensors.contains_key(&key).then_some(key)
     }
 
-    /// The key of a sensor with or without readings.
+    /// The key of a sensor with or without readings that is called so, or was before.
     pub(super) fn key_of(&self, id: &SensorId) -> Option<SensorKey> {
         let keys = [&self.sensor_keys, &self.emptied_keys];
-        keys.into_iter().find_map(|keys| keys.get(id).copied())
+        let own = keys.into_iter().find_map(|keys| keys.get(id).copied());
+        own.or_else(|| self.names.sensor(id))
     }
 
     pub(super) fn emptied(&self, key: SensorKey) -> Option<&EmptiedSensor> {
@@ -333,8 +388,9 @@ impl Directory {
         self.sensors.get(&key)
     }
 
+    /// Every sensor that is shown.
     pub fn sensors(&self) -> impl Iterator<Item = &SensorEntry> {
-        self.sensors.values()
+        self.sensors.values().filter(|entry| !entry.is_removed)
     }
 
     pub fn place(&self, key: RoomKey) -> Option<&Arc<Place>> {
@@ -345,9 +401,10 @@ impl Directory {
         self.rooms.iter().map(|(key, place)| (*key, place))
     }
 
-    /// The key of a room that a reading has named.
+    /// The key of a room that a reading has named, by its name or one that it had before.
     pub fn room_key(&self, place: &Place) -> Option<RoomKey> {
-        self.room_keys.get(place).copied()
+        let own = self.room_keys.get(place).copied();
+        own.or_else(|| self.names.room(place))
     }
 
     pub(super) fn room_count(&self) -> usize {
@@ -356,11 +413,14 @@ impl Directory {
 
     pub(super) fn next_sensor_key(&self) -> SensorKey {
         let keys = self.sensors.keys().chain(self.emptied.keys());
-        SensorKey(keys.map(|key| key.0).max().unwrap_or(0) + 1)
+        let (_, former) = self.names.keys_max();
+        SensorKey(keys.map(|key| key.0).max().unwrap_or(0).max(former) + 1)
     }
 
     pub(super) fn next_room_key(&self) -> RoomKey {
-        RoomKey(self.rooms.keys().map(|key| key.0).max().unwrap_or(0) + 1)
+        let (former, _) = self.names.keys_max();
+        let known = self.rooms.keys().map(|key| key.0).max().unwrap_or(0);
+        RoomKey(known.max(former) + 1)
     }
 
     /// Takes a room over. Rooms of old whose names are the same in the form that names have now are one
@@ -397,7 +457,11 @@ impl Directory {
             .newest_at
             .map_or(observed_at, |at| at.max(observed_at));
         let known = self.sensors.get_mut(&sensor.key);
-        let rooms = known.map(|entry| std::mem::take(&mut entry.rooms));
+        let known = known.map(|entry| {
+            let rooms = std::mem::take(&mut entry.rooms);
+            (rooms, entry.settings.take(), entry.is_removed)
+        });
+        let (rooms, settings, is_removed) = known.unwrap_or_default();
         let is_partial = sensor.state.is_none();
         // A state without a reading is one of a time when none had come.
         let has_come = sensor.state.as_ref().is_none_or(SensorState::has_any);
@@ -409,7 +473,9 @@ impl Directory {
         let entry = SensorEntry {
             // Where its latest reading was taken: what is known besides may be from before.
             room: row.room,
-            rooms: rooms.unwrap_or_default(),
+            rooms,
+            settings,
+            is_removed,
             first_seen,
             reading_count: sensor.reading_count,
             state,
@@ -539,10 +605,15 @@ impl Directory {
         let Some(entry) = self.sensors.get_mut(&sensor) else {
             return;
         };
+        entry.is_removed = false;
         entry.first_seen = entry.first_seen.min(observed_at);
         entry.newest_at = entry.newest_at.max(observed_at);
         entry.reading_count += u64::from(row.is_new);
         if let Some(latest) = latest {
+            if latest.room != entry.room && !waits {
+                let moves = entry.moves.get_or_insert_default();
+                moves.add(observed_at, latest.room);
+            }
             entry.room = latest.room;
             entry.latest = latest;
         }

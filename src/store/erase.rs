@@ -84,7 +84,7 @@ impl Store {
         Ok(erased)
     }
 
-    async fn settle_all(&self) -> Result<(), StoreError> {
+    pub(super) async fn settle_all(&self) -> Result<(), StoreError> {
         while settle::settle(self).await? > 0 {}
         Ok(())
     }
@@ -134,7 +134,9 @@ impl Store {
         sensor: SensorKey,
         times: &[Timestamp],
     ) -> Result<Option<KnownSensor>, StoreError> {
-        let Some(mut left) = self.directory(|directory| known(directory, sensor)) else {
+        let Some(mut left) =
+            self.directory(|directory| directory.sensor(sensor).map(KnownSensor::of))
+        else {
             return Ok(None);
         };
         let goes = |time: Timestamp| times.binary_search(&time).is_ok();
@@ -167,7 +169,7 @@ impl Store {
 
     /// The state of a sensor without its readings at some times: what `state` has is looked for among what
     /// is left. Its rhythm is that of what is left as well.
-    async fn state_without(
+    pub(super) async fn state_without(
         &self,
         sensor: SensorKey,
         times: &[Timestamp],
@@ -231,7 +233,7 @@ impl Store {
 
     /// The oldest or newest readings of a sensor, ascending, without those at some times: at least one,
     /// when there is one.
-    async fn some_without(
+    pub(super) async fn some_without(
         &self,
         sensor: SensorKey,
         times: &[Timestamp],
@@ -249,26 +251,12 @@ impl Store {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Oldest,
     Newest,
 }
 
-fn known(directory: &Directory, key: SensorKey) -> Option<KnownSensor> {
-    let entry = directory.sensor(key)?;
-    Some(KnownSensor {
-        key,
-        id: entry.latest.scored.reading.sensor.clone(),
-        room: entry.room,
-        reading_count: entry.reading_count,
-        first_seen: Some(entry.first_seen),
-        latest: Some(entry.latest.row(key)),
-        newest_at: Some(entry.newest_at),
-        state: Some(entry.state.clone()),
-    })
-}
-
-fn row(sensor: &KnownSensor, as_of: StreamId) -> SensorRow {
+pub(super) fn row(sensor: &KnownSensor, as_of: StreamId) -> SensorRow {
     let settled = sensor.latest.as_ref().zip(sensor.first_seen);
     SensorRow {
         key: sensor.key,

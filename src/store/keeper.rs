@@ -172,6 +172,7 @@ impl Keeper {
 
     async fn settle(&self) -> Result<(), StoreError> {
         let begun = std::time::Instant::now();
+        let _tidying = self.store.tidying.lock().await;
         let readings = settle::settle(&self.store).await?;
         let duration_ms = begun.elapsed().as_secs_f64() * 1000.0;
         tracing::debug!(readings, duration_ms, "readings settled");
@@ -204,6 +205,7 @@ impl Keeper {
     async fn remove(&self, series: Series, before: Timestamp) -> Result<(), StoreError> {
         let mut chunks = 0;
         loop {
+            let _tidying = self.store.tidying.lock().await;
             let database = &self.store.database;
             let removed = database
                 .remove_chunks(series, before, CHUNKS_AT_ONCE)

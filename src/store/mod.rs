@@ -27,6 +27,7 @@ mod page;
 mod plan;
 mod queue;
 mod recent;
+mod registry;
 mod retention;
 mod retention_clock;
 mod rhythm;
@@ -47,6 +48,10 @@ pub use pace::Sender;
 pub use page::Page;
 pub use plan::RegistryLimits;
 pub use queue::{AppendError, WriteQueue};
+pub use registry::{
+    Changed, Kept, Pin, RegistryChange, RegistryError, RegistryRefusal, Renamed, SensorEdit,
+    SensorSettings,
+};
 pub use retention::{KeptTooShort, Retention};
 pub use room_means::RoomMeans;
 pub use rows::{BucketRow, Measure, ReadingRow, Statistics};
@@ -82,11 +87,11 @@ pub enum Outcome {
     Updated(Arc<ScoredReading>),
     /// The same as what is stored; nothing was written.
     Duplicate(Arc<ScoredReading>),
-    /// Merged, but for some of its extra keys, because both readings together have too many.
+    /// Any of these, but for some of what it says.
     InPart {
         scored: Arc<ScoredReading>,
-        changed: bool,
-        left_out: usize,
+        became: Became,
+        left_out: LeftOut,
     },
     /// Not stored: only the directory could tell that it can't be.
     Refused(Rejection),
@@ -94,13 +99,48 @@ pub enum Outcome {
     Counted(&'static str),
 }
 
+/// What a reading became in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Became {
+    New,
+    Changed,
+    Same,
+}
+
+/// What of a reading was not taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeftOut {
+    /// Extra keys, because with those of the reading it was merged into there are too many.
+    pub keys: usize,
+    /// The room it names, because a person has said where its sensor stands.
+    pub place: bool,
+}
+
 impl Outcome {
-    /// Whether it is stored, by this or by an earlier request.
-    pub fn is_taken(&self) -> bool {
-        matches!(
-            self,
-            Self::Accepted(_) | Self::Updated(_) | Self::Duplicate(_) | Self::InPart { .. }
-        )
+    fn new(scored: Arc<ScoredReading>, became: Became, left_out: LeftOut) -> Self {
+        if left_out != LeftOut::default() {
+            return Self::InPart {
+                scored,
+                became,
+                left_out,
+            };
+        }
+        match became {
+            Became::New => Self::Accepted(scored),
+            Became::Changed => Self::Updated(scored),
+            Became::Same => Self::Duplicate(scored),
+        }
+    }
+
+    /// The reading as it is stored, by this or by an earlier request; `None` when it is not.
+    pub fn taken(&self) -> Option<(&Arc<ScoredReading>, Became)> {
+        match self {
+            Self::Accepted(scored) => Some((scored, Became::New)),
+            Self::Updated(scored) => Some((scored, Became::Changed)),
+            Self::Duplicate(scored) => Some((scored, Became::Same)),
+            Self::InPart { scored, became, .. } => Some((scored, *became)),
+            Self::Refused(_) | Self::Counted(_) => None,
+        }
     }
 }
 
@@ -137,6 +177,8 @@ pub struct Store {
     known_time: KnownTime,
     /// The time that retention goes by, in milliseconds.
     certain_ms: Arc<AtomicI64>,
+    /// Held by whoever changes chunks.
+    tidying: Arc<tokio::sync::Mutex<()>>,
     /// Why the last write failed; `None` when it did not.
     fault: Arc<RwLock<Option<&'static str>>>,
 }
@@ -188,12 +230,14 @@ impl Store {
             from = last.last;
             for batch in &part.batches {
                 let unpacked = unpacked(batch, profile)?;
-                // The first and the last may have others before and behind.
-                let wanted = unpacked
-                    .rows
-                    .into_iter()
-                    .filter(|row| after < row.id && row.id <= up_to);
-                rows.extend(wanted);
+                // The first and the last may have others before and behind. What a person has removed
+                // since is told to nobody any more.
+                self.directory(|directory| {
+                    let wanted = unpacked.rows.into_iter().filter(|row| {
+                        after < row.id && row.id <= up_to && !directory.is_gone(&row.reading)
+                    });
+                    rows.extend(wanted);
+                });
             }
         }
         rows.truncate(rows_max as usize);
@@ -229,6 +273,11 @@ impl Store {
         if limit != self.removed_to() {
             self.directory.write().remove_to(limit);
         }
+    }
+
+    /// Takes over that a write failed: nothing is taken until one succeeds.
+    fn fails(&self, error: &StoreError) {
+        *self.fault.write() = Some(error.reason());
     }
 
     /// Whether the database answers and takes writes.

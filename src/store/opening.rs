@@ -5,7 +5,7 @@ use super::log_extent::{LogExtent, ReplayLimits};
 use super::recent::{Recent, Rows};
 use super::{KnownTime, SensorEntry, Store, pack, unpacked};
 use crate::clock;
-use crate::database::{Database, Loaded, SensorKey, SensorRow, StoreError};
+use crate::database::{Database, Loaded, RegistryPatch, SensorKey, SensorRow, StoreError};
 use crate::domain::{StreamId, Timestamp};
 use crate::score::Profile;
 use parking_lot::{Mutex, RwLock};
@@ -64,6 +64,7 @@ impl Store {
             recent: Arc::new(Recent::new(rows)),
             log: Arc::new(Mutex::new(log)),
             room_means: Arc::default(),
+            tidying: Arc::default(),
             fault: Arc::default(),
             known_time,
             certain_ms: Arc::new(AtomicI64::new(i64::MIN)),
@@ -99,6 +100,11 @@ fn replayed(
         included.extend(as_of.map(|as_of| (known.key, as_of)));
         directory.add_known(known);
     }
+    let patch = RegistryPatch {
+        rows: loaded.registry,
+        ..RegistryPatch::default()
+    };
+    directory.change_registry(&patch, Vec::new())?;
     let mut rows = Rows::default();
     for batch in &loaded.log {
         let committed = unpacked(batch, profile)?;

@@ -10,11 +10,12 @@ use super::directory::{Directory, LatestReading, stands_by};
 use super::recent::Recent;
 use super::rows::{LogRow, ReadingRow};
 use super::state::{Arrival, SensorState};
-use super::{Outcome, ScoredReading, Stored, pack};
+use super::{Became, LeftOut, Outcome, ScoredReading, Stored, pack};
 use crate::database::{Batch, Commit, RoomKey, RoomRow, SensorKey};
 use crate::domain::{ExtrasError, Merged, Place, Reading, SensorId, Sites, StreamId, Timestamp};
 use crate::fault::{FieldError, Rejection};
 use crate::score::Profile;
+use places::Located;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -60,6 +61,8 @@ pub(super) struct Plan {
     sensors: Vec<(SensorKey, SensorId, RoomKey)>,
     /// Sensors seen in a room for the first time.
     sensor_rooms: Vec<(SensorKey, RoomKey)>,
+    /// Sensors that were removed and are shown again.
+    returned: Vec<SensorKey>,
     /// Readings to insert, or to put in place of the one with the same identity, by their ids. Of
     /// several with one identity the last has everything the others had.
     readings: Vec<LogRow>,
@@ -137,6 +140,7 @@ impl Plan {
             rooms: self.rooms.clone(),
             sensors: self.sensors.clone(),
             sensor_rooms: self.sensor_rooms.clone(),
+            returned: self.returned.clone(),
             batch: Some(batch),
         })
     }
@@ -263,6 +267,7 @@ impl<'a> Planner<'a> {
                 rooms: Vec::new(),
                 sensors: Vec::new(),
                 sensor_rooms: Vec::new(),
+                returned: Vec::new(),
                 readings: Vec::new(),
                 outcomes: Vec::new(),
                 events: Vec::new(),
@@ -282,7 +287,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn add(&mut self, scored: ScoredReading, sites: &Sites) -> Outcome {
+    fn add(&mut self, mut scored: ScoredReading, sites: &Sites) -> Outcome {
         if scored.reading.observed_at < self.directory.removed_to() {
             return Outcome::Refused(too_old(&scored.reading, self.directory.removed_to()));
         }
@@ -292,7 +297,12 @@ impl<'a> Planner<'a> {
                 errors: vec![error],
             });
         }
-        let (sensor, room, place) = match self.locate(&scored.reading) {
+        let Located {
+            sensor,
+            room,
+            place,
+            ignores_place,
+        } = match self.locate(&scored.reading) {
             Ok(located) => located,
             Err(error) => {
                 return Outcome::Refused(Rejection {
@@ -301,18 +311,27 @@ impl<'a> Planner<'a> {
                 });
             }
         };
+        self.call_by_name(sensor, &mut scored.reading);
         let identity = (sensor, scored.reading.observed_at);
+        let left_out = LeftOut {
+            keys: 0,
+            place: ignores_place,
+        };
         if self
             .sensor(sensor)
             .newest_at
             .is_none_or(|newest| identity.1 > newest)
         {
             // Newer than all there is, so nothing can be stored under its identity.
-            return self.insert(sensor, room, place, scored);
+            let stored = self.insert(sensor, room, place, scored);
+            return Outcome::new(stored, Became::New, left_out);
         }
         match self.stored(identity) {
-            None => self.insert(sensor, room, place, scored),
-            Some(row) => self.merge(identity, row, room, &scored.reading),
+            None => {
+                let stored = self.insert(sensor, room, place, scored);
+                Outcome::new(stored, Became::New, left_out)
+            }
+            Some(row) => self.merge(identity, row, room, &scored.reading, left_out),
         }
     }
 
@@ -322,7 +341,7 @@ impl<'a> Planner<'a> {
         room: RoomKey,
         place: Arc<Place>,
         scored: ScoredReading,
-    ) -> Outcome {
+    ) -> Arc<ScoredReading> {
         let reading = &scored.reading;
         let row = ReadingRow {
             sensor,
@@ -334,7 +353,7 @@ impl<'a> Planner<'a> {
         };
         let sensor = self.sensor(sensor);
         sensor.newest_at = sensor.newest_at.max(Some(row.observed_at));
-        Outcome::Accepted(self.record(row, true, place, scored))
+        self.record(row, true, place, scored)
     }
 
     fn merge(
@@ -343,26 +362,32 @@ impl<'a> Planner<'a> {
         mut row: ReadingRow,
         room: RoomKey,
         newer: &Reading,
+        left_out: LeftOut,
     ) -> Outcome {
         let mut merged = row.scored(newer.sensor.clone(), self.profile);
-        let Merged { changed, left_out } = merged.reading.merge(newer);
-        if left_out > 0 && left_out == newer.extras.len() && newer.values.is_empty() {
+        let Merged {
+            changed,
+            left_out: keys,
+        } = merged.reading.merge(newer);
+        if keys > 0 && keys == newer.extras.len() && newer.values.is_empty() {
             return Outcome::Refused(too_many_keys(newer));
         }
+        let left_out = LeftOut { keys, ..left_out };
         if !changed {
-            return outcome(Arc::new(merged), changed, left_out);
+            return Outcome::new(Arc::new(merged), Became::Same, left_out);
         }
         row.values = merged.reading.values;
         row.extras = merged.reading.extras.clone();
         row.tvoc_unit_assumed = merged.reading.tvoc_unit_assumed;
-        if newer.site.is_some() || newer.room.is_some() {
+        if (newer.site.is_some() || newer.room.is_some()) && !left_out.place {
             row.room = room;
         }
         merged.assessment = self.profile.assess(&row.values);
         let place = self
             .place_of(row.room)
             .unwrap_or_else(|| Arc::clone(&self.sensor(identity.0).place));
-        outcome(self.record(row, false, place, merged), changed, left_out)
+        let stored = self.record(row, false, place, merged);
+        Outcome::new(stored, Became::Changed, left_out)
     }
 
     /// Adds the event that a reading is stored as it is in `row`.
@@ -401,6 +426,7 @@ impl<'a> Planner<'a> {
         });
 
         self.note_room(row.sensor, row.room);
+        self.note_return(row.sensor);
         let identity = (row.sensor, observed_at);
         self.written.insert(identity, self.plan.readings.len());
         self.last_id = self.last_id.plus(1);
@@ -442,6 +468,14 @@ impl<'a> Planner<'a> {
         }
     }
 
+    fn note_return(&mut self, sensor: SensorKey) {
+        let entry = self.directory.sensor(sensor);
+        let was_removed = entry.is_some_and(|entry| entry.is_removed);
+        if was_removed && !self.plan.returned.contains(&sensor) {
+            self.plan.returned.push(sensor);
+        }
+    }
+
     /// A sensor that is in the directory or was registered by this plan.
     fn sensor(&mut self, sensor: SensorKey) -> &mut PlannedSensor {
         let directory = self.directory;
@@ -474,19 +508,6 @@ fn too_old(reading: &Reading, limit: Timestamp) -> Rejection {
             "timestamp_too_old",
             format!("readings from before {limit} are not kept"),
         )],
-    }
-}
-
-/// What became of a reading that was merged.
-fn outcome(scored: Arc<ScoredReading>, changed: bool, left_out: usize) -> Outcome {
-    match (changed, left_out) {
-        (true, 0) => Outcome::Updated(scored),
-        (false, 0) => Outcome::Duplicate(scored),
-        (changed, left_out) => Outcome::InPart {
-            scored,
-            changed,
-            left_out,
-        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bounded way into the writer.
 
 use super::pace::{CommitPace, Sender};
-use super::{Notice, Outcome, ScoredReading};
+use super::{Changed, Notice, Outcome, RegistryChange, RegistryError, ScoredReading};
 use crate::domain::Sites;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,10 +39,28 @@ pub(super) struct Announcement {
     _capacity: OwnedSemaphorePermit,
 }
 
+/// A change of sensors or rooms waiting to be made.
+#[derive(Debug)]
+pub(super) struct ChangeRequest {
+    pub(super) change: RegistryChange,
+    /// What whoever asks has to do with.
+    pub(super) sites: Sites,
+    reply: oneshot::Sender<Result<Changed, RegistryError>>,
+    _capacity: OwnedSemaphorePermit,
+}
+
+impl ChangeRequest {
+    pub(super) fn answer(self, result: Result<Changed, RegistryError>) {
+        // Whoever asked may have gone away; it is done all the same.
+        self.reply.send(result).unwrap_or_default();
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Message {
     Append(Append),
     Announce(Announcement),
+    Change(Box<ChangeRequest>),
     /// Nothing comes after this one.
     Close(oneshot::Sender<()>),
 }
@@ -110,6 +128,25 @@ impl WriteQueue {
             Ok(Err(_)) => Err(AppendError::Closed),
             Err(_) => Err(AppendError::Failed),
         }
+    }
+
+    /// Has a sensor or room changed, and waits until its stored readings have followed.
+    ///
+    /// Not waiting for the answer does not take the change back.
+    pub async fn change(
+        &self,
+        change: RegistryChange,
+        sites: &Sites,
+    ) -> Result<Changed, RegistryError> {
+        let (reply, answer) = oneshot::channel();
+        let request = ChangeRequest {
+            change,
+            sites: sites.clone(),
+            reply,
+            _capacity: self.take_capacity(1)?,
+        };
+        self.send(Message::Change(Box::new(request)))?;
+        answer.await.unwrap_or(Err(AppendError::Closed.into()))
     }
 
     /// Has a notice published behind everything that was published so far. What is taken is

@@ -86,6 +86,23 @@ impl ReadingRow {
         }
     }
 
+    /// Takes over what another reading of the same moment has and this one has not.
+    pub(super) fn take_missing(&mut self, other: &Self) {
+        for (quantity, number) in other.values.iter() {
+            if !self.values.has(quantity) {
+                // It was in range when it was stored.
+                let _in_range = self.values.set(quantity, number);
+                if quantity == Quantity::Tvoc {
+                    self.tvoc_unit_assumed = other.tvoc_unit_assumed;
+                }
+            }
+        }
+        for (key, number) in other.extras.iter() {
+            // A key that is there stays, and beyond the most that are kept none is taken.
+            self.extras.insert(key, number).unwrap_or_default();
+        }
+    }
+
     /// Bytes it takes in memory, about.
     pub fn bytes(&self) -> usize {
         let extras = self.extras.iter();

@@ -126,7 +126,7 @@ pub(super) async fn rewrite(
 }
 
 /// Makes the changes of one series; returns those that follow for the next.
-async fn fold_all<T: Packed + Send + 'static>(
+pub(super) async fn fold_all<T: Packed + Send + 'static>(
     database: &dyn Database,
     series: Series,
     changes: Vec<Change<T>>,

@@ -253,6 +253,55 @@ impl SensorState {
         }
     }
 
+    /// What was measured at some times was measured in another room.
+    pub(super) fn move_from(&mut self, is_meant: impl Fn(Timestamp) -> bool, to: RoomKey) {
+        for newest in &mut self.newest {
+            if is_meant(newest.observed_at) {
+                newest.room = to;
+            }
+        }
+    }
+
+    /// What was measured in one room counts as measured in another.
+    pub(super) fn move_room(&mut self, from: RoomKey, to: RoomKey) {
+        for newest in &mut self.newest {
+            if newest.room == from {
+                newest.room = to;
+            }
+        }
+    }
+
+    /// The state of a sensor that has all readings of two: of each quantity the newest value, and the
+    /// rhythm of the one that measured last. Of two values of the same time its own counts.
+    pub(super) fn joined(&self, other: &Self) -> Self {
+        let is_newer = other.measuring.last > self.measuring.last;
+        let mut joined = if is_newer { other } else { self }.clone();
+        let mut newest = self.newest.clone();
+        let mut tvoc_unit_assumed = self.tvoc_unit_assumed;
+        for theirs in &other.newest {
+            let position = newest
+                .binary_search_by_key(&theirs.quantity.index(), |newest| newest.quantity.index());
+            match position {
+                Err(position) => newest.insert(position, *theirs),
+                Ok(position) if newest[position].observed_at < theirs.observed_at => {
+                    newest[position] = *theirs;
+                }
+                Ok(_) => continue,
+            }
+            if theirs.quantity == Quantity::Tvoc {
+                tvoc_unit_assumed = other.tvoc_unit_assumed;
+            }
+        }
+        let forgotten = joined
+            .measuring
+            .last
+            .map(|last| last.minus(FORGOTTEN_AFTER));
+        newest.retain(|newest| forgotten.is_none_or(|forgotten| newest.observed_at >= forgotten));
+        joined.newest = newest;
+        joined.tvoc_unit_assumed = tvoc_unit_assumed;
+        joined
+    }
+
     /// What is known besides its readings, for those that are left.
     pub(super) fn without_readings(&self) -> Self {
         Self {

@@ -10,7 +10,8 @@ use super::*;
 use crate::clock::Clock;
 use crate::database::test_database::TestDatabase;
 use crate::database::{
-    self, Chunk, ChunkHead, Commit, Loaded, LogPart, OpenMode, Rewrite, SensorKey, Series, Span,
+    self, Chunk, ChunkHead, Commit, Loaded, LogPart, OpenMode, RegistryPatch, Rewrite, SensorKey,
+    Series, Span,
 };
 use crate::domain::{Extras, PlaceName, Quantity, SensorId, Sites, TimeRange, Topic, Values};
 use crate::score::Profile;
@@ -90,6 +91,21 @@ impl Database for Fallible {
 
     fn begin_epoch(&self, started_at: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.database.begin_epoch(started_at)
+    }
+
+    fn change_registry<'a>(
+        &'a self,
+        patch: &'a RegistryPatch,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let failure = self.failure.lock().take();
+        Box::pin(async move {
+            match failure {
+                None => return self.database.change_registry(patch).await,
+                Some(Failure::Unheard) => self.database.change_registry(patch).await?,
+                Some(Failure::Lost) => {}
+            }
+            Err(StoreError::Unusable(format!("{failure:?}")))
+        })
     }
 
     fn load(&self) -> BoxFuture<'_, Result<Loaded, StoreError>> {

@@ -5,16 +5,21 @@
 //! (`pace`).
 //! Notices that gathered with readings are published behind them, so that they cost no transaction.
 
+mod changes;
+
 use super::pace::CommitPace;
 use super::plan::{self, Moment, Plan, READINGS_MAX, RegistryLimits, Sent};
-use super::queue::{Announcement, Append, AppendError, Message, WriteQueue};
-use super::{Outcome, Published, Store, Stored, Telling};
+use super::queue::{Announcement, Append, AppendError, ChangeRequest, Message, WriteQueue};
+use super::registry::Decision;
+use super::{Outcome, Published, Renamed, Store, Stored, Telling};
 use crate::clock::{self, Clock};
 use crate::database::StoreError;
 use crate::score::Profile;
+use changes::Changes;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -22,6 +27,11 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 /// does the writer.
 pub trait Publish: std::fmt::Debug + Send + Sync {
     fn publish(&self, published: Vec<Published>) -> BoxFuture<'_, ()>;
+
+    /// Told that something is called otherwise in all that is published from now on.
+    fn rename(&self, _renamed: Vec<Renamed>) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// Ids one transaction may need: its own, and those of one that failed before it.
@@ -38,6 +48,7 @@ const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 struct Batch {
     appends: Vec<Append>,
     announcements: Vec<Announcement>,
+    changes: Vec<ChangeRequest>,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -56,6 +67,7 @@ pub struct Writer {
     looks: Interval,
     /// Number of the last request or message whose readings were taken.
     delivery: u64,
+    changes: Changes,
 }
 
 impl Writer {
@@ -83,6 +95,7 @@ impl Writer {
             doubtful: None,
             looks,
             delivery: 0,
+            changes: Changes::left_over(store.directory(Decision::pending)),
         };
         (writer, queue)
     }
@@ -96,12 +109,21 @@ impl Writer {
             let Batch {
                 appends,
                 announcements,
+                changes,
                 closing,
             } = self.gather(first);
             self.pace.taken(appends.len());
             self.write(appends).await;
             self.announce(announcements).await;
+            for request in changes {
+                self.changes.add(request);
+            }
+            let is_failing = self.store.fault.read().is_some();
+            if closing.is_none() && !is_failing && self.changes.has_work() {
+                self.step_changes().await;
+            }
             if let Some(done) = closing {
+                self.changes.close();
                 // Whoever closes the queue may have stopped waiting; there is nothing to do then.
                 done.send(()).unwrap_or_default();
                 return;
@@ -111,22 +133,29 @@ impl Writer {
 
     /// The next message. Until it comes, a store that failed is tried from time to time.
     async fn next(&mut self) -> Option<Message> {
-        while self.store.fault.read().is_some() {
-            if let Ok(message) = tokio::time::timeout(RECOVERY_INTERVAL, self.messages.recv()).await
-            {
-                return message;
-            }
-            self.store.make_stale(self.clock.now());
-            if let Err(error) = self.try_again().await {
-                tracing::debug!(%error, "the store still takes no readings");
-            }
-        }
         loop {
-            tokio::select! {
-                biased;
-                message = self.messages.recv() => return message,
-                _ = self.looks.tick() => {
-                    self.follow_clock().await;
+            if self.store.fault.read().is_some() {
+                let next = tokio::time::timeout(RECOVERY_INTERVAL, self.messages.recv());
+                if let Ok(message) = next.await {
+                    return message;
+                }
+                self.store.make_stale(self.clock.now());
+                if let Err(error) = self.try_again().await {
+                    tracing::debug!(%error, "the store still takes no readings");
+                }
+            } else if self.changes.has_work() {
+                match self.messages.try_recv() {
+                    Ok(message) => return Some(message),
+                    Err(TryRecvError::Disconnected) => return None,
+                    Err(TryRecvError::Empty) => self.step_changes().await,
+                }
+            } else {
+                tokio::select! {
+                    biased;
+                    message = self.messages.recv() => return message,
+                    _ = self.looks.tick() => {
+                        self.follow_clock().await;
+                    }
                 }
             }
         }
@@ -147,6 +176,7 @@ impl Writer {
     /// Looks whether readings could be stored now, by writing something else.
     async fn try_again(&mut self) -> Result<(), StoreError> {
         self.recover().await?;
+        self.make_sure().await?;
         self.require_capacity().await?;
         self.store.fault.write().take();
         tracing::info!("the store takes readings again");
@@ -167,6 +197,10 @@ impl Writer {
                 Message::Announce(announcement) => {
                     size += 1;
                     batch.announcements.push(announcement);
+                }
+                Message::Change(request) => {
+                    size += 1;
+                    batch.changes.push(*request);
                 }
                 Message::Close(done) => {
                     batch.closing = Some(done);
@@ -235,9 +269,7 @@ impl Writer {
         &mut self,
         readings: Vec<Sent>,
     ) -> Result<(Vec<Outcome>, Vec<Stored>), StoreError> {
-        if self.doubtful.is_some() {
-            self.recover().await?;
-        }
+        self.recover_if_doubtful().await?;
         self.require_capacity().await?;
         let moment = self.follow_clock().await;
         let identities = plan::identities_to_find(&self.store.directory.read(), &readings);
@@ -264,6 +296,13 @@ impl Writer {
         }
         self.store.fault.write().take();
         Ok(self.apply(plan))
+    }
+
+    async fn recover_if_doubtful(&mut self) -> Result<(), StoreError> {
+        if self.doubtful.is_some() {
+            self.recover().await?;
+        }
+        self.make_sure().await
     }
 
     /// Whether there are ids, and memory, for the readings of a transaction.

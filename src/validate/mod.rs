@@ -41,6 +41,17 @@ pub enum TvocUnit {
 }
 
 impl TvocUnit {
+    const ALL: [Self; 3] = [
+        Self::Ppb,
+        Self::MicrogramsPerCubicMeter,
+        Self::MilligramsPerCubicMeter,
+    ];
+
+    /// What is declared by a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|unit| unit.name() == name)
+    }
+
     /// As it is declared.
     pub const fn name(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ use crate::fault::{FieldError, Rejection};
 use crate::payload::{JsonLines, trimmed};
 use crate::pipeline::{Pipeline, PipelineError, Taken};
 use crate::score::Profile;
-use crate::store::{AppendError, Keeper, Outcome, Publish, Published, Store, Writer};
+use crate::store::{AppendError, Became, Keeper, Outcome, Publish, Published, Store, Writer};
 use crate::validate::TvocUnit;
 use anyhow::Context;
 use bytes::Bytes;
@@ -279,11 +279,13 @@ impl Import {
         self.count_ignored(notes.ignored_total.saturating_sub(told));
         for ((number, _), outcome) in waiting.iter().zip(outcomes) {
             match outcome {
-                Outcome::Accepted(_) => self.accepted += 1,
-                Outcome::Updated(_) | Outcome::InPart { changed: true, .. } => self.updated += 1,
-                Outcome::Duplicate(_) | Outcome::InPart { .. } => self.duplicates += 1,
                 Outcome::Refused(rejection) => self.note_bad(*number, &reasons(&rejection)),
                 Outcome::Counted(code) => self.note_bad(*number, code),
+                taken => match taken.taken() {
+                    Some((_, Became::New)) => self.accepted += 1,
+                    Some((_, Became::Changed)) => self.updated += 1,
+                    Some((_, Became::Same)) | None => self.duplicates += 1,
+                },
             }
         }
         Ok(())

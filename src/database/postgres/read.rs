@@ -1,6 +1,7 @@
 //! The reading half of the database on Postgres.
 
 use crate::database::lookup::lookups;
+use crate::database::registry;
 use crate::database::{Chunk, ChunkHead, Loaded, LogPart, Series, Span, StoreError, decode, sql};
 use crate::domain::StreamId;
 use sqlx::Connection;
@@ -35,10 +36,11 @@ pub(super) async fn load_places(connection: &mut PgConnection) -> Result<Loaded,
     let sensor_rooms = sqlx::query_as(sql::SENSOR_ROOMS)
         .fetch_all(&mut *connection)
         .await?;
+    let registry = registry::load_postgres(connection).await?;
     let marks = sqlx::query_as(sql::MARKS)
         .fetch_optional(&mut *connection)
         .await?;
-    decode::loaded(rooms, sensors, sensor_rooms, marks, Vec::new())
+    decode::loaded(rooms, sensors, sensor_rooms, registry, marks, Vec::new())
 }
 
 pub(super) async fn log(

@@ -1,10 +1,12 @@
 //! What changes the database. What is one statement needs no transaction and is one round trip.
 
 use crate::database::decode::clock_columns;
+use crate::database::registry;
 use crate::database::sql::PUT_CLOCK;
 use crate::database::sqlite::{integer, require_all};
 use crate::database::{
-    Batch, Chunk, ClockRecord, Commit, Rewrite, SensorKey, SensorRow, Series, StoreError,
+    Batch, Chunk, ClockRecord, Commit, RegistryPatch, Rewrite, SensorKey, SensorRow, Series,
+    StoreError,
 };
 use crate::domain::{StreamId, Timestamp};
 use sqlx::Connection;
@@ -49,6 +51,7 @@ async fn add_places(connection: &mut PgConnection, commit: &Commit) -> Result<()
         rooms,
         sensors,
         sensor_rooms,
+        returned,
         batch,
     } = commit;
     let batch: Option<&Batch> = batch.as_ref();
@@ -72,6 +75,8 @@ async fn add_places(connection: &mut PgConnection, commit: &Commit) -> Result<()
         ), new_sensor_rooms as (
             insert into sensor_rooms (sensor_key, room_key)
             select sensor, room from unnest($7::bigint[], $8::bigint[]) as given (sensor, room)
+        ), brought_back as (
+            update sensors set removed = 0 where key = any ($12::bigint[])
         )
         insert into log (last_id, readings, payload)
         select $9, $10, $11 where $9::bigint is not null",
@@ -87,6 +92,7 @@ async fn add_places(connection: &mut PgConnection, commit: &Commit) -> Result<()
     .bind(batch.map(|batch| batch.last.to_i64()))
     .bind(batch.map(|batch| i64::from(batch.readings)))
     .bind(batch.map(|batch| batch.payload.as_slice()))
+    .bind(column(returned, |key| key.0))
     .execute(connection)
     .await?;
     Ok(())
@@ -138,6 +144,18 @@ pub(super) async fn rewrite(
             .execute(&mut *transaction)
             .await?;
     }
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn change_registry(
+    connection: &mut PgConnection,
+    patch: &RegistryPatch,
+) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await?;
+    registry::patch_postgres(&mut transaction, patch).await?;
+    update_sensors(&mut transaction, &patch.sensors).await?;
+    registry::forget_postgres(&mut transaction, patch).await?;
     transaction.commit().await?;
     Ok(())
 }

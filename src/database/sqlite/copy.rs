@@ -3,7 +3,8 @@
 use super::write::{self, json};
 use super::{claim, documents, migrate};
 use crate::database::{
-    Batch, Chunk, Document, Loaded, Marks, RoomKey, SensorKey, SensorRow, Series, StoreError,
+    Batch, Chunk, Document, Loaded, Marks, RegistryPatch, RoomKey, SensorKey, SensorRow, Series,
+    StoreError,
 };
 use crate::domain::SensorId;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
@@ -107,7 +108,12 @@ impl Copy {
         let new = |sensor: &SensorRow| (sensor.key, sensor.id.clone(), sensor.room);
         let sensors: Vec<(SensorKey, SensorId, RoomKey)> = loaded.sensors.iter().map(new).collect();
         write::add_places(connection, &loaded.rooms, &sensors, &loaded.sensor_rooms).await?;
-        write::update_sensors(connection, &loaded.sensors).await?;
+        let patch = RegistryPatch {
+            rows: loaded.registry.clone(),
+            sensors: loaded.sensors.clone(),
+            ..RegistryPatch::default()
+        };
+        write::put_registry(connection, &patch).await?;
         let Marks {
             settled_to,
             trimmed_to,

@@ -2,6 +2,7 @@
 
 use super::write::json;
 use crate::database::lookup::lookups;
+use crate::database::registry;
 use crate::database::{Chunk, ChunkHead, Loaded, LogPart, Series, Span, StoreError, decode, sql};
 use crate::domain::StreamId;
 use sqlx::sqlite::SqlitePool;
@@ -14,6 +15,7 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Loaded, StoreError> {
     let sensor_rooms = sqlx::query_as(sql::SENSOR_ROOMS)
         .fetch_all(&mut *moment)
         .await?;
+    let registry = registry::load_sqlite(&mut moment).await?;
     let marks = sqlx::query_as(sql::MARKS)
         .fetch_optional(&mut *moment)
         .await?;
@@ -21,7 +23,7 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Loaded, StoreError> {
         .fetch_all(&mut *moment)
         .await?;
     moment.commit().await?;
-    decode::loaded(rooms, sensors, sensor_rooms, marks, log)
+    decode::loaded(rooms, sensors, sensor_rooms, registry, marks, log)
 }
 
 pub(super) async fn log(

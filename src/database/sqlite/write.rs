@@ -2,10 +2,11 @@
 //! transaction open when it fails in the middle: its caller rolls back.
 
 use crate::database::decode::{clock_columns, corrupt};
+use crate::database::registry;
 use crate::database::sql::PUT_CLOCK;
 use crate::database::{
-    Batch, Chunk, ClockRecord, Commit, Rewrite, RoomKey, RoomRow, SensorKey, SensorRow, Series,
-    StoreError,
+    Batch, Chunk, ClockRecord, Commit, RegistryPatch, Rewrite, RoomKey, RoomRow, SensorKey,
+    SensorRow, Series, StoreError,
 };
 use crate::domain::{StreamId, Timestamp};
 use sqlx::AssertSqlSafe;
@@ -45,6 +46,7 @@ pub(super) async fn commit(
         &commit.sensor_rooms,
     )
     .await?;
+    bring_back(connection, &commit.returned).await?;
     append(connection, commit.batch.as_ref()).await?;
     end(connection).await
 }
@@ -101,6 +103,22 @@ pub(super) async fn add_places(
     Ok(())
 }
 
+/// Sensors that were removed are shown again.
+async fn bring_back(
+    connection: &mut SqliteConnection,
+    returned: &[SensorKey],
+) -> Result<(), StoreError> {
+    if returned.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<_> = returned.iter().map(|key| key.0).collect();
+    sqlx::query("update sensors set removed = 0 where key in (select value from json_each($1))")
+        .bind(json(&keys)?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn renumber(
     connection: &mut SqliteConnection,
     after: StreamId,
@@ -150,6 +168,25 @@ pub(super) async fn rewrite(
             .await?;
     }
     end(connection).await
+}
+
+pub(super) async fn change_registry(
+    connection: &mut SqliteConnection,
+    patch: &RegistryPatch,
+) -> Result<(), StoreError> {
+    begin(connection).await?;
+    put_registry(connection, patch).await?;
+    end(connection).await
+}
+
+/// In the transaction of the caller.
+pub(super) async fn put_registry(
+    connection: &mut SqliteConnection,
+    patch: &RegistryPatch,
+) -> Result<(), StoreError> {
+    registry::patch_sqlite(connection, patch).await?;
+    update_sensors(connection, &patch.sensors).await?;
+    registry::forget_sqlite(connection, patch).await
 }
 
 async fn remove(

@@ -121,6 +121,7 @@ async fn a_commit_is_all_or_nothing(
         rooms: vec![room(8, "Neuf", "Cave"), room(new_room, "Neuf", "Bureau")],
         sensors: vec![(SensorKey(4), sensor_id("d"), RoomKey(of_sensor))],
         sensor_rooms: vec![(SensorKey(1), RoomKey(8))],
+        returned: Vec::new(),
         batch: Some(batch(last, 1)),
     };
     database.commit(&commit).await.unwrap_err();

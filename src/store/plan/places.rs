@@ -4,7 +4,24 @@ use super::{PlannedSensor, Planner};
 use crate::database::{RoomKey, RoomRow, SensorKey};
 use crate::domain::{Place, Reading, SensorId, Sites};
 use crate::fault::{FORBIDDEN, FieldError};
+use crate::store::directory::SensorEntry;
 use std::sync::Arc;
+
+/// The sensor of a reading, and the room it was taken in.
+pub(super) struct Located {
+    pub(super) sensor: SensorKey,
+    pub(super) room: RoomKey,
+    pub(super) place: Arc<Place>,
+    /// The reading names another room, and a person has said that the sensor stands in this one.
+    pub(super) ignores_place: bool,
+}
+
+/// What a person has said of where a sensor stands.
+enum Pinned {
+    Here(Located),
+    /// A reading is from before that; then it stood here.
+    Before(RoomKey, Arc<Place>),
+}
 
 impl Planner<'_> {
     /// Why a reading may not be written by somebody who has to do with `sites` only: its sensor stands
@@ -23,6 +40,19 @@ impl Planner<'_> {
                 FORBIDDEN,
                 "is none of your sites",
             ));
+        }
+        if let (Some(site), Some(room)) = (&reading.site, &reading.room) {
+            // What it was called before may be at another site now.
+            let place = Place {
+                site: site.clone(),
+                room: room.clone(),
+            };
+            let room = self.directory.room_key(&place);
+            let place = room.and_then(|room| self.directory.place(room));
+            if place.is_some_and(|place| !sites.allow(place.site.as_str())) {
+                let detail = "is a room of another site now";
+                return Some(FieldError::new("/salle", FORBIDDEN, detail));
+            }
         }
         let sensor = self.known(&reading.sensor)?;
         if !sites.allow(self.sensor(sensor).place.site.as_str()) {
@@ -44,15 +74,16 @@ impl Planner<'_> {
     }
 
     /// The sensor and the room of a reading, registering what is new.
-    pub(super) fn locate(
-        &mut self,
-        reading: &Reading,
-    ) -> Result<(SensorKey, RoomKey, Arc<Place>), Vec<FieldError>> {
+    pub(super) fn locate(&mut self, reading: &Reading) -> Result<Located, Vec<FieldError>> {
         let known = self.known(&reading.sensor);
-        let here = known.map(|sensor| {
-            let sensor = self.sensor(sensor);
-            (sensor.room, Arc::clone(&sensor.place))
-        });
+        let here = match known.and_then(|sensor| self.pinned(sensor, reading)) {
+            Some(Pinned::Here(located)) => return Ok(located),
+            Some(Pinned::Before(room, place)) => Some((room, place)),
+            None => known.map(|sensor| {
+                let sensor = self.sensor(sensor);
+                (sensor.room, Arc::clone(&sensor.place))
+            }),
+        };
         let (room, place) = match (&reading.site, &reading.room, here) {
             (None, None, Some(here)) => here,
             (site, room, here) => {
@@ -73,7 +104,49 @@ impl Planner<'_> {
             Some(sensor) => sensor,
             None => self.register(&reading.sensor, room, &place)?,
         };
-        Ok((sensor, room, place))
+        Ok(Located {
+            sensor,
+            room,
+            place,
+            ignores_place: false,
+        })
+    }
+
+    /// Where a person has said that a sensor stands, or stood before.
+    fn pinned(&self, sensor: SensorKey, reading: &Reading) -> Option<Pinned> {
+        let pin = self.directory.sensor(sensor)?.pin()?;
+        if reading.observed_at < pin.since {
+            let place = self.directory.place(pin.left)?;
+            return Some(Pinned::Before(pin.left, Arc::clone(place)));
+        }
+        let place = self.directory.place(pin.room)?;
+        let names_another = match (&reading.site, &reading.room) {
+            (None, None) => false,
+            (site, room) => {
+                let named = Place {
+                    site: site.clone().unwrap_or_else(|| place.site.clone()),
+                    room: room.clone().unwrap_or_else(|| place.room.clone()),
+                };
+                self.directory.room_key(&named) != Some(pin.room)
+            }
+        };
+        Some(Pinned::Here(Located {
+            sensor,
+            room: pin.room,
+            place: Arc::clone(place),
+            ignores_place: names_another,
+        }))
+    }
+
+    /// A reading that names a sensor as it was called before is one of the sensor as it is called now.
+    pub(super) fn call_by_name(&self, sensor: SensorKey, reading: &mut Reading) {
+        let entry = self.directory.sensor(sensor);
+        let emptied = || self.directory.emptied(sensor).map(|emptied| &emptied.id);
+        if let Some(id) = entry.map(SensorEntry::id).or_else(emptied)
+            && *id != reading.sensor
+        {
+            reading.sensor = id.clone();
+        }
     }
 
     fn register(

@@ -125,10 +125,11 @@ impl Moving<'_> {
                     Outcome::Updated(_) => self.updated += 1,
                     Outcome::Duplicate(_) => self.duplicates += 1,
                     // Not all of it would be there, so it stays where it is.
-                    Outcome::InPart { .. } => {
+                    Outcome::InPart { left_out, .. } if left_out.keys > 0 => {
                         self.leave("too_many_keys");
                         continue;
                     }
+                    Outcome::InPart { .. } => self.accepted += 1,
                     Outcome::Counted(code) => {
                         self.leave(code);
                         continue;

@@ -1,0 +1,32 @@
+-- What a person said of a sensor, as JSON: a room it is pinned to, its model. Null when nothing was.
+alter table sensors add column settings text;
+-- 1 while a sensor is shown nowhere, because a person removed it and kept its readings.
+alter table sensors add column removed bigint not null default 0;
+
+-- Names that lead to a room besides its own: what it was called before, so that devices need no change.
+create table room_aliases (
+    site text not null,
+    room text not null,
+    room_key bigint not null references rooms,
+    primary key (site, room)
+);
+
+create table sensor_aliases (
+    sensor_id text primary key,
+    sensor_key bigint not null references sensors
+);
+
+-- Keys of rooms and sensors that are no more, which are never given out again: the log may still name
+-- them. What was theirs belongs to `into_key`, or is gone where that is null. `pending` is 1 until the
+-- chunks say so too; until then the row of the room or sensor is still there.
+create table former_rooms (
+    key bigint primary key,
+    into_key bigint,
+    pending bigint not null
+);
+
+create table former_sensors (
+    key bigint primary key,
+    into_key bigint,
+    pending bigint not null
+);

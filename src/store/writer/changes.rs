@@ -1,0 +1,180 @@
+//! Changes of sensors and rooms, made by the writer between two commits of readings.
+//!
+//! A change is decided only when nothing is between the log and the chunks, so that no reading is on its
+//! way under a name or a key that is about to change. The readings that have to follow do so in steps,
+//! one between two commits; another change waits until they have.
+
+use super::Writer;
+use crate::database::{RegistryPatch, StoreError};
+use crate::domain::StreamId;
+use crate::store::directory::KnownSensor;
+use crate::store::erase::row;
+use crate::store::queue::{AppendError, ChangeRequest};
+use crate::store::registry::{Asking, Changed, Decision, RegistryError, Step, Task};
+use std::collections::VecDeque;
+
+/// What the writer has to do for changes.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Those that wait for their turn.
+    waiting: VecDeque<ChangeRequest>,
+    /// The one whose readings are on their way, and what it has come to so far.
+    current: Option<(ChangeRequest, Changed)>,
+    /// What is left to be done of it, or of those that were broken off before the start.
+    tasks: VecDeque<Task>,
+    /// What may be durable already: whether it was is not known, and it is made so before anything else.
+    doubtful: Option<Box<Decision>>,
+}
+
+impl Changes {
+    /// What was broken off when the server was stopped.
+    pub(super) fn left_over(tasks: Vec<Task>) -> Self {
+        Self {
+            tasks: tasks.into(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn add(&mut self, request: ChangeRequest) {
+        self.waiting.push_back(request);
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        !(self.waiting.is_empty() && self.tasks.is_empty() && self.doubtful.is_none())
+    }
+
+    /// Nothing more is done: whoever waits is told so.
+    pub(super) fn close(&mut self) {
+        let current = self.current.take().map(|(request, _)| request);
+        for request in self.waiting.drain(..).chain(current) {
+            request.answer(Err(AppendError::Closed.into()));
+        }
+    }
+}
+
+impl Writer {
+    /// Does the next thing that changes ask for.
+    pub(super) async fn step_changes(&mut self) {
+        if let Err(error) = self.make_sure().await {
+            tracing::debug!(%error, "a change of sensors or rooms still cannot be stored");
+            self.fail_changes(error);
+            return;
+        }
+        if let Some(task) = self.changes.tasks.front_mut() {
+            match self.store.work(task).await {
+                Ok(Step::More) => {}
+                Ok(Step::Ended(decision, readings)) => {
+                    self.changes.tasks.pop_front();
+                    if let Some((_, changed)) = &mut self.changes.current {
+                        changed.readings += readings;
+                    }
+                    self.carry_out(*decision).await.unwrap_or_else(|error| {
+                        tracing::error!(%error, "the end of a change could not be stored");
+                        self.fail_changes(error);
+                    });
+                }
+                Err(error) => {
+                    tracing::error!(%error, "stored readings could not follow a change");
+                    if matches!(error, StoreError::Corrupt { .. }) {
+                        self.changes.tasks.clear();
+                    } else {
+                        // It is tried again when the store takes readings again.
+                        self.store.fails(&error);
+                    }
+                    self.fail_changes(error);
+                    return;
+                }
+            }
+            if !self.changes.tasks.is_empty() {
+                return;
+            }
+        }
+        if let Some((request, changed)) = self.changes.current.take() {
+            request.answer(Ok(changed));
+        }
+        if let Some(request) = self.changes.waiting.pop_front() {
+            self.begin_change(request).await;
+        }
+    }
+
+    async fn begin_change(&mut self, request: ChangeRequest) {
+        match self.begun(&request).await {
+            Ok(changed) => self.changes.current = Some((request, changed)),
+            Err(error) => request.answer(Err(error)),
+        }
+    }
+
+    async fn begun(&mut self, request: &ChangeRequest) -> Result<Changed, RegistryError> {
+        // What failed may be stored all the same, under names of before.
+        self.recover_if_doubtful().await?;
+        {
+            let _tidying = self.store.tidying.lock().await;
+            self.store.settle_all().await?;
+        }
+        let asking = Asking {
+            sites: request.sites.clone(),
+            now: self.clock.now(),
+            rooms_max: self.limits.rooms_max,
+        };
+        let mut decision = self
+            .store
+            .directory(|directory| Decision::of(directory, &request.change, &asking))?;
+        let changed = std::mem::take(&mut decision.changed);
+        let tasks = std::mem::take(&mut decision.tasks);
+        self.carry_out(decision).await?;
+        self.changes.tasks = tasks.into();
+        Ok(changed)
+    }
+
+    /// Makes a decision durable and takes it over.
+    async fn carry_out(&mut self, mut decision: Decision) -> Result<(), StoreError> {
+        let as_of = self.store.directory(|directory| directory.logged());
+        decision.patch.sensors = rows(&decision.known, as_of);
+        if decision.patch == RegistryPatch::default() {
+            return Ok(());
+        }
+        self.changes.doubtful = Some(Box::new(decision));
+        self.make_sure().await
+    }
+
+    /// What was decided becomes durable, if it is not, and is taken over. Whether an attempt that failed
+    /// was stored after all makes no difference: doing it again changes nothing.
+    pub(super) async fn make_sure(&mut self) -> Result<(), StoreError> {
+        let Some(decision) = &self.changes.doubtful else {
+            return Ok(());
+        };
+        let made = self.store.database.change_registry(&decision.patch).await;
+        made.inspect_err(|error| self.store.fails(error))?;
+        let Some(decision) = self.changes.doubtful.take() else {
+            return Ok(());
+        };
+        let Decision {
+            patch,
+            known,
+            renamed,
+            ..
+        } = *decision;
+        self.store
+            .directory
+            .write()
+            .change_registry(&patch, known)?;
+        self.store.room_means.lock().await.take();
+        if !renamed.is_empty() {
+            self.publisher.rename(renamed).await;
+        }
+        Ok(())
+    }
+
+    /// Whoever waits for the change under way is told that it failed.
+    fn fail_changes(&mut self, error: StoreError) {
+        if let Some((request, _)) = self.changes.current.take() {
+            request.answer(Err(error.into()));
+        } else if let Some(request) = self.changes.waiting.pop_front() {
+            request.answer(Err(error.into()));
+        }
+    }
+}
+
+fn rows(known: &[KnownSensor], as_of: StreamId) -> Vec<crate::database::SensorRow> {
+    known.iter().map(|sensor| row(sensor, as_of)).collect()
+}
