@@ -39,7 +39,7 @@ impl Publish for Listener {
 
 /// How a commit fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
+pub(super) enum Failure {
     /// Nothing reaches the disk.
     Lost,
     /// Everything does, but nobody is told.
@@ -48,11 +48,11 @@ enum Failure {
 
 /// A database whose next commit, or some rewrite, can be made to fail.
 #[derive(Debug)]
-struct Fallible {
+pub(super) struct Fallible {
     database: Arc<dyn Database>,
-    failure: SyncMutex<Option<Failure>>,
+    pub(super) failure: SyncMutex<Option<Failure>>,
     /// Rewrites that still succeed before one fails.
-    rewrites_left: SyncMutex<Option<u32>>,
+    pub(super) rewrites_left: SyncMutex<Option<u32>>,
     /// Nothing can be looked up.
     is_blind: SyncMutex<bool>,
 }
@@ -195,19 +195,19 @@ impl Clock for ToldClock {
 }
 
 /// Long after all readings of these tests.
-const LATER: Timestamp = Timestamp::from_millis(2_000_000_000_000);
+pub(super) const LATER: Timestamp = Timestamp::from_millis(2_000_000_000_000);
 
-struct Running {
+pub(super) struct Running {
     clock: Arc<ToldClock>,
-    store: Store,
-    database: Arc<Fallible>,
-    queue: WriteQueue,
+    pub(super) store: Store,
+    pub(super) database: Arc<Fallible>,
+    pub(super) queue: WriteQueue,
     listener: Arc<Listener>,
     writing: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
-    async fn open(url: &str, readings_kept: usize, queue_max: usize) -> Self {
+    pub(super) async fn open(url: &str, readings_kept: usize, queue_max: usize) -> Self {
         Self::open_at(url, readings_kept, queue_max, LATER).await
     }
 
@@ -238,7 +238,7 @@ impl Running {
         }
     }
 
-    async fn close(&mut self) {
+    pub(super) async fn close(&mut self) {
         self.queue.close().await;
         (&mut self.writing).await.unwrap();
         self.store.close().await;
@@ -277,7 +277,7 @@ impl Running {
     }
 
     /// Brings everything into chunks, as the keeper does from time to time.
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         settle::settle(&self.store).await.unwrap();
     }
 
@@ -307,14 +307,14 @@ impl Running {
         self.store.erase(readings, self.clock.now()).await
     }
 
-    async fn replay(&self, after: StreamId) -> Option<Vec<Stored>> {
+    pub(super) async fn replay(&self, after: StreamId) -> Option<Vec<Stored>> {
         let up_to = self.store.position();
         self.store.replay(after, up_to, u32::MAX).await.unwrap()
     }
 }
 
 /// A reading of CO2 at a second.
-fn reading(sensor: &str, second: i64, co2: f64) -> ScoredReading {
+pub(super) fn reading(sensor: &str, second: i64, co2: f64) -> ScoredReading {
     let mut values = Values::default();
     assert!(values.set(Quantity::Co2, co2));
     ScoredReading {
@@ -348,14 +348,14 @@ fn on_each_database(test: &impl AsyncFn(&str)) {
     on_postgres(test);
 }
 
-fn on_postgres(test: &impl AsyncFn(&str)) {
+pub(super) fn on_postgres(test: &impl AsyncFn(&str)) {
     on_one_thread(async {
         let database = TestDatabase::postgres().await;
         test(database.url()).await;
     });
 }
 
-fn on_sqlite(test: &impl AsyncFn(&str)) {
+pub(super) fn on_sqlite(test: &impl AsyncFn(&str)) {
     on_one_thread(async {
         let database = TestDatabase::sqlite();
         test(database.url()).await;

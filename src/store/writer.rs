@@ -142,6 +142,7 @@ impl Writer {
                 self.store.make_stale(self.clock.now());
                 if let Err(error) = self.try_again().await {
                     tracing::debug!(%error, "the store still takes no readings");
+                    self.refuse_changes();
                 }
             } else if self.changes.has_work() {
                 match self.messages.try_recv() {

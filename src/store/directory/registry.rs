@@ -234,20 +234,21 @@ impl Directory {
         }
         names.former_rooms.insert(former.key, former);
         let before = self.rooms.get(&former.key).cloned();
-        let into = former.into.and_then(|into| self.rooms.get(&into).cloned());
         let is_own = |place: &Arc<Place>| self.room_keys.get(place) == Some(&former.key);
-        let before = before.filter(is_own);
-        if let Some(before) = &before {
-            self.room_keys.remove(before);
-        }
-        if let Some(into) = into {
-            if let (Some(before), Some(key)) = (before, former.into) {
-                self.names.rooms.insert((*before).clone(), key);
+        if let Some(before) = before.filter(is_own) {
+            self.room_keys.remove(&before);
+            if let Some(into) = former.into {
+                self.names.rooms.insert((*before).clone(), into);
             }
-            // What is stored, and logged, under the key is shown as the other room's.
-            self.rooms.insert(former.key, into);
-            self.follow_places();
         }
+        // What is stored, and logged, under a key is shown as of the room that it leads to.
+        for Former { key, into, .. } in self.names.former_rooms.values() {
+            let place = into.and_then(|into| self.rooms.get(&into).cloned());
+            if let Some(place) = place {
+                self.rooms.insert(*key, place);
+            }
+        }
+        self.follow_places();
     }
 
     fn put_former_sensor(&mut self, former: Former<SensorKey>) {

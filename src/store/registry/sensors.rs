@@ -52,6 +52,9 @@ pub(super) fn edit(
     if *new_id != own_id {
         rename(directory, entry, new_id, asking, &mut decision)?;
     }
+    for known in &mut decision.known {
+        known.id = new_id.clone();
+    }
     decision.changed.sensor = Some(new_id.clone());
     Ok(decision)
 }
@@ -120,11 +123,12 @@ fn move_to(
     };
     let (room, place) = room_of(directory, place, asking, decision)?;
     let since = edit.since.unwrap_or(asking.now);
-    settings.pin = Some(Pin {
-        room,
-        since,
-        left: entry.stands_in(),
-    });
+    let left = match entry.pin() {
+        // It is said again, or for a time before: where it stood until then is known.
+        Some(pin) if pin.room == room || since < pin.since => pin.left,
+        _ => entry.stands_in(),
+    };
+    settings.pin = Some(Pin { room, since, left });
     decision.changed.place = Some(place);
     if edit.since.is_none() {
         return Ok(());

@@ -40,7 +40,8 @@ impl Changes {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !(self.waiting.is_empty() && self.tasks.is_empty() && self.doubtful.is_none())
+        let is_idle = self.waiting.is_empty() && self.tasks.is_empty();
+        !is_idle || self.current.is_some() || self.doubtful.is_some()
     }
 
     /// Nothing more is done: whoever waits is told so.
@@ -120,9 +121,7 @@ impl Writer {
             .store
             .directory(|directory| Decision::of(directory, &request.change, &asking))?;
         let changed = std::mem::take(&mut decision.changed);
-        let tasks = std::mem::take(&mut decision.tasks);
         self.carry_out(decision).await?;
-        self.changes.tasks = tasks.into();
         Ok(changed)
     }
 
@@ -151,6 +150,7 @@ impl Writer {
         let Decision {
             patch,
             known,
+            tasks,
             renamed,
             ..
         } = *decision;
@@ -158,11 +158,19 @@ impl Writer {
             .directory
             .write()
             .change_registry(&patch, known)?;
+        self.changes.tasks.extend(tasks);
         self.store.room_means.lock().await.take();
         if !renamed.is_empty() {
             self.publisher.rename(renamed).await;
         }
         Ok(())
+    }
+
+    /// Nothing can be stored now: whoever waits for a change is told so.
+    pub(super) fn refuse_changes(&mut self) {
+        for request in self.changes.waiting.drain(..) {
+            request.answer(Err(AppendError::Failed.into()));
+        }
     }
 
     /// Whoever waits for the change under way is told that it failed.
