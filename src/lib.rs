@@ -38,6 +38,7 @@ pub mod webhook;
 
 pub mod config;
 pub mod ingest;
+pub mod registry;
 
 pub mod server;
 

@@ -15,9 +15,10 @@ use crate::fault::{FAULTS_MAX, Rejection};
 use crate::http::{Body, BodyMemory};
 use crate::payload::{BatchError, Format, RawItem};
 use crate::score::Profile;
-use crate::store::{AppendError, Outcome, ScoredReading, Telling, WriteQueue};
+use crate::store::{AppendError, Outcome, ScoredReading, Store, Telling, WriteQueue};
 use crate::validate::{self, Rules, TvocUnit, Valid};
 use notes::NoteBook;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// Why no reading of a body was taken.
@@ -41,6 +42,7 @@ pub struct Pipeline {
     pub tvoc_unit: TvocUnit,
     pub profile: Profile,
     pub readings_max: usize,
+    pub store: Store,
     pub queue: WriteQueue,
 }
 
@@ -92,10 +94,15 @@ impl Pipeline {
         let rules = Rules {
             now: self.clock.now(),
             tvoc_unit: self.tvoc_unit,
+            tvoc_unit_said: None,
             faults_max: FAULTS_MAX,
         };
+        let tvoc_units = self
+            .store
+            .directory(|directory| Arc::clone(directory.tvoc_units()));
         let mut checker = Checker {
             rules,
+            tvoc_units,
             profile: self.profile,
             caller: caller.clone(),
             telling: Telling::default(),
@@ -134,6 +141,8 @@ struct Checked {
 #[derive(Debug)]
 struct Checker {
     rules: Rules,
+    /// What people have said of sensors.
+    tvoc_units: Arc<FxHashMap<Box<str>, TvocUnit>>,
     profile: Profile,
     caller: Caller,
     telling: Telling,
@@ -144,6 +153,9 @@ struct Checker {
 
 impl Checker {
     fn take(&mut self, item: &RawItem<'_>) {
+        self.rules.tvoc_unit_said = item
+            .sensor_id()
+            .and_then(|id| self.tvoc_units.get(id).copied());
         self.lacks_clock |= !self.rules.now.is_set() && item.has_no_time();
         let refused = match self.judge(item) {
             Ok(Valid { reading, ignored }) => {

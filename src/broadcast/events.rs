@@ -11,7 +11,7 @@ use super::hub::Hub;
 use super::interest::Interest;
 use super::pass::Pass;
 use super::protocol::{self, Subscription};
-use super::scope::narrowed;
+use super::scope;
 use super::session::names;
 use super::shard::{Guest, Shard};
 use super::sink::{self, BodySender, Part, Sink};
@@ -85,7 +85,8 @@ async fn events(
     request_ids: web::Data<RequestIds>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = subscription(&request)?;
-    let filters = narrowed(&caller, &wanted.topics, &wanted.filter).map_err(|error| {
+    let filters = scope::filters(hub.state().store(), &caller, &wanted.topics, &wanted.filter);
+    let filters = filters.map_err(|error| {
         Problem::new(StatusCode::FORBIDDEN, error.code, "Forbidden", error.detail)
     })?;
     if hub.shutdown().has_begun() {

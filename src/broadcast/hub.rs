@@ -7,7 +7,7 @@ use super::stats::Stats;
 use crate::domain::Topic;
 use crate::read_budget::ReadBudget;
 use crate::shutdown::Shutdown;
-use crate::store::{Publish, Published};
+use crate::store::{Publish, Published, Renamed};
 use actix_rt::Arbiter;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -117,6 +117,16 @@ impl Publish for Hub {
             for shard in &*self.shards {
                 // A shard that is gone has nobody to tell.
                 drop(shard.send(Order::Publish(Arc::clone(&messages))).await);
+            }
+        })
+    }
+
+    fn rename(&self, renamed: Vec<Renamed>) -> BoxFuture<'_, ()> {
+        let renamed: Arc<[Renamed]> = renamed.into();
+        Box::pin(async move {
+            for shard in &*self.shards {
+                // A shard that is gone has nobody to tell.
+                drop(shard.send(Order::Rename(Arc::clone(&renamed))).await);
             }
         })
     }

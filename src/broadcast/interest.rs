@@ -2,8 +2,10 @@
 
 use super::encoding::Encoding;
 use super::outgoing::Outgoing;
+use super::renaming::Renaming;
 use crate::domain::{Selector, Subject};
 use crate::domain::{StreamId, Topic, TopicSet};
+use crate::store::Renamed;
 
 /// Topics and filters of a client, and in which form it gets messages.
 #[derive(Debug, Clone)]
@@ -25,6 +27,9 @@ pub(super) struct Group {
     pub(super) topics: TopicSet,
     pub(super) encoding: Encoding,
 }
+
+/// Most filters of one client, those included that names of before lead to.
+const FILTERS_MAX: usize = 256;
 
 static OPEN: Selector = Selector::OPEN;
 
@@ -63,12 +68,37 @@ impl Interest {
         self.filtered.shrink_to_fit();
     }
 
+    /// What was asked for by a name is wanted by another name as well from now on. What of that is
+    /// called otherwise at a site for which `may_see` is false is not.
+    pub(super) fn rename(&mut self, renamed: &[Renamed], may_see: impl Fn(&str) -> bool) {
+        for renamed in renamed {
+            let named: Vec<_> = self
+                .filtered
+                .iter()
+                .filter_map(|(topic, filter, since)| {
+                    let now = filter.renamed(renamed)?;
+                    Some((*topic, now, *since))
+                })
+                .collect();
+            for (topic, filter, since) in named {
+                let is_seen = filter.site.as_deref().is_none_or(&may_see);
+                if is_seen && self.filtered.len() < FILTERS_MAX {
+                    self.add(&[topic], &filter, since);
+                }
+            }
+        }
+    }
+
     pub(super) fn remove(&mut self, topics: &[Topic]) {
         for topic in topics {
             self.topics = self.topics.without(*topic);
             self.whole.retain(|(known, _)| known != topic);
             self.filtered.retain(|(known, ..)| known != topic);
         }
+    }
+
+    pub(super) fn has_filters(&self) -> bool {
+        !self.filtered.is_empty()
     }
 
     /// Everything subscribed to, filtered or not.

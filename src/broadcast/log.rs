@@ -73,6 +73,13 @@ impl ReplayLog {
         }
     }
 
+    /// What was published of a topic up to `position` is told to nobody any more, except where it is held.
+    pub(super) fn outdate(&mut self, topic: Topic, position: StreamId) {
+        if let Some(log) = self.topics.get_mut(topic as usize) {
+            log.complete_since = log.complete_since.max(position);
+        }
+    }
+
     /// Forgets what is too old.
     pub(super) fn expire(&mut self, now: Instant) {
         let held = self.holds.keys().next();
@@ -129,7 +136,7 @@ impl TopicLog {
 
     fn forget_first(&mut self) {
         if let Some(first) = self.messages.pop_front() {
-            self.complete_since = first.id;
+            self.complete_since = self.complete_since.max(first.id);
         }
     }
 }

@@ -35,6 +35,7 @@ mod pace;
 mod pass;
 mod protocol;
 mod rate;
+mod renaming;
 mod scope;
 mod session;
 mod shard;

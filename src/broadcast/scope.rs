@@ -4,10 +4,11 @@ use super::protocol::CommandError;
 use crate::access::Caller;
 use crate::domain::Selector;
 use crate::domain::Topic;
+use crate::store::Store;
 
 /// The filters a subscription is narrowed to. Whoever is restricted to sites and asks for everything
 /// gets a filter for each of them, so what is about no site never reaches it.
-pub(super) fn narrowed(
+fn narrowed(
     caller: &Caller,
     topics: &[Topic],
     filter: &Selector,
@@ -30,6 +31,28 @@ pub(super) fn narrowed(
         ..filter.clone()
     };
     Ok(sites.map(of_site).collect())
+}
+
+/// The filters of a subscription to what a filter means, as far as its client may have it. Names of
+/// before mean what is called otherwise now.
+pub(super) fn filters(
+    store: &Store,
+    caller: &Caller,
+    topics: &[Topic],
+    filter: &Selector,
+) -> Result<Vec<Selector>, CommandError> {
+    let mut filters = narrowed(caller, topics, filter)?;
+    if !filter.is_open() {
+        for meant in store.directory(|directory| directory.meant(filter)) {
+            // What is at none of its sites now it does not get.
+            for new in narrowed(caller, topics, &meant).unwrap_or_default() {
+                if !filters.contains(&new) {
+                    filters.push(new);
+                }
+            }
+        }
+    }
+    Ok(filters)
 }
 
 /// Whether somebody may see how the host is.

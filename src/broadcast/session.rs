@@ -10,7 +10,7 @@ use super::interest::Interest;
 use super::pass::Pass;
 use super::protocol::{self, ClientCommand, CommandError, Subscription};
 use super::rate::{RateBudget, TOO_MANY_OVERHEAD_FRAMES};
-use super::scope::{self, narrowed};
+use super::scope;
 use super::shard::{Guest, Shard};
 use super::sink::Sink;
 use super::state::Seat;
@@ -18,6 +18,7 @@ use super::subscribe::subscribe;
 use crate::access::{Caller, Refusal};
 use crate::domain::Selector;
 use crate::domain::{StreamId, Topic, TopicSet};
+use crate::store::Store;
 use bytes::BytesMut;
 use futures_util::future::LocalBoxFuture;
 use std::cell::Cell;
@@ -109,7 +110,9 @@ fn begin(shard: &Rc<Shard>, admitted: Admitted) -> (Session, Seat) {
     // What was acknowledged before a client came is not news to it. Its interest begins behind that, or
     // a replay would leave out what it never got.
     shard.deliver_published();
-    let (interest, forbidden) = interest(&asked, &caller, newcomer.encoding, shard.position());
+    let store = hub.store();
+    let (interest, forbidden) =
+        interest(store, &asked, &caller, newcomer.encoding, shard.position());
     let expires_at = caller.expires_at();
     let now = hub.clock().now();
     let client = Rc::new(Client::new(
@@ -161,6 +164,7 @@ fn begin(shard: &Rc<Shard>, admitted: Admitted) -> (Session, Seat) {
 
 /// What somebody gets of what was asked for, and what not.
 fn interest(
+    store: &Store,
     asked: &[(Topic, Selector)],
     caller: &Caller,
     encoding: Encoding,
@@ -169,7 +173,7 @@ fn interest(
     let mut interest = Interest::new(TopicSet::EMPTY, encoding, since);
     let mut forbidden = Vec::new();
     for (topic, filter) in asked {
-        match narrowed(caller, &[*topic], filter) {
+        match scope::filters(store, caller, &[*topic], filter) {
             Ok(filters) => {
                 for filter in filters {
                     interest.add(&[*topic], &filter, since);
@@ -381,8 +385,13 @@ impl Session {
             return Ok(());
         }
         let client = Rc::clone(&self.client);
-        let (interest, forbidden) =
-            interest(&self.asked, &caller, client.encoding, self.shard.position());
+        let (interest, forbidden) = interest(
+            hub.store(),
+            &self.asked,
+            &caller,
+            client.encoding,
+            self.shard.position(),
+        );
         self.shard.change_interest(self.key, &client, |known| {
             let paced = known.paced;
             *known = interest;
@@ -396,7 +405,8 @@ impl Session {
 
     /// Begins a subscription; until it has, the client is not heard.
     fn subscribe(&mut self, wanted: Subscription) -> Result<(), CommandError> {
-        let filters = narrowed(
+        let filters = scope::filters(
+            self.shard.hub.store(),
             self.client.pass.borrow().caller(),
             &wanted.topics,
             &wanted.filter,

@@ -16,7 +16,8 @@ use super::log::ReplayLog;
 use super::outgoing::Outgoing;
 use super::pace::{Pace, Turns};
 use super::state::HubState;
-use crate::domain::{StreamId, TopicSet};
+use crate::domain::{StreamId, Topic, TopicSet};
+use crate::store::Renamed;
 use futures_util::future::LocalBoxFuture;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -32,6 +33,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 pub(super) enum Order {
     Publish(Arc<[Arc<Outgoing>]>),
     Serve(Box<dyn Guest>),
+    /// Something is called otherwise in what is published from now on.
+    Rename(Arc<[Renamed]>),
     /// Close everybody with 1001.
     Close,
 }
@@ -167,6 +170,32 @@ impl Shard {
         self.hub.recount(before, interest.all_topics());
     }
 
+    /// Lets everybody who has asked by a name follow what was called so. Messages of before are not told
+    /// again under names that are no more.
+    fn rename(&self, renamed: &[Renamed]) {
+        self.deliver_published();
+        let clients: Vec<_> = self
+            .clients
+            .borrow()
+            .iter()
+            .filter(|(_, client)| client.interest.borrow().has_filters())
+            .map(|(key, client)| (key, Rc::clone(client)))
+            .collect();
+        for (key, client) in clients {
+            let caller = client.pass.borrow().caller().clone();
+            let was_paused = client.paused.get();
+            self.change_interest(key, &client, |interest| {
+                interest.rename(renamed, |site| caller.sites().allow(site));
+            });
+            if was_paused {
+                self.take_out(key, &client);
+            }
+        }
+        self.log
+            .borrow_mut()
+            .outdate(Topic::Measurements, self.position());
+    }
+
     /// Sends now what `max_hz` holds back for a client, before anything newer. Messages of `except`,
     /// which it gets in another way, are dropped instead.
     pub(super) fn send_held(&self, client: &Client, except: &[Arc<Outgoing>]) {
@@ -291,6 +320,7 @@ impl Shard {
                 let new = messages.iter().filter(|it| it.id > self.position());
                 self.gathered.borrow_mut().extend(new.map(Arc::clone));
             }
+            Order::Rename(renamed) => self.rename(&renamed),
             Order::Serve(guest) => shutdown.spawn(guest.serve(itself)),
             Order::Close => {
                 self.deliver_gathered();

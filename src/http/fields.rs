@@ -163,6 +163,48 @@ impl Fields {
         }
     }
 
+    /// A switch that may be left out.
+    pub(crate) fn optional_flag(&mut self, name: &str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(on) => Some(on),
+            _ => {
+                self.fault(name, "not_a_flag", "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// What an object within the object means that must be there; without it there is a fault. Its faults
+    /// are told with their place.
+    pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let members = match self.take(name) {
+            Some(Value::Object(members)) => members,
+            Some(_) => {
+                self.fault(name, "not_an_object", "must be an object");
+                return None;
+            }
+            None => {
+                self.fault(name, "required", "must be given");
+                return None;
+            }
+        };
+        let mut inner = Self {
+            members,
+            errors: Vec::new(),
+        };
+        let value = read(&mut inner);
+        for name in std::mem::take(&mut inner.members).keys() {
+            inner.unknown(name);
+        }
+        for mut error in inner.errors {
+            error.pointer = format!("/{name}{}", error.pointer).into();
+            if self.errors.len() < FAULTS_MAX {
+                self.errors.push(error);
+            }
+        }
+        Some(value)
+    }
+
     /// Texts that may be left out.
     pub(crate) fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
         let texts = match self.take(name)? {

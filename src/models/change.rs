@@ -65,7 +65,28 @@ pub(super) fn bind(book: &Book, rooms: &dyn Rooms) -> Change {
         };
         change.put(bound.id.to_string(), bound);
     }
+    follow(book, rooms, &mut change);
     change
+}
+
+/// The model of a room that became one with another is that of the other, unless that has one; and the
+/// model of a room that is gone goes.
+fn follow(book: &Book, rooms: &dyn Rooms, change: &mut Change) {
+    for model in book.iter() {
+        let Some(into) = model.room.and_then(|room| rooms.former(room)) else {
+            continue;
+        };
+        let into = into.filter(|into| book.of_key(*into).is_none());
+        let Some(into) = into else {
+            change.remove(model.id.to_string());
+            continue;
+        };
+        let moved = Model {
+            room: Some(into),
+            ..model.clone()
+        };
+        change.put(moved.id.to_string(), moved);
+    }
 }
 
 /// Removes a model; also says what it was.
@@ -142,6 +163,10 @@ mod tests {
     struct OneRoom(Option<Arc<Place>>);
 
     impl Rooms for OneRoom {
+        fn former(&self, _room: RoomKey) -> Option<Option<RoomKey>> {
+            None
+        }
+
         fn key(&self, place: &Place) -> Option<RoomKey> {
             (self.0.as_deref() == Some(place)).then_some(RoomKey(7))
         }

@@ -11,6 +11,9 @@ pub trait Rooms: Debug + Send + Sync {
     /// The key of a room; `None` before its first reading.
     fn key(&self, place: &Place) -> Option<RoomKey>;
 
+    /// Of a room that is no more: to which one everything of it belongs, or that it is gone.
+    fn former(&self, room: RoomKey) -> Option<Option<RoomKey>>;
+
     /// What a room is called now.
     fn place(&self, room: RoomKey) -> Option<Arc<Place>>;
 }
@@ -18,6 +21,10 @@ pub trait Rooms: Debug + Send + Sync {
 impl Rooms for Store {
     fn key(&self, place: &Place) -> Option<RoomKey> {
         self.directory(|directory| directory.room_key(place))
+    }
+
+    fn former(&self, room: RoomKey) -> Option<Option<RoomKey>> {
+        self.directory(|directory| directory.former_room(room))
     }
 
     fn place(&self, room: RoomKey) -> Option<Arc<Place>> {

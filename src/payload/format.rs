@@ -27,6 +27,17 @@ pub enum RawItem<'a> {
 
 impl RawItem<'_> {
     /// Whether it is a reading that says nothing of when it was taken.
+    /// The sensor it names, as it is written.
+    pub fn sensor_id(&self) -> Option<&str> {
+        match self {
+            Self::Reading(RawReading {
+                sensor_id: RawField::Text(id),
+                ..
+            }) => Some(id),
+            _ => None,
+        }
+    }
+
     pub fn has_no_time(&self) -> bool {
         matches!(self, Self::Reading(reading) if reading.timestamp == RawField::Absent)
     }

@@ -5,7 +5,7 @@ use super::parameters::{place_selector, profile};
 use super::record::LatestRecord;
 use super::shapes;
 use crate::access::{Call, Caller, CountedAs, Need, call};
-use crate::domain::{Quantity, Subject, Timestamp};
+use crate::domain::{Quantity, Selector, Subject, Timestamp};
 use crate::http::{Parameters, Problem, is_known};
 use crate::read_budget::{ANSWER_TURN_WAIT_MAX, Lease};
 use crate::score::Profile;
@@ -61,10 +61,13 @@ async fn latest(
             .finish());
     }
     let now = source.clock.now();
+    let meant = source
+        .store
+        .directory(|directory| directory.meant(&selector));
     let is_wanted = |sensor: &&SensorEntry| {
         sensor.come().is_some_and(|latest| {
             caller.sites().allow(latest.place.site.as_str())
-                && selector.matches(Subject::at(&latest.place))
+                && Selector::any_matches(&meant, Subject::at(&latest.place))
                 && since.is_none_or(|since| latest.scored.reading.observed_at > since)
         })
     };

@@ -22,6 +22,7 @@ mod write;
 
 pub use body::BodyError;
 pub use export::{Export, buckets_of_step};
+pub(crate) use sensors::{ShownSensor, shown_sensor};
 pub(crate) use write::GUARDED_BEGINS;
 pub use write::{Dialect, DialectError, Format, Line, Names, RowWriter};
 

@@ -22,10 +22,12 @@ const PERIOD_UNKNOWN_MS: f64 = 60_000.0;
 
 impl Scope {
     pub(super) fn find(directory: &Directory, wanted: &Selector, sites: &Sites) -> Self {
-        let of_place = Selector {
+        let of_place = |wanted: &Selector| Selector {
             sensor: None,
             ..wanted.clone()
         };
+        let meant = directory.meant(wanted);
+        let places: Vec<_> = meant.iter().map(of_place).collect();
         let mut scope = Self {
             query: HistoryQuery::default(),
             names: Names::default(),
@@ -33,18 +35,20 @@ impl Scope {
             seen: None,
         };
         for (key, place) in directory.rooms() {
-            if sites.allow(place.site.as_str()) && of_place.matches(Subject::at(place)) {
+            if sites.allow(place.site.as_str())
+                && Selector::any_matches(&places, Subject::at(place))
+            {
                 scope.names.rooms.insert(key, Arc::clone(place));
             }
         }
         let only = wanted.sensor.as_deref().map(|id| directory.sensor_key(id));
-        for sensor in directory.sensors() {
+        for sensor in directory.every_sensor() {
             if only.is_none_or(|key| key == Some(sensor.key)) {
                 scope.take(sensor);
             }
         }
         scope.query.sensors.sort();
-        if !of_place.is_open() || !sites.are_all() {
+        if !of_place(wanted).is_open() || !sites.are_all() {
             scope.query.rooms = Some(scope.names.rooms.keys().copied().collect());
         }
         scope

@@ -3,12 +3,15 @@
 use super::Source;
 use super::leased_body::json;
 use crate::access::{Call, Caller, CountedAs, Need, call};
-use crate::domain::Timestamp;
+use crate::database::{RoomKey, SensorKey};
+use crate::domain::{Place, Timestamp};
 use crate::http::{Parameters, Problem};
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
-use crate::store::SensorEntry;
+use crate::store::{Directory, SensorEntry};
+use crate::validate::TvocUnit;
 use crate::wire::Number;
 use actix_web::{HttpRequest, HttpResponse, web};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -16,7 +19,7 @@ use utoipa::ToSchema;
 /// What is known of a sensor.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Sensor)]
-struct Known {
+pub(crate) struct ShownSensor {
     sensor_id: String,
     enseigne: String,
     salle: String,
@@ -31,6 +34,27 @@ struct Known {
     expected_delivery_s: Option<Number>,
     state: State,
     reading_count: u64,
+    /// A person has said where it stands: what room its readings name is ignored and told.
+    pinned: bool,
+    /// Ids that lead to it besides its own.
+    aliases: Vec<String>,
+    /// Rooms between which it goes back and forth, as when two devices have its id; `null` when it does
+    /// not.
+    #[schema(required = true)]
+    conflict: Option<Vec<ConflictRoom>>,
+    /// The unit of its TVOC values that come without one, where a person has said it.
+    #[schema(required = true)]
+    tvoc_unit: Option<&'static str>,
+    /// What kind of device it is, where a person has said it.
+    #[schema(required = true)]
+    model: Option<String>,
+}
+
+/// One of the rooms that a sensor seems to be in at once.
+#[derive(Debug, Serialize, ToSchema)]
+struct ConflictRoom {
+    enseigne: String,
+    salle: String,
 }
 
 pub(super) fn calls() -> Vec<Call> {
@@ -40,7 +64,7 @@ pub(super) fn calls() -> Vec<Call> {
 /// All sensors
 #[utoipa::path(get, path = "/api/sensors", tag = "readings",
     responses(
-        (status = 200, description = "By id", body = Vec<Known>),
+        (status = 200, description = "By id", body = Vec<ShownSensor>),
         (status = 422, description = "There are no parameters"),
     ))]
 async fn sensors(
@@ -52,15 +76,27 @@ async fn sensors(
     Parameters::none(&request)?;
     let now = source.clock.now();
     let count = source.store.directory(|directory| {
-        let own = directory.sensors().filter(|entry| is_own(&caller, entry));
+        let own = directory
+            .sensors()
+            .filter(|entry| is_own(directory, &caller, entry));
         own.count()
     });
     let budget = &source.budget;
     let lease = budget.keep(counted_as.0, count * SENSOR_BYTES, ANSWER_TURN_WAIT_MAX);
     let lease = lease.await?;
-    let mut sensors: Vec<Known> = source.store.directory(|directory| {
-        let own = directory.sensors().filter(|entry| is_own(&caller, entry));
-        own.map(|entry| shown(entry, now)).collect()
+    let mut sensors: Vec<ShownSensor> = source.store.directory(|directory| {
+        let mut aliases = FxHashMap::<SensorKey, Vec<String>>::default();
+        for (id, key) in directory.sensor_aliases() {
+            aliases.entry(key).or_default().push(id.as_str().to_owned());
+        }
+        let own = directory
+            .sensors()
+            .filter(|entry| is_own(directory, &caller, entry));
+        own.map(|entry| {
+            let aliases = aliases.remove(&entry.key).unwrap_or_default();
+            shown(directory, &caller, entry, aliases, now)
+        })
+        .collect()
     });
     sensors.sort_by(|a, b| a.sensor_id.cmp(&b.sensor_id));
     Ok(json(&mut HttpResponse::Ok(), &sensors, lease))
@@ -73,7 +109,7 @@ const SENSOR_BYTES: usize = 512;
 #[utoipa::path(get, path = "/api/sensors/{id}", tag = "readings",
     params(("id" = String, Path, description = "Id of the sensor")),
     responses(
-        (status = 200, description = "The sensor", body = Known),
+        (status = 200, description = "The sensor", body = ShownSensor),
         (status = 404, description = "There is none"),
         (status = 422, description = "There are no parameters"),
     ))]
@@ -84,29 +120,49 @@ async fn sensor(
     source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::none(&request)?;
-    let now = source.clock.now();
-    let sensor = source.store.directory(|directory| {
-        let key = directory.sensor_key(&id)?;
-        let own = directory
-            .sensor(key)
-            .filter(|entry| is_own(&caller, entry))?;
-        Some(shown(own, now))
-    });
-    sensor
+    shown_sensor(&source, &caller, &id)
         .map(|sensor| HttpResponse::Ok().json(sensor))
         .ok_or_else(Problem::not_found)
 }
 
-fn is_own(caller: &Caller, entry: &SensorEntry) -> bool {
-    caller.sites().allow(entry.latest.place.site.as_str())
+/// A sensor by its id or one that it had before, when somebody may see it.
+pub(crate) fn shown_sensor(source: &Source, caller: &Caller, id: &str) -> Option<ShownSensor> {
+    let now = source.clock.now();
+    source.store.directory(|directory| {
+        let entry = directory.sensor(directory.sensor_key(id)?)?;
+        let is_shown = !entry.is_removed && is_own(directory, caller, entry);
+        let aliases = directory.sensor_aliases_of(entry.key);
+        let aliases = aliases.map(|id| id.as_str().to_owned()).collect();
+        is_shown.then(|| shown(directory, caller, entry, aliases, now))
+    })
 }
 
-fn shown(entry: &SensorEntry, now: Timestamp) -> Known {
+/// Where a sensor stands, which may be said by a person.
+fn stands<'a>(directory: &'a Directory, entry: &'a SensorEntry) -> &'a Place {
+    let place = directory.place(entry.stands_in());
+    place.unwrap_or(&entry.latest.place)
+}
+
+fn is_own(directory: &Directory, caller: &Caller, entry: &SensorEntry) -> bool {
+    let site = &stands(directory, entry).site;
+    caller.sites().allow(site.as_str())
+}
+
+fn shown(
+    directory: &Directory,
+    caller: &Caller,
+    entry: &SensorEntry,
+    mut aliases: Vec<String>,
+    now: Timestamp,
+) -> ShownSensor {
     let reading = &entry.latest.scored.reading;
-    Known {
-        sensor_id: reading.sensor.as_str().to_owned(),
-        enseigne: entry.latest.place.site.as_str().to_owned(),
-        salle: entry.latest.place.room.as_str().to_owned(),
+    let place = stands(directory, entry);
+    let settings = entry.settings();
+    aliases.sort();
+    ShownSensor {
+        sensor_id: entry.id().as_str().to_owned(),
+        enseigne: place.site.as_str().to_owned(),
+        salle: place.room.as_str().to_owned(),
         first_seen: entry.first_seen,
         last_seen: reading.observed_at,
         expected_period_s: entry.state.period().map(seconds),
@@ -119,7 +175,25 @@ fn shown(entry: &SensorEntry, now: Timestamp) -> Known {
             None => State::Offline,
         },
         reading_count: entry.reading_count,
+        pinned: settings.pin.is_some(),
+        aliases,
+        conflict: entry
+            .conflict(now)
+            .map(|rooms| conflict(directory, caller, &rooms)),
+        tvoc_unit: settings.tvoc_unit.map(TvocUnit::name),
+        model: settings.model.clone(),
     }
+}
+
+/// Those of the rooms that somebody may know of.
+fn conflict(directory: &Directory, caller: &Caller, rooms: &[RoomKey]) -> Vec<ConflictRoom> {
+    let places = rooms.iter().filter_map(|room| directory.place(*room));
+    let own = places.filter(|place| caller.sites().allow(place.site.as_str()));
+    own.map(|place| ConflictRoom {
+        enseigne: place.site.as_str().to_owned(),
+        salle: place.room.as_str().to_owned(),
+    })
+    .collect()
 }
 
 fn seconds(period: Duration) -> Number {

@@ -10,6 +10,7 @@ use crate::models::{self, Models};
 use crate::pipeline::Pipeline;
 use crate::query;
 use crate::query::Source;
+use crate::registry;
 use crate::shutdown::Shutdown;
 use crate::webhook::{self, Webhooks};
 use actix_web::middleware::from_fn;
@@ -76,6 +77,7 @@ pub fn calls() -> Vec<Call> {
     [
         ingest::calls(),
         query::calls(),
+        registry::calls(),
         broadcast::calls(),
         access::calls(),
         models::calls(),

@@ -13,6 +13,7 @@ use super::{ScoredReading, Stored};
 use crate::database::{RoomKey, RoomRow, SensorKey};
 use crate::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
 use crate::score::Profile;
+use crate::validate::TvocUnit;
 use moves::Moves;
 use registry::Names;
 use rustc_hash::FxHashMap;
@@ -227,6 +228,7 @@ pub struct Directory {
     /// Sensors whose state has to be looked up.
     partial: BTreeSet<SensorKey>,
     names: Names,
+    tvoc_units: Arc<FxHashMap<Box<str>, TvocUnit>>,
 }
 
 /// What is stored around the present.
@@ -265,6 +267,7 @@ impl Directory {
             stale_until: Timestamp::from_millis(i64::MIN),
             partial: BTreeSet::new(),
             names: Names::default(),
+            tvoc_units: Arc::default(),
         }
     }
 

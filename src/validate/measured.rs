@@ -1,9 +1,9 @@
 //! The values of a reading: each is taken or left out by itself.
 
+use super::Rules;
 use super::faults::{Faults, lone_surrogate};
 use super::number::{self, Number};
 use super::units::{self, Unit};
-use super::{Rules, TvocUnit};
 use crate::domain::{Extras, ExtrasError, Quantity, Values};
 use crate::fault::{FieldError, pointer, shortened};
 use crate::payload::{KEYS_MAX, RawField, RawReading, ShapeFault};
@@ -52,7 +52,7 @@ pub(super) fn measured(raw: &RawReading<'_>, rules: &Rules, faults: &mut Faults)
         let taken = match number::of(field) {
             Number::Absent => continue,
             Number::Finite(number) => match quantity {
-                Some(quantity) => measured.take(quantity, number, key, &units, rules.tvoc_unit),
+                Some(quantity) => measured.take(quantity, number, key, &units, rules),
                 None => measured.take_extra(key, number),
             },
             Number::LoneSurrogate => Err(lone_surrogate(pointer("/values/", key))),
@@ -88,13 +88,19 @@ impl Measured {
         number: f64,
         key: &str,
         units: &[(Quantity, Declared<'_>)],
-        tvoc_unit: TvocUnit,
+        rules: &Rules,
     ) -> Result<(), FieldError> {
         let declared = units.iter().find(|(of, _)| *of == quantity);
         let is_tvoc = quantity == Quantity::Tvoc;
         let (unit, is_assumed) = match declared.map_or(Declared::Nothing, |(_, unit)| *unit) {
             Declared::Unit(unit) => (Some(unit), false),
-            Declared::Nothing if is_tvoc => (Unit::of(quantity, tvoc_unit.name()), true),
+            Declared::Nothing if is_tvoc => {
+                let unit = rules.tvoc_unit_said.unwrap_or(rules.tvoc_unit);
+                (
+                    Unit::of(quantity, unit.name()),
+                    rules.tvoc_unit_said.is_none(),
+                )
+            }
             Declared::Nothing => (None, false),
             Declared::Unknown(key) => {
                 return Err(FieldError::new(

@@ -27,6 +27,8 @@ pub struct Rules {
     pub now: Timestamp,
     /// Unit of a TVOC value that comes without one.
     pub tvoc_unit: TvocUnit,
+    /// The same where a person has said it of this sensor, so that it is not taken for granted.
+    pub tvoc_unit_said: Option<TvocUnit>,
     /// Most faults that are looked for in one reading, at least 1: [`FAULTS_MAX`](crate::fault::FAULTS_MAX) where they are told.
     pub faults_max: usize,
 }

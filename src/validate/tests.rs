@@ -11,6 +11,7 @@ use rstest::rstest;
 fn rules() -> Rules {
     Rules {
         now: Timestamp::parse("2025-11-19T10:00:00Z").unwrap(),
+        tvoc_unit_said: None,
         tvoc_unit: TvocUnit::Ppb,
         faults_max: FAULTS_MAX,
     }

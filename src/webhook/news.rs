@@ -1,6 +1,6 @@
 //! Wakes the webhooks when a measurement was published.
 
-use crate::store::{Publish, Published};
+use crate::store::{Publish, Published, Renamed};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -32,5 +32,9 @@ impl Publish for Announced {
             self.news.send_replace(());
         }
         self.next.publish(published)
+    }
+
+    fn rename(&self, renamed: Vec<Renamed>) -> BoxFuture<'_, ()> {
+        self.next.rename(renamed)
     }
 }

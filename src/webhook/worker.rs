@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::news::News;
 use crate::clock::Clock;
 use crate::database::StoreError;
-use crate::domain::Subject;
+use crate::domain::{Selector, Subject};
 use crate::shutdown::Shutdown;
 use crate::store::{Store, Stored};
 use crate::wire::measurement;
@@ -133,10 +133,11 @@ impl Worker {
             Some(last) if page.len() >= PAGE_ROWS as usize => (last.id, Next::Read),
             _ => (until, Next::Wait),
         };
-        let selector = self.entry.webhook.selection.selector();
+        let asked = self.entry.webhook.selection.selector();
+        let meant = self.store.directory(|directory| directory.meant(&asked));
         let wanted: Vec<_> = page
             .iter()
-            .filter(|one| selector.matches(subject(one)))
+            .filter(|one| Selector::any_matches(&meant, subject(one)))
             .collect();
         let Some(last) = wanted.last() else {
             self.entry.passed(end);

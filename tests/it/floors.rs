@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 11] = [
     &["access"],
     &["read_budget"],
     &["broadcast", "models", "pipeline", "query", "webhook"],
-    &["config", "ingest"],
+    &["config", "ingest", "registry"],
     &["server"],
     &["commands"],
 ];

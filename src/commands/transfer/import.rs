@@ -111,6 +111,7 @@ pub(crate) async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
         tvoc_unit: arguments.tvoc_unit,
         profile,
         readings_max: LINES_AT_ONCE,
+        store: store.clone(),
         queue: queue.clone(),
     };
     let mut import = Import::new(pipeline);

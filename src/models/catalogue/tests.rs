@@ -15,6 +15,10 @@ use tokio::sync::mpsc;
 struct Rooms(parking_lot::Mutex<std::collections::BTreeMap<RoomKey, Arc<Place>>>);
 
 impl crate::models::Rooms for Rooms {
+    fn former(&self, _room: RoomKey) -> Option<Option<RoomKey>> {
+        None
+    }
+
     fn key(&self, place: &Place) -> Option<RoomKey> {
         let rooms = self.0.lock();
         let mut named = rooms.iter().filter(|(_, known)| known.as_ref() == place);

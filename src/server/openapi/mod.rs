@@ -25,6 +25,7 @@ use utoipa::OpenApi;
     components(schemas(ProblemBody)),
     tags(
         (name = "readings", description = "Readings in and out"),
+        (name = "registry", description = "Sensors and rooms renamed, moved, merged and removed"),
         (name = "live", description = "The stream of what happens"),
         (name = "operation", description = "How the server is"),
         (name = "sessions", description = "Logging in and out"),

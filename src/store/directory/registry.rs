@@ -2,10 +2,11 @@
 
 use super::{Directory, EmptiedSensor, KnownSensor, LatestReading, SensorEntry};
 use crate::database::{Former, RegistryPatch, RoomKey, RoomRow, SensorKey, StoreError};
-use crate::domain::{Place, PlaceName, SensorId};
+use crate::domain::{Place, PlaceName, Selector, SensorId};
 use crate::store::ScoredReading;
 use crate::store::registry::SensorSettings;
 use crate::store::rows::ReadingRow;
+use crate::validate::TvocUnit;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -106,6 +107,68 @@ impl Directory {
             .collect()
     }
 
+    /// What somebody means who asks by names of before: what is called so now, and what was.
+    pub fn meant(&self, asked: &Selector) -> Vec<Selector> {
+        let sensor = asked.sensor.as_deref().and_then(|id| {
+            let entry = self.sensor(self.sensor_key(id)?)?;
+            Some(entry.id().as_str().into())
+        });
+        let asked = Selector {
+            sensor: sensor.or_else(|| asked.sensor.clone()),
+            ..asked.clone()
+        };
+        let mut meant = vec![asked.clone()];
+        let Some(room) = asked.room.as_deref() else {
+            return meant;
+        };
+        for (place, key) in self.room_aliases() {
+            let is_meant = place.room.as_str() == room
+                && asked
+                    .site
+                    .as_deref()
+                    .is_none_or(|site| place.site.as_str() == site);
+            let Some(now) = self.place(key).filter(|_| is_meant) else {
+                continue;
+            };
+            let now = Selector {
+                site: Some(now.site.as_str().into()),
+                room: Some(now.room.as_str().into()),
+                sensor: asked.sensor.clone(),
+            };
+            if !meant.contains(&now) {
+                meant.push(now);
+            }
+        }
+        meant
+    }
+
+    /// To which room the readings of one that is no more belong, or that they are gone; `None` for any
+    /// other.
+    pub fn former_room(&self, room: RoomKey) -> Option<Option<RoomKey>> {
+        self.names.former_rooms.get(&room).map(|former| former.into)
+    }
+
+    /// Sensors whose TVOC comes in a unit that a person has said, by every id they have.
+    pub fn tvoc_units(&self) -> &Arc<FxHashMap<Box<str>, TvocUnit>> {
+        &self.tvoc_units
+    }
+
+    fn collect_tvoc_units(&mut self) {
+        let mut units = FxHashMap::default();
+        for entry in self.sensors.values() {
+            if let Some(unit) = entry.settings().tvoc_unit {
+                units.insert(entry.id().as_str().into(), unit);
+            }
+        }
+        for (id, key) in &self.names.sensors {
+            let entry = self.sensors.get(key);
+            if let Some(unit) = entry.and_then(|entry| entry.settings().tvoc_unit) {
+                units.insert(id.as_str().into(), unit);
+            }
+        }
+        self.tvoc_units = Arc::new(units);
+    }
+
     /// Takes over a change that is durable.
     pub(in crate::store) fn change_registry(
         &mut self,
@@ -137,6 +200,7 @@ impl Directory {
         for sensor in &patch.gone_sensors {
             self.forget_sensor(*sensor);
         }
+        self.collect_tvoc_units();
         self.latest_version += 1;
         Ok(())
     }
