@@ -6,6 +6,7 @@
 mod access;
 mod healthcheck;
 mod openapi;
+mod registry;
 mod serve;
 mod simulate;
 mod transfer;
@@ -62,6 +63,8 @@ impl Command {
             Self::Export(arguments) => transfer::export::command(arguments).await,
             Self::Import(arguments) => transfer::import::command(*arguments).await,
             Self::Future(arguments) => transfer::future::command(*arguments).await,
+            Self::Sensor(arguments) => registry::sensor::command(*arguments).await,
+            Self::Room(arguments) => registry::room::command(*arguments).await,
             Self::Backup(arguments) => transfer::backup::command(arguments).await,
             Self::Healthcheck(arguments) => healthcheck::command(arguments).await,
             Self::Openapi => openapi::command(),
@@ -118,6 +121,10 @@ pub enum Command {
     /// List, move or remove readings that are stored under a time in the future, because the clock was
     /// ahead
     Future(Box<transfer::future::FutureArgs>),
+    /// List, rename, move, merge and remove sensors
+    Sensor(Box<registry::sensor::SensorArgs>),
+    /// List, rename, merge and remove rooms
+    Room(Box<registry::room::RoomArgs>),
     /// Copy the database, also while the server runs
     Backup(transfer::backup::BackupArgs),
     /// Ask a server whether it is ready, or without the credentials for that whether it lives; the

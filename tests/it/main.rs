@@ -36,6 +36,7 @@ mod outage;
 mod pace;
 mod place;
 mod query;
+mod registry;
 mod resume;
 mod retention;
 mod settings;

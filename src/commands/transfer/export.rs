@@ -101,7 +101,7 @@ pub enum ExportFormat {
     Ndjson,
 }
 
-pub(super) fn timestamp(text: &str) -> Result<Timestamp, &'static str> {
+pub(in crate::commands) fn timestamp(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::parse(text).ok_or("must be RFC 3339 with an offset, as in 2025-11-19T10:05:00Z")
 }
 

@@ -132,7 +132,7 @@ pub(crate) async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
 
 /// Who hears of imported readings.
 #[derive(Debug)]
-pub(super) struct Nobody;
+pub(in crate::commands) struct Nobody;
 
 impl Publish for Nobody {
     fn publish(&self, _published: Vec<Published>) -> BoxFuture<'_, ()> {
@@ -382,7 +382,7 @@ fn progress(length: Option<u64>) -> anyhow::Result<ProgressBar> {
     Ok(bar)
 }
 
-pub(super) fn note(text: &str) {
+pub(in crate::commands) fn note(text: &str) {
     // Nobody is left to tell when standard error is closed.
     writeln!(std::io::stderr(), "{text}").unwrap_or_default();
 }

@@ -758,3 +758,115 @@ proptest! {
         on_postgres(&async |url: &str| run(url, steps.clone()).await);
     }
 }
+
+/// Retention has removed the readings of the first days; their roll-ups follow all the same.
+#[test]
+fn roll_ups_without_readings_follow_as_well() {
+    on_sqlite(&async |url: &str| {
+        let mut running = Running::open(url, 100, 100).await;
+        let write = |sensor, time, room, co2| Write {
+            sensor,
+            time,
+            room: Some(room),
+            co2: Some(co2),
+            pm25: None,
+        };
+        let all = [
+            write(0, 0, 0, 1),
+            write(0, 4, 0, 3),
+            write(1, 4, 0, 5),
+            write(1, 5, 1, 7),
+            write(0, 7, 0, 9),
+            write(1, 7, 1, 9),
+        ];
+        let readings = all.iter().map(Write::scored).collect();
+        running.queue.append(readings, &Sites::ALL).await.unwrap();
+        running.settle().await;
+        let limit = at(6);
+        let database = &running.database;
+        use crate::database::{Database as _, Series};
+        database
+            .remove_chunks(Series::Readings, limit, 100)
+            .await
+            .unwrap();
+        running.close().await;
+        let mut running = Running::open(url, 100, 100).await;
+
+        let daily = async |running: &Running| {
+            let store = &running.store;
+            let query = HistoryQuery {
+                sensors: store.directory(|directory| {
+                    let mut keys: Vec<_> = directory.sensors().map(|entry| entry.key).collect();
+                    keys.sort_unstable();
+                    keys
+                }),
+                rooms: None,
+            };
+            let all = TimeRange::new(Timestamp::from_millis(0), crate::store::tests::LATER);
+            let bucket = Bucket::even(86_400_000);
+            let rows = store
+                .buckets(&query, &bucket, all, usize::MAX)
+                .await
+                .unwrap()
+                .unwrap();
+            store.directory(|directory| {
+                let rows = rows.iter().map(|row| {
+                    let co2 = row.get(Measure::Quantity(Quantity::Co2)).unwrap();
+                    let id = directory.sensor(row.sensor).unwrap().id();
+                    let place = directory.place(row.room).unwrap();
+                    let names = (number(id.as_str()), number(place.room.as_str()));
+                    (
+                        row.start < limit,
+                        names,
+                        co2.count,
+                        co2.sum_millionths / 1_000_000,
+                    )
+                });
+                rows.collect::<Vec<_>>()
+            })
+        };
+        let expected = [
+            (true, (0, 0), 2, 4),
+            (true, (1, 0), 1, 5),
+            (true, (1, 1), 1, 7),
+            (false, (0, 0), 1, 9),
+            (false, (1, 1), 1, 9),
+        ];
+        assert_eq!(daily(&running).await, expected);
+        let change = async |change| running.queue.change(change, &Sites::ALL).await.unwrap();
+        change(RegistryChange::MoveRoom {
+            from: place(1),
+            to: place(0),
+        })
+        .await;
+        let expected = [
+            (true, (0, 0), 2, 4),
+            (true, (1, 0), 2, 12),
+            (false, (0, 0), 1, 9),
+            (false, (1, 0), 1, 9),
+        ];
+        assert_eq!(daily(&running).await, expected);
+        change(RegistryChange::MergeSensors {
+            from: sensor_id(1),
+            into: sensor_id(0),
+        })
+        .await;
+        // Of the moment that both have the reading of the sensor they became counts.
+        assert_eq!(
+            daily(&running).await,
+            [(true, (0, 0), 4, 16), (false, (0, 0), 1, 9)]
+        );
+        change(RegistryChange::EditSensor {
+            id: sensor_id(0),
+            edit: SensorEdit {
+                room: Some(place(2).room),
+                since: Some(at(0)),
+                ..SensorEdit::default()
+            },
+        })
+        .await;
+        let expected = [(true, (0, 2), 4, 16), (false, (0, 2), 1, 9)];
+        assert_eq!(daily(&running).await, expected);
+        running.close().await;
+    });
+}
