@@ -60,7 +60,7 @@ async fn readers_see_what_the_owner_commits(#[values(Kind::Sqlite, Kind::Postgre
     "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
     values (9, 'later', true, '', 1)",
     "was written by a newer version of IAQverse: it has migration 9, and this version knows those \
-    up to 5"
+    up to 6"
 )]
 #[case::earlier_layout(
     "update _sqlx_migrations set checksum = '\\x00'",

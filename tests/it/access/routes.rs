@@ -37,6 +37,11 @@ const ROWS: &[Row] = &[
     ("GET /api/sensors", "GET /api/sensors",                 [401, 401, 401, 401, 200, 200, 200, 200, 403, 401]),
     ("GET /api/sensors/{id}", "GET /api/sensors/bureau1",    [401, 401, 401, 401, 200, 200, 200, 404, 403, 401]),
     ("GET /api/rooms", "GET /api/rooms",                     [401, 401, 401, 401, 200, 200, 200, 200, 403, 401]),
+    ("PATCH /api/sensors/{id}", "PATCH /api/sensors/bureau1", [401, 401, 401, 401, 403, 200, 200, 403, 403, 401]),
+    ("POST /api/sensors/{id}/merge", "POST /api/sensors/none/merge", [401, 401, 401, 401, 403, 404, 404, 403, 403, 401]),
+    ("DELETE /api/sensors/{id}", "DELETE /api/sensors/none",  [401, 401, 401, 401, 403, 404, 404, 403, 403, 401]),
+    ("PATCH /api/rooms", "PATCH /api/rooms",                 [401, 401, 401, 401, 403, 404, 404, 403, 403, 401]),
+    ("DELETE /api/rooms", "DELETE /api/rooms?enseigne=a&salle=none", [401, 401, 401, 401, 403, 404, 404, 403, 403, 401]),
     ("GET /api/events", "GET /api/events?topics=alerts",     [401, 401, 401, 401, 200, 200, 200, 200, 403, 401]),
     ("GET /ws", "GET /ws",                                   [401, 401, 401, 401, 426, 426, 426, 426, 403, 401]),
     ("GET /ws/stats", "GET /ws/stats",                       [401, 401, 401, 401, 200, 200, 200, 200, 403, 401]),
@@ -83,6 +88,9 @@ fn body(call: &str, number: usize) -> Option<Value> {
     let reading = json!({"sensor_id": "bureau1", "values": {"CO2": 645}});
     Some(match call {
         "POST /api/ingest" => reading,
+        "PATCH /api/sensors/{id}" => json!({"model": "SCD41"}),
+        "POST /api/sensors/{id}/merge" => json!({"into": "bureau1"}),
+        "PATCH /api/rooms" => json!({"enseigne": "a", "salle": "none", "to": {"salle": "b"}}),
         "POST /api/auth/login" => json!({"name": "nobody", "password": "no password at all"}),
         "POST /api/auth/refresh" => json!({"refresh_token": "iaqr_0_0"}),
         "POST /api/auth/logout" => json!({}),
