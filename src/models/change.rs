@@ -5,6 +5,7 @@ use super::id::ModelId;
 use super::model::Model;
 use super::rooms::Rooms;
 use crate::documents::RecordChanges;
+use std::collections::BTreeSet;
 
 /// Most models there can be: all are in memory.
 const MODELS_MAX: usize = 20_000;
@@ -72,11 +73,12 @@ pub(super) fn bind(book: &Book, rooms: &dyn Rooms) -> Change {
 /// The model of a room that became one with another is that of the other, unless that has one; and the
 /// model of a room that is gone goes.
 fn follow(book: &Book, rooms: &dyn Rooms, change: &mut Change) {
+    let mut taken = BTreeSet::new();
     for model in book.iter() {
         let Some(into) = model.room.and_then(|room| rooms.former(room)) else {
             continue;
         };
-        let into = into.filter(|into| book.of_key(*into).is_none());
+        let into = into.filter(|into| book.of_key(*into).is_none() && taken.insert(*into));
         let Some(into) = into else {
             change.remove(model.id.to_string());
             continue;
@@ -174,6 +176,53 @@ mod tests {
         fn place(&self, room: RoomKey) -> Option<Arc<Place>> {
             self.0.clone().filter(|_| room == RoomKey(7))
         }
+    }
+
+    /// The room 7 became one with the room 8, and the room 9 is gone.
+    #[derive(Debug)]
+    struct Former;
+
+    impl Rooms for Former {
+        fn former(&self, room: RoomKey) -> Option<Option<RoomKey>> {
+            match room.0 {
+                7 => Some(Some(RoomKey(8))),
+                9 => Some(None),
+                _ => None,
+            }
+        }
+
+        fn key(&self, _place: &Place) -> Option<RoomKey> {
+            None
+        }
+
+        fn place(&self, _room: RoomKey) -> Option<Arc<Place>> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_model_follows_its_room_into_another_that_has_none() {
+        let of = |content, room| Model {
+            room: Some(RoomKey(room)),
+            ..model(content, "Bureau")
+        };
+        let (moved, gone, other) = (of("one", 7), of("two", 9), of("three", 8));
+        let mut book = with(with(Book::default(), &moved), &gone);
+        book.apply(bind(&book, &Former));
+        assert_eq!(
+            book.of_key(RoomKey(8)).map(|model| model.id),
+            Some(moved.id)
+        );
+        assert_eq!(book.len(), 1);
+        assert!(bind(&book, &Former).is_empty());
+
+        let mut book = with(with(Book::default(), &moved), &other);
+        book.apply(bind(&book, &Former));
+        assert_eq!(
+            book.of_key(RoomKey(8)).map(|model| model.id),
+            Some(other.id)
+        );
+        assert_eq!(book.len(), 1);
     }
 
     #[test]

@@ -870,3 +870,54 @@ fn roll_ups_without_readings_follow_as_well() {
         running.close().await;
     });
 }
+
+#[test]
+fn a_name_of_before_means_what_is_called_otherwise_now() {
+    on_sqlite(&async |url: &str| {
+        let mut running = Running::open(url, 100, 100).await;
+        let write = |sensor, room| Write {
+            sensor,
+            time: 0,
+            room: Some(room),
+            co2: Some(1),
+            pm25: None,
+        };
+        let readings = [write(0, 0), write(1, 1)]
+            .iter()
+            .map(Write::scored)
+            .collect();
+        running.queue.append(readings, &Sites::ALL).await.unwrap();
+        let renamed = RegistryChange::MoveRoom {
+            from: place(0),
+            to: place(2),
+        };
+        running.queue.change(renamed, &Sites::ALL).await.unwrap();
+        let called = RegistryChange::EditSensor {
+            id: sensor_id(0),
+            edit: SensorEdit {
+                id: Some(sensor_id(3)),
+                ..SensorEdit::default()
+            },
+        };
+        running.queue.change(called, &Sites::ALL).await.unwrap();
+        running.store.directory(|directory| {
+            let meant = |site: Option<&str>, room: Option<&str>, sensor: Option<&str>| {
+                let asked = crate::domain::Selector::of_names(site, room, sensor);
+                let meant = directory.meant(&asked);
+                let reading = crate::domain::Subject {
+                    site: Some("site"),
+                    room: Some("room 2"),
+                    sensor: Some("s3"),
+                };
+                crate::domain::Selector::any_matches(&meant, reading)
+            };
+            assert!(meant(Some("site"), Some("room 0"), Some("s0")));
+            assert!(meant(None, Some("room 0"), None));
+            assert!(meant(Some("site"), Some("room 2"), Some("s3")));
+            assert!(!meant(Some("other"), Some("room 0"), None));
+            assert!(!meant(None, Some("room 1"), None));
+            assert!(!meant(None, None, Some("s1")));
+        });
+        running.close().await;
+    });
+}
