@@ -140,6 +140,12 @@ pub trait Database: std::fmt::Debug + Send + Sync {
     /// a file of this name.
     fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreError>>;
 
+    /// Refuses when its files are not those that it opened. It is not asked and nobody waits; a
+    /// database that has no files of its own here has nothing to say.
+    fn require_files(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Whether it answers.
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 

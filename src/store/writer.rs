@@ -111,25 +111,39 @@ impl Writer {
 
     /// The next message. Until it comes, a store that failed is tried from time to time.
     async fn next(&mut self) -> Option<Message> {
-        while self.store.fault.read().is_some() {
-            if let Ok(message) = tokio::time::timeout(RECOVERY_INTERVAL, self.messages.recv()).await
-            {
-                return message;
-            }
-            self.store.make_stale(self.clock.now());
-            if let Err(error) = self.try_again().await {
-                tracing::debug!(%error, "the store still takes no readings");
-            }
-        }
         loop {
+            if self.store.fault.read().is_some() {
+                let message = tokio::time::timeout(RECOVERY_INTERVAL, self.messages.recv());
+                if let Ok(message) = message.await {
+                    return message;
+                }
+                self.store.make_stale(self.clock.now());
+                if let Err(error) = self.try_again().await {
+                    tracing::debug!(%error, "the store still takes no readings");
+                    *self.store.fault.write() = Some(error.reason());
+                }
+                continue;
+            }
             tokio::select! {
                 biased;
                 message = self.messages.recv() => return message,
                 _ = self.looks.tick() => {
                     self.follow_clock().await;
+                    if let Err(error) = self.store.database.require_files() {
+                        self.fail(&error);
+                    }
                 }
             }
         }
+    }
+
+    /// From now on the store takes no readings until it is tried with success; said once.
+    fn fail(&self, error: &StoreError) {
+        let mut fault = self.store.fault.write();
+        if fault.is_none() {
+            tracing::error!(%error, "readings could not be stored");
+        }
+        *fault = Some(error.reason());
     }
 
     /// Brings the latest readings in line with the clock; returns the moment that they are of.
@@ -213,12 +227,7 @@ impl Writer {
                     }
                 }
                 Err(error) => {
-                    let mut fault = self.store.fault.write();
-                    if fault.is_none() {
-                        tracing::error!(%error, "readings could not be stored");
-                    }
-                    *fault = Some(error.reason());
-                    drop(fault);
+                    self.fail(&error);
                     for position in positions {
                         results[*position] = Err(AppendError::Failed);
                     }

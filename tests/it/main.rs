@@ -18,6 +18,7 @@ mod door;
 mod durability;
 mod events;
 mod faulty;
+mod files;
 mod floods;
 mod floors;
 mod future;

@@ -3,9 +3,10 @@
 use super::write::{self, json};
 use super::{claim, documents, migrate};
 use crate::database::{
-    Batch, Chunk, Document, Loaded, Marks, RoomKey, SensorKey, SensorRow, Series, StoreError,
+    Batch, Chunk, DamagedSensor, Document, Loaded, Marks, RoomKey, SensorKey, SensorRow, Series, StoreError,
 };
 use crate::domain::SensorId;
+use crate::private_files;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,10 @@ impl NewFile {
         let partial = super::beside(&to, &suffix);
         let file = Self { to, partial };
         file.require_free()?;
+        // Before SQLite does it, which would ask the umask who may read it.
+        let mut options = private_files::options();
+        let created = options.write(true).create_new(true).open(&file.partial);
+        created.map_err(StoreError::file(format!("write {}", file.to.display())))?;
         Ok(file)
     }
 
