@@ -22,7 +22,7 @@ mod write;
 
 pub use body::BodyError;
 pub use export::{Export, buckets_of_step};
-pub(crate) use write::GUARDED_BEGINS;
+pub(crate) use write::{guarded, unguarded};
 pub use write::{Dialect, DialectError, Format, Line, Names, RowWriter};
 
 use crate::access::Call;

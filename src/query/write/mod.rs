@@ -4,12 +4,13 @@
 
 mod csv;
 mod dialect;
+mod guard;
 mod json;
 mod line;
 mod names;
 mod text;
 
-pub(crate) use csv::GUARDED_BEGINS;
+pub(crate) use guard::{guarded, unguarded};
 pub use dialect::{Dialect, DialectError};
 pub use line::Line;
 pub(super) use line::means;
