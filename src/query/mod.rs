@@ -22,8 +22,8 @@ mod write;
 
 pub use body::BodyError;
 pub use export::{Export, buckets_of_step};
-pub(crate) use write::{guarded, unguarded};
 pub use write::{Dialect, DialectError, Format, Line, Names, RowWriter};
+pub(crate) use write::{guarded, unguarded};
 
 use crate::access::Call;
 use crate::clock::Clock;

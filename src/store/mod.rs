@@ -32,6 +32,7 @@ mod retention_clock;
 mod rhythm;
 mod room_means;
 mod rows;
+mod salvage;
 mod settle;
 mod state;
 mod telling;
@@ -193,7 +194,9 @@ impl Store {
                     .rows
                     .into_iter()
                     .filter(|row| after < row.id && row.id <= up_to);
-                rows.extend(wanted);
+                self.directory(|directory| {
+                    rows.extend(wanted.filter(|row| !directory.is_aside(row.reading.sensor)));
+                });
             }
         }
         rows.truncate(rows_max as usize);

@@ -76,7 +76,10 @@ impl Stage {
         let health = self.server.get_json("/health").await;
         assert_eq!(health["status"], "degraded");
         // What was stored is still shown, out of the files that are open.
-        let history = self.server.get_json("/api/iaq/data?start=2023-01-01T00:00:00Z&raw=true&limit=10").await;
+        let history = self
+            .server
+            .get_json("/api/iaq/data?start=2023-01-01T00:00:00Z&raw=true&limit=10")
+            .await;
         assert!(!history.as_array().unwrap().is_empty());
         self.check_said_once(reason);
     }
@@ -298,7 +301,9 @@ async fn what_is_written_is_private_whatever_the_umask(#[values("000", "022")] u
         .json(&reading(json!({"CO2": 700})));
     assert_eq!(posted.send().await.unwrap().status(), 200);
     let model = client()
-        .put(format!("http://{address}/api/models?enseigne=Maison&salle=Bureau"))
+        .put(format!(
+            "http://{address}/api/models?enseigne=Maison&salle=Bureau"
+        ))
         .header("content-type", "model/gltf-binary")
         .body(crate::glb::triangle());
     let status = model.send().await.unwrap().status();
@@ -314,8 +319,16 @@ async fn what_is_written_is_private_whatever_the_umask(#[values("000", "022")] u
     modes(there.path(), &mut found);
     let names = found.iter().map(|(name, ..)| name.as_str());
     let names: Vec<_> = names.collect();
-    for expected in ["iaqverse.db-wal", "iaqverse.db-shm", "iaqverse.db.lock", ".glb"] {
-        assert!(names.iter().any(|name| name.ends_with(expected)), "{names:?}");
+    for expected in [
+        "iaqverse.db-wal",
+        "iaqverse.db-shm",
+        "iaqverse.db.lock",
+        ".glb",
+    ] {
+        assert!(
+            names.iter().any(|name| name.ends_with(expected)),
+            "{names:?}"
+        );
     }
     for (name, is_folder, mode) in &found {
         assert_eq!(*mode, if *is_folder { 0o700 } else { 0o600 }, "{name}");

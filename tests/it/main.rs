@@ -13,6 +13,7 @@ mod cluster;
 mod commands;
 mod compression;
 mod crash;
+mod damage;
 mod disk;
 mod door;
 mod durability;

@@ -10,8 +10,8 @@ mod line;
 mod names;
 mod text;
 
-pub(crate) use guard::{guarded, unguarded};
 pub use dialect::{Dialect, DialectError};
+pub(crate) use guard::{guarded, unguarded};
 pub use line::Line;
 pub(super) use line::means;
 pub use names::Names;

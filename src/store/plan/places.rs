@@ -3,7 +3,7 @@
 use super::{PlannedSensor, Planner};
 use crate::database::{RoomKey, RoomRow, SensorKey};
 use crate::domain::{Place, Reading, SensorId, Sites};
-use crate::fault::{FORBIDDEN, FieldError};
+use crate::fault::{FORBIDDEN, FieldError, OTHER_SENSOR, SENSOR_UNREADABLE};
 use std::sync::Arc;
 
 impl Planner<'_> {
@@ -26,8 +26,9 @@ impl Planner<'_> {
         }
         let sensor = self.known(&reading.sensor)?;
         if !sites.allow(self.sensor(sensor).place.site.as_str()) {
-            let detail = "is not a sensor of your sites";
-            return Some(FieldError::new("/sensor_id", FORBIDDEN, detail));
+            let detail = "is taken by a sensor elsewhere: ids are one namespace for all sites; choose \
+                another, or have an admin rename or remove that sensor";
+            return Some(FieldError::new("/sensor_id", OTHER_SENSOR, detail));
         }
         let stored = self.stored((sensor, reading.observed_at))?;
         let place = self.place_of(stored.room)?;
@@ -36,6 +37,15 @@ impl Planner<'_> {
         }
         let detail = "was at none of your sites at this moment";
         Some(FieldError::new("/timestamp", FORBIDDEN, detail))
+    }
+
+    /// Why nothing is taken of its sensor, whoever writes it.
+    pub(super) fn unusable(&self, reading: &Reading) -> Option<FieldError> {
+        self.directory.is_aside_id(&reading.sensor).then(|| {
+            let detail = "what is stored of this sensor cannot be read, so nothing is added to it; the \
+                log of the server's start says why";
+            FieldError::new("/sensor_id", SENSOR_UNREADABLE, detail)
+        })
     }
 
     fn known(&self, id: &SensorId) -> Option<SensorKey> {

@@ -1,7 +1,7 @@
 //! Keys of devices, and how a sensor gets one.
 
 use super::stage::{Credentials, Stage, admin, of_site, operator, viewer};
-use crate::harness::{Socket, client};
+use crate::harness::{Socket, client, faults};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -125,17 +125,32 @@ async fn whoever_is_restricted_to_sites_writes_there_only() {
     let (_, device) = stage.device(&body).await;
     for who in [device, of_site("operator", "Maison")] {
         for (reading, pointer) in [
-            (reading("new", Some("École")), "/enseigne"),
+            (reading("new", Some("École")), ("/enseigne", "forbidden")),
             // To write it would change what another site has measured,
-            (reading("classe1", None), "/sensor_id"),
+            (reading("classe1", None), ("/sensor_id", "other_sensor")),
             // and so would moving it first.
-            (reading("classe1", Some("Maison")), "/sensor_id"),
+            (
+                reading("classe1", Some("Maison")),
+                ("/sensor_id", "other_sensor"),
+            ),
         ] {
             let response = stage.call(INGEST, &who, Some(&reading)).await;
             assert_eq!(response.status(), 403, "{reading}");
             let problem: Value = response.json().await.unwrap();
-            assert_eq!(problem["errors"][0]["pointer"], pointer);
+            assert_eq!(problem["code"], "forbidden");
+            assert_eq!(faults(&problem["errors"]), [pointer]);
+            // Where it is, is nobody's business.
+            let told = problem.to_string();
+            assert!(
+                !told.contains("Classe") && !told.contains("École"),
+                "{told}"
+            );
         }
+        let taken = json!([reading("classe1", None), reading("classe1", Some("École"))]);
+        assert_eq!(
+            stage.problem(INGEST, &who, Some(&taken)).await,
+            (403, "forbidden".to_owned())
+        );
         stage
             .json(INGEST, &who, Some(&reading("bureau1", None)))
             .await;

@@ -297,7 +297,10 @@ async fn what_max_hz_holds_back_for_a_wider_token_is_not_for_a_narrower_one() {
     at_once["max_hz"] = json!(0);
     socket.send(&at_once).await;
     let heard = socket.drain().await;
-    let heard: Vec<_> = heard.iter().filter(|message| message["type"] == "measurement").collect();
+    let heard: Vec<_> = heard
+        .iter()
+        .filter(|message| message["type"] == "measurement")
+        .collect();
     let co2: Vec<_> = heard.iter().map(|message| &message["co2"]).collect();
     assert_eq!(co2, [833], "{heard:?}");
 }
