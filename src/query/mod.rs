@@ -8,6 +8,7 @@ mod history;
 mod latest;
 mod leased_body;
 mod lttb;
+mod own_counts;
 mod parameters;
 mod record;
 mod rooms;

@@ -2,11 +2,12 @@
 
 use super::Source;
 use super::leased_body::json;
+use super::own_counts::{look_up, rooms_at};
 use crate::access::{Call, Caller, CountedAs, Need, call};
 use crate::domain::Timestamp;
 use crate::http::{Parameters, Problem};
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
-use crate::store::SensorEntry;
+use crate::store::{RoomsOfSensor, SensorEntry};
 use crate::wire::Number;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -58,10 +59,15 @@ async fn sensors(
     let budget = &source.budget;
     let lease = budget.keep(counted_as.0, count * SENSOR_BYTES, ANSWER_TURN_WAIT_MAX);
     let lease = lease.await?;
-    let mut sensors: Vec<Known> = source.store.directory(|directory| {
-        let own = directory.sensors().filter(|entry| is_own(&caller, entry));
-        own.map(|entry| shown(entry, now)).collect()
+    let (mut sensors, moved) = source.store.directory(|directory| {
+        let (mut sensors, mut moved) = (Vec::with_capacity(count), Moved::default());
+        for entry in directory.sensors().filter(|entry| is_own(&caller, entry)) {
+            moved.add(sensors.len(), rooms_at(directory, entry, caller.sites()));
+            sensors.push(shown(entry, now));
+        }
+        (sensors, moved)
     });
+    moved.correct(&source, &mut sensors, now).await?;
     sensors.sort_by(|a, b| a.sensor_id.cmp(&b.sensor_id));
     Ok(json(&mut HttpResponse::Ok(), &sensors, lease))
 }
@@ -90,11 +96,48 @@ async fn sensor(
         let own = directory
             .sensor(key)
             .filter(|entry| is_own(&caller, entry))?;
-        Some(shown(own, now))
+        let mut moved = Moved::default();
+        moved.add(0, rooms_at(directory, own, caller.sites()));
+        Some((shown(own, now), moved))
     });
-    sensor
-        .map(|sensor| HttpResponse::Ok().json(sensor))
-        .ok_or_else(Problem::not_found)
+    let (mut sensor, moved) = sensor.ok_or_else(Problem::not_found)?;
+    moved
+        .correct(&source, std::slice::from_mut(&mut sensor), now)
+        .await?;
+    Ok(HttpResponse::Ok().json(sensor))
+}
+
+/// Sensors that were at sites that their caller may not see, by their positions in the answer.
+#[derive(Debug, Default)]
+struct Moved {
+    positions: Vec<usize>,
+    rooms: Vec<RoomsOfSensor>,
+}
+
+impl Moved {
+    fn add(&mut self, position: usize, rooms: Option<RoomsOfSensor>) {
+        if let Some(rooms) = rooms {
+            self.positions.push(position);
+            self.rooms.push(rooms);
+        }
+    }
+
+    /// Tells of them what they have at the caller's sites.
+    async fn correct(
+        self,
+        source: &Source,
+        sensors: &mut [Known],
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let counts = look_up(source, &self.rooms, now).await?;
+        for (position, count) in self.positions.into_iter().zip(counts) {
+            if let Some(sensor) = sensors.get_mut(position) {
+                sensor.reading_count = count.readings;
+                sensor.first_seen = count.first.unwrap_or(sensor.last_seen);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn is_own(caller: &Caller, entry: &SensorEntry) -> bool {

@@ -12,6 +12,7 @@
 
 mod aggregate;
 mod bucket;
+mod counts_in_rooms;
 mod directory;
 mod erase;
 mod fold;
@@ -39,6 +40,7 @@ mod telling;
 mod writer;
 
 pub use bucket::Bucket;
+pub use counts_in_rooms::{CountInRooms, RoomsOfSensor};
 pub use directory::{Directory, LatestReading, SensorEntry};
 pub use history::{CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSORS_AT_ONCE};
 pub use keeper::Keeper;
@@ -59,6 +61,7 @@ use crate::database::{Batch, ClockRecord, Database, StoreError};
 use crate::domain::{Place, Reading, StreamId, Timestamp};
 use crate::fault::Rejection;
 use crate::score::{Assessment, Profile};
+use counts_in_rooms::TimedCounts;
 use log_extent::LogExtent;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
@@ -134,6 +137,7 @@ pub struct Store {
     recent: Arc<Recent>,
     log: Arc<Mutex<LogExtent>>,
     room_means: Arc<tokio::sync::Mutex<Option<TimedMeans>>>,
+    counts_in_rooms: Arc<Mutex<TimedCounts>>,
     /// What was known of the time when it was opened.
     known_time: KnownTime,
     /// The time that retention goes by, in milliseconds.

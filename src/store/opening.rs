@@ -66,6 +66,7 @@ impl Store {
             recent: Arc::new(Recent::new(rows)),
             log: Arc::new(Mutex::new(log)),
             room_means: Arc::default(),
+            counts_in_rooms: Arc::default(),
             fault: Arc::default(),
             known_time,
             certain_ms: Arc::new(AtomicI64::new(i64::MIN)),

@@ -248,6 +248,47 @@ async fn what_a_moved_sensor_measured_elsewhere_is_not_for_its_new_site() {
 }
 
 #[tokio::test]
+async fn of_a_moved_sensor_everybody_is_told_what_it_has_at_his_own_sites() {
+    let mut stage = Stage::new().await;
+    let of = |site: &str, at: &str| {
+        json!({"sensor_id": "moved", "enseigne": site, "salle": "Salle", "timestamp": at,
+            "values": {"CO2": 500}})
+    };
+    let readings = json!([
+        of("École", "2025-11-17T10:00:00Z"),
+        of("École", "2025-11-18T10:00:00Z"),
+        of("École", "2025-11-19T10:00:00Z"),
+        of("Maison", "2025-11-19T10:05:07Z"),
+        of("Maison", "2025-11-20T10:00:00Z"),
+    ]);
+    stage.json(INGEST, &operator(), Some(&readings)).await;
+    let told = async |stage: &Stage, who: &Credentials| {
+        let one = stage.json("GET /api/sensors/moved", who, None).await;
+        let all = stage.json("GET /api/sensors", who, None).await;
+        let mut listed = all.as_array().unwrap().iter();
+        let listed = listed.find(|one| one["sensor_id"] == "moved");
+        assert_eq!(Some(&one), listed);
+        ["reading_count", "first_seen", "last_seen"].map(|key| one[key].clone())
+    };
+    let last = json!("2025-11-20T10:00:00Z");
+    for _ in 0..2 {
+        assert_eq!(
+            told(&stage, &viewer()).await,
+            [json!(5), json!("2025-11-17T10:00:00Z"), last.clone()]
+        );
+        assert_eq!(
+            told(&stage, &of_site("viewer", "Maison")).await,
+            [json!(2), json!("2025-11-19T10:05:07Z"), last.clone()]
+        );
+        // The same out of the chunks and roll-ups.
+        stage.server.terminate();
+        let (content, server) = stage.server.ended_and_started_again().await;
+        assert!(content);
+        stage.server = server;
+    }
+}
+
+#[tokio::test]
 async fn a_code_is_worth_nothing_when_its_maker_is_gone() {
     let stage = Stage::new().await;
     stage.account("ada", "operator", Value::Null).await;
