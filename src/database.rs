@@ -149,6 +149,12 @@ pub trait Database: std::fmt::Debug + Send + Sync {
     /// a file of this name.
     fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreError>>;
 
+    /// Refuses when its files are not those that it opened. It is not asked and nobody waits; a
+    /// database that has no files of its own here has nothing to say.
+    fn require_files(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Whether it answers.
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
@@ -203,6 +209,8 @@ pub struct Doubt {
 pub struct Loaded {
     pub rooms: Vec<RoomRow>,
     pub sensors: Vec<SensorRow>,
+    /// Further ones.
+    pub damaged: Vec<DamagedSensor>,
     pub sensor_rooms: Vec<(SensorKey, RoomKey)>,
     pub registry: RegistryRows,
     pub marks: Marks,
@@ -219,6 +227,45 @@ pub struct SensorRow {
     pub reading_count: u64,
     /// `None` when nothing of it went there.
     pub settled: Option<SettledSensor>,
+}
+
+/// A row of a sensor that nothing valid could have left there, column by column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DamagedSensor {
+    pub key: SensorKey,
+    /// What stands for its id.
+    pub id: String,
+    pub room: RoomKey,
+    reading_count: i64,
+    first_ms: Option<i64>,
+    latest: Option<Vec<u8>>,
+    newest_ms: Option<i64>,
+    state: Option<Vec<u8>>,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl DamagedSensor {
+    /// A row whose columns could be read, but not what is in them.
+    pub fn of(row: SensorRow, detail: String) -> Self {
+        let settled = row.settled;
+        let first_ms = settled.as_ref().map(|settled| settled.first_seen.millis());
+        let newest_at = settled.as_ref().and_then(|settled| settled.newest_at);
+        let (latest, state) = settled
+            .map(|settled| (settled.latest, settled.state))
+            .unzip();
+        Self {
+            key: row.key,
+            id: row.id.as_str().to_owned(),
+            room: row.room,
+            reading_count: i64::try_from(row.reading_count).unwrap_or(i64::MAX),
+            first_ms,
+            latest,
+            newest_ms: newest_at.map(Timestamp::millis),
+            state: state.flatten(),
+            detail,
+        }
+    }
 }
 
 /// What chunks have of a sensor.

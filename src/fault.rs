@@ -9,6 +9,17 @@ pub const FAULTS_MAX: usize = 20;
 
 /// Code of a reading that may not be written by whoever sent it.
 pub const FORBIDDEN: &str = "forbidden";
+/// Code of one whose id is taken by a sensor of a site that its sender has nothing to do with: ids are
+/// one namespace for all sites.
+pub const OTHER_SENSOR: &str = "other_sensor";
+
+/// Code of one of a sensor of which what is stored cannot be read.
+pub const SENSOR_UNREADABLE: &str = "sensor_unreadable";
+
+/// Whether a reading with a fault of this code may be valid, but is not its sender's to write.
+pub fn is_not_to_write(code: &str) -> bool {
+    matches!(code, FORBIDDEN | OTHER_SENSOR)
+}
 
 /// Everything wrong with one reading.
 #[derive(Debug, Clone, PartialEq)]

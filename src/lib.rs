@@ -10,6 +10,7 @@
 pub mod domain;
 pub mod fault;
 pub mod host;
+pub mod private_files;
 pub mod shutdown;
 
 pub mod clock;

@@ -128,7 +128,6 @@ impl Interest {
     }
 
     /// Whether a message of `topic` about `subject` is wanted.
-    #[cfg(test)]
     pub(super) fn wants(&self, topic: Topic, subject: Subject<'_>) -> bool {
         self.since(topic, subject).is_some()
     }

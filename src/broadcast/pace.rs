@@ -67,6 +67,11 @@ impl Pace {
         self.held.retain(|_, held| known(held.id).is_err());
     }
 
+    /// Holds no longer what is not `wanted`.
+    pub(super) fn keep(&mut self, wanted: impl Fn(&Outgoing) -> bool) {
+        self.held.retain(|_, held| wanted(held));
+    }
+
     /// When what is held goes out; `None` when nothing is.
     pub(super) fn due(&self) -> Option<Instant> {
         (!self.held.is_empty()).then_some(self.due)

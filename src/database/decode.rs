@@ -2,21 +2,49 @@
 
 use super::registry::RegistryColumns;
 use super::{
-    Batch, Chunk, ChunkHead, Document, DocumentVersions, Loaded, LoadedDocuments, LogPart, Marks,
-    SensorRow, SettledSensor, StoreError,
+    Batch, Chunk, ChunkHead, DamagedSensor, Document, DocumentVersions, Loaded, LoadedDocuments,
+    LogPart, Marks, SensorRow, SettledSensor, StoreError,
 };
 use crate::database::{ClockRecord, Doubt, RoomKey, RoomRow, SensorKey};
 use crate::domain::{SensorId, StreamId, Timestamp};
 use futures_util::{Stream, TryStreamExt};
+use sqlx::Database;
 use std::time::Duration;
 
+/// A text as it is stored, whose bytes may be damaged: what of them is no UTF-8 is U+FFFD here.
+#[derive(Debug)]
+pub(super) struct Text(pub(super) String);
+
+impl<D: Database> sqlx::Type<D> for Text
+where
+    str: sqlx::Type<D>,
+{
+    fn type_info() -> D::TypeInfo {
+        <str as sqlx::Type<D>>::type_info()
+    }
+
+    fn compatible(kind: &D::TypeInfo) -> bool {
+        <str as sqlx::Type<D>>::compatible(kind)
+    }
+}
+
+impl<'r, D: Database> sqlx::Decode<'r, D> for Text
+where
+    &'r [u8]: sqlx::Decode<'r, D>,
+{
+    fn decode(value: D::ValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+        let bytes = <&[u8]>::decode(value)?;
+        Ok(Self(String::from_utf8_lossy(bytes).into_owned()))
+    }
+}
+
 /// Key, site and name of a room.
-pub(super) type RoomColumns = (i64, String, String);
+pub(super) type RoomColumns = (i64, Text, Text);
 /// Key, id, room, number of readings, time of the first reading, the latest reading, the time of the
 /// newest and the state.
 pub(super) type SensorColumns = (
     i64,
-    String,
+    Text,
     i64,
     i64,
     Option<i64>,
@@ -76,41 +104,70 @@ pub(super) fn documents(rows: Vec<LoadedDocumentColumns>) -> LoadedDocuments {
     loaded
 }
 
-pub(super) fn room((key, site, room): RoomColumns) -> Result<RoomRow, StoreError> {
-    let name = |text: String| {
-        // No server ever took such a name, whatever the rules were.
-        if text.is_empty() || text.chars().any(char::is_control) {
-            return Err(corrupt("rooms", format!("{text:?} is no name")));
+/// A room; one whose names are none, because no server ever took such, is called by what is left of
+/// them.
+pub(super) fn room((key, site, room): RoomColumns) -> RoomRow {
+    let name = |Text(text): Text| -> Box<str> {
+        let is_damaged = text.is_empty() || text.chars().any(char::is_control);
+        if !is_damaged {
+            return text.into();
         }
-        Ok(text.into())
+        let left: String = text.chars().filter(|one| !one.is_control()).collect();
+        let left = if left.is_empty() {
+            format!("#{key}")
+        } else {
+            left
+        };
+        tracing::error!(key, name = ?text, called = left, "the name of a room or its site is damaged");
+        left.into()
     };
-    Ok(RoomRow {
+    RoomRow {
         key: RoomKey(key),
-        site: name(site)?,
-        room: name(room)?,
-    })
+        site: name(site),
+        room: name(room),
+    }
 }
 
-pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, StoreError> {
-    let (key, id, room, count, first_ms, latest, newest_ms, state) = columns;
-    let wrong = |detail: String| corrupt("sensors", format!("key {key}: {detail}"));
-    let settled = match (first_ms, latest) {
-        (None, None) => None,
-        (Some(first_ms), Some(latest)) => Some(SettledSensor {
-            first_seen: Timestamp::from_millis(first_ms),
-            latest,
-            newest_at: newest_ms.map(Timestamp::from_millis),
-            state,
-        }),
-        (first_ms, _) => return Err(wrong(format!("first_ms {first_ms:?} without the other"))),
+pub(super) fn sensor(columns: SensorColumns) -> Result<SensorRow, DamagedSensor> {
+    let (key, Text(id), room, count, first_ms, latest, newest_ms, state) = columns;
+    let detail = match (
+        SensorId::parse(&id),
+        u64::try_from(count),
+        first_ms,
+        &latest,
+    ) {
+        (Err(error), ..) => format!("sensor_id {error}"),
+        (_, Err(_negative), ..) => format!("reading_count is {count}"),
+        (_, _, Some(_), None) => "first_ms without latest".to_owned(),
+        (_, _, None, Some(_)) => "latest without first_ms".to_owned(),
+        (Ok(id), Ok(reading_count), ..) => {
+            let settled = first_ms
+                .zip(latest)
+                .map(|(first_ms, latest)| SettledSensor {
+                    first_seen: Timestamp::from_millis(first_ms),
+                    latest,
+                    newest_at: newest_ms.map(Timestamp::from_millis),
+                    state,
+                });
+            return Ok(SensorRow {
+                key: SensorKey(key),
+                id,
+                room: RoomKey(room),
+                reading_count,
+                settled,
+            });
+        }
     };
-    Ok(SensorRow {
+    Err(DamagedSensor {
         key: SensorKey(key),
-        id: SensorId::parse(&id).map_err(|error| wrong(format!("{id:?} {error}")))?,
+        id,
         room: RoomKey(room),
-        reading_count: u64::try_from(count)
-            .map_err(|_negative| wrong(format!("reading_count {count}")))?,
-        settled,
+        reading_count: count,
+        first_ms,
+        latest,
+        newest_ms,
+        state,
+        detail,
     })
 }
 
@@ -229,9 +286,17 @@ pub(super) fn loaded(
     mark_row: Option<MarkColumns>,
     log: Vec<BatchColumns>,
 ) -> Result<Loaded, StoreError> {
+    let (mut whole, mut damaged) = (Vec::with_capacity(sensors.len()), Vec::new());
+    for columns in sensors {
+        match sensor(columns) {
+            Ok(row) => whole.push(row),
+            Err(row) => damaged.push(row),
+        }
+    }
     Ok(Loaded {
-        rooms: rooms.into_iter().map(room).collect::<Result<_, _>>()?,
-        sensors: sensors.into_iter().map(sensor).collect::<Result<_, _>>()?,
+        rooms: rooms.into_iter().map(room).collect(),
+        sensors: whole,
+        damaged,
         sensor_rooms: sensor_rooms.into_iter().map(sensor_room).collect(),
         registry: registry.decoded()?,
         marks: marks(mark_row)?,

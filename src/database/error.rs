@@ -1,5 +1,6 @@
 //! What can go wrong with a database.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why the store cannot do what is asked. No message has a password in it.
@@ -26,6 +27,9 @@ pub enum StoreError {
     /// What failed before fails still; it is tried again without being asked.
     #[error("the store takes no readings: {0}")]
     Failing(&'static str),
+    /// The files of the database are not those that were opened; they may be again.
+    #[error("{}: {reason}", .path.display())]
+    FilesChanged { path: PathBuf, reason: &'static str },
     /// A file beside the database, or a copy of it, could not be written.
     #[error("{action}: {source}")]
     File {
@@ -46,7 +50,7 @@ impl StoreError {
             Self::Timeout(_) => "the database does not answer",
             Self::InUse(_) => "another process writes the database",
             Self::Corrupt { .. } => "the database is damaged",
-            Self::Failing(reason) => reason,
+            Self::Failing(reason) | Self::FilesChanged { reason, .. } => reason,
             Self::Migration(_) | Self::Unusable(_) => "the database cannot be used",
             Self::File { .. } => "a file cannot be written",
         }

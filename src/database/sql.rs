@@ -1,7 +1,7 @@
 //! Queries that are the same in both databases.
 
-pub(super) const ROOMS: &str = "select rooms.key, sites.name, rooms.name
-    from rooms join sites on sites.key = rooms.site_key order by rooms.key";
+pub(super) const ROOMS: &str = "select rooms.key, coalesce(sites.name, ''), rooms.name
+    from rooms left join sites on sites.key = rooms.site_key order by rooms.key";
 
 pub(super) const SENSORS: &str =
     "select key, sensor_id, room_key, reading_count, first_ms, latest, newest_ms, state

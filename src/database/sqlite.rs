@@ -8,6 +8,7 @@
 mod backup;
 mod copy;
 mod documents;
+mod files;
 mod lock;
 mod look;
 mod read;
@@ -24,7 +25,9 @@ use super::{
 };
 use crate::database::{ClockRecord, Series};
 use crate::domain::{StreamId, Timestamp};
-use futures_util::future::BoxFuture;
+use crate::private_files;
+use files::Files;
+use futures_util::future::{BoxFuture, try_join_all};
 use lock::OwnerLock;
 use look::Found;
 use parking_lot::Mutex as SyncMutex;
@@ -35,6 +38,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
@@ -63,6 +67,8 @@ pub struct SqliteDatabase {
     /// `None` for a reader, and after closing.
     writer: Mutex<Option<Writer>>,
     readers: SqlitePool,
+    /// `None` for a reader, beside whom they may change.
+    files: Option<Arc<Files>>,
     /// Behind the connections, so that it is the last thing to go.
     lock: SyncMutex<Option<OwnerLock>>,
 }
@@ -73,6 +79,7 @@ struct Writer {
     /// Work has begun. When whoever waited for it gave up, it may be under way still, and its
     /// transaction open.
     dirty: bool,
+    files: Arc<Files>,
 }
 
 impl SqliteDatabase {
@@ -81,16 +88,26 @@ impl SqliteDatabase {
     pub async fn open(url: &str, mode: OpenMode) -> Result<Self, StoreError> {
         require_version().await?;
         let path = path_of(url)?;
-        let lock = match mode {
+        let mut lock = match mode {
             OpenMode::Owner => Some(OwnerLock::take(&path)?),
             OpenMode::Reader => None,
         };
         let found = look::look(&path, mode).await?;
         let options = options(&path);
-        let writer = match mode {
-            OpenMode::Owner => Some(open_writer(&path, &options, found).await?),
-            OpenMode::Reader => None,
+        let writer = if let Some(lock) = &mut lock {
+            lock.hold(&path)?;
+            private_files::warn_if_shared(&path);
+            let connection = open_writer(&path, &options, found).await?;
+            let files = Arc::new(Files::of(&path)?);
+            Some(Writer {
+                connection,
+                dirty: false,
+                files,
+            })
+        } else {
+            None
         };
+        let files = writer.as_ref().map(|writer| Arc::clone(&writer.files));
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(ANSWER_WAIT_MAX)
@@ -100,14 +117,18 @@ impl SqliteDatabase {
             .test_before_acquire(false)
             .connect_with(options.read_only(true))
             .await?;
+        // All of them now: one that is opened later might be to a file that has come in its place.
+        let opened = (0..READERS).map(|_| readers.acquire());
+        drop(try_join_all(opened).await?);
+        if let Some(files) = &files {
+            files.require()?;
+        }
         Ok(Self {
             path,
             mode,
-            writer: Mutex::new(writer.map(|connection| Writer {
-                connection,
-                dirty: false,
-            })),
+            writer: Mutex::new(writer),
             readers,
+            files,
             lock: SyncMutex::new(lock),
         })
     }
@@ -127,6 +148,7 @@ impl SqliteDatabase {
             write::roll_back(&mut writer.connection).await;
         }
         writer.dirty = true;
+        writer.files.require()?;
         Ok(writer)
     }
 }
@@ -138,7 +160,10 @@ impl Writer {
             write::roll_back(&mut self.connection).await;
         }
         self.dirty = false;
-        result
+        let result = result?;
+        // What was written to a file that is not in its place is not to be found again.
+        self.files.require()?;
+        Ok(result)
     }
 }
 
@@ -373,15 +398,23 @@ impl Database for SqliteDatabase {
 
     fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            if self.readers.is_closed() {
-                return Err(sqlx::Error::PoolClosed.into());
-            }
+            self.require_files()?;
             backup::back_up(&self.path, to).await
         })
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(within(ANSWER_WAIT_MAX, read::check(&self.readers)))
+        Box::pin(within(ANSWER_WAIT_MAX, async move {
+            self.require_files()?;
+            read::check(&self.readers).await
+        }))
+    }
+
+    fn require_files(&self) -> Result<(), StoreError> {
+        if self.readers.is_closed() {
+            return Err(sqlx::Error::PoolClosed.into());
+        }
+        self.files.as_ref().map_or(Ok(()), |files| files.require())
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

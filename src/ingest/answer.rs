@@ -72,9 +72,9 @@ impl Counts {
         self.rejected > 0 && self.accepted + self.duplicates + self.updated == 0
     }
 
-    /// Whether every refusal is for this reason.
-    pub(super) fn are_all_refused_as(&self, code: &str) -> bool {
-        self.rejected_by_code.keys().all(|known| *known == code)
+    /// Whether every refusal is for a reason of this kind.
+    pub(super) fn are_all_refused_as(&self, is_kind: impl Fn(&str) -> bool) -> bool {
+        self.rejected_by_code.keys().all(|code| is_kind(code))
     }
 
     /// The counts as members of a JSON object, without its braces. Each refusal is written once, into
@@ -182,7 +182,7 @@ mod tests {
         let mut outcomes: Vec<_> = (0..100).map(|_| refused(&long)).collect();
         outcomes.push(Outcome::Counted("not_json"));
         let counts = Counts::of(outcomes, Notes::default(), Vec::new());
-        assert!(counts.all_are_refused() && !counts.are_all_refused_as("bad_name"));
+        assert!(counts.all_are_refused() && !counts.are_all_refused_as(|code| code == "bad_name"));
         let answer = parsed(&counts);
         assert_eq!(answer["rejected"].as_array().unwrap().len(), 41);
         assert_eq!(answer["rejected"][40]["index"], 40);

@@ -3,7 +3,7 @@
 use super::answer::Counts;
 use super::shapes::{Assumed, BatchTaken, OneOrBatch, OneTaken, ReadingOrReadings, Status};
 use crate::access::{Call, Caller, Need, call};
-use crate::fault::FORBIDDEN;
+use crate::fault::{FORBIDDEN, SENSOR_UNREADABLE, is_not_to_write};
 use crate::http::{BodyReader, ConnectionGuard, Problem, media_type};
 use crate::payload::{self, BatchError, Format, JsonArray, JsonLines, JsonObject};
 use crate::pipeline::{Notes, Pipeline, PipelineError, Taken};
@@ -37,6 +37,7 @@ pub(crate) fn calls() -> Vec<Call> {
     responses(
         (status = 200, description = "All taken, if not with every value", body = OneOrBatch),
         (status = 207, description = "Some of a batch taken", body = BatchTaken),
+        (status = 409, description = "What is stored of the sensor cannot be read"),
         (status = 422, description = "None taken"),
     ))]
 async fn ingest(
@@ -152,6 +153,14 @@ fn forbidden() -> Problem {
     )
 }
 
+/// Nothing is wrong with what was sent.
+fn sensor_unreadable() -> Problem {
+    Problem::conflict(
+        SENSOR_UNREADABLE,
+        "what is stored of these sensors cannot be read, so nothing is added to it",
+    )
+}
+
 /// One line for each refused reading that is told, for whoever looks after the sender, and one for the
 /// others.
 fn log_refusals(outcomes: &[Outcome]) {
@@ -184,10 +193,16 @@ fn one(outcomes: &[Outcome], notes: &Notes, assumed: &[Assumed]) -> Result<HttpR
     const MERGED: &str = "reading merged with the stored one";
     const REPEATED: &str = "reading was already stored";
     let (scored, became) = match outcomes {
-        [Outcome::Refused(rejection)] if rejection.code() == FORBIDDEN => {
+        [Outcome::Refused(rejection)] if is_not_to_write(rejection.code()) => {
             return Err(Problem {
                 errors: rejection.errors.clone(),
                 ..forbidden()
+            });
+        }
+        [Outcome::Refused(rejection)] if rejection.code() == SENSOR_UNREADABLE => {
+            return Err(Problem {
+                errors: rejection.errors.clone(),
+                ..sensor_unreadable()
             });
         }
         [Outcome::Refused(rejection)] => {
@@ -228,8 +243,10 @@ fn batch(
 ) -> Result<HttpResponse, Problem> {
     let counts = Counts::of(outcomes, notes, assumed);
     if counts.all_are_refused() {
-        let problem = if counts.are_all_refused_as(FORBIDDEN) {
+        let problem = if counts.are_all_refused_as(is_not_to_write) {
             forbidden()
+        } else if counts.are_all_refused_as(|code| code == SENSOR_UNREADABLE) {
+            sensor_unreadable()
         } else {
             Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

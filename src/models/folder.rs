@@ -1,6 +1,7 @@
 //! The folder that holds the files, and nothing else of this product.
 
 use super::id::ModelId;
+use crate::private_files;
 use rustc_hash::FxHashSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -48,7 +49,8 @@ impl Folder {
             path: path.to_owned(),
             source,
         };
-        fs::create_dir_all(path).map_err(unusable)?;
+        private_files::create_folder(path).map_err(unusable)?;
+        private_files::warn_if_shared(path);
         let handle = File::open(path).map_err(unusable)?;
         match handle.try_lock() {
             Ok(()) => {}
@@ -70,7 +72,7 @@ impl Folder {
     pub(super) fn create(&self) -> io::Result<(Temporary, File)> {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         let path = self.0.path.join(format!("{number}{UNFINISHED}"));
-        let mut options = File::options();
+        let mut options = private_files::options();
         let file = options
             .read(true)
             .write(true)

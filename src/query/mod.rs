@@ -8,6 +8,7 @@ mod history;
 mod latest;
 mod leased_body;
 mod lttb;
+mod own_counts;
 mod parameters;
 mod record;
 mod rooms;
@@ -23,8 +24,8 @@ mod write;
 pub use body::BodyError;
 pub use export::{Export, buckets_of_step};
 pub(crate) use sensors::{ShownSensor, shown_sensor};
-pub(crate) use write::GUARDED_BEGINS;
 pub use write::{Dialect, DialectError, Format, Line, Names, RowWriter};
+pub(crate) use write::{guarded, unguarded};
 
 use crate::access::Call;
 use crate::clock::Clock;

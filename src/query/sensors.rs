@@ -2,12 +2,13 @@
 
 use super::Source;
 use super::leased_body::json;
+use super::own_counts::{look_up, rooms_at};
 use crate::access::{Call, Caller, CountedAs, Need, call};
 use crate::database::{RoomKey, SensorKey};
 use crate::domain::{Place, Timestamp};
 use crate::http::{Parameters, Problem};
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
-use crate::store::{Directory, SensorEntry};
+use crate::store::{Directory, RoomsOfSensor, SensorEntry};
 use crate::validate::TvocUnit;
 use crate::wire::Number;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -84,20 +85,21 @@ async fn sensors(
     let budget = &source.budget;
     let lease = budget.keep(counted_as.0, count * SENSOR_BYTES, ANSWER_TURN_WAIT_MAX);
     let lease = lease.await?;
-    let mut sensors: Vec<ShownSensor> = source.store.directory(|directory| {
+    let (mut sensors, moved) = source.store.directory(|directory| {
         let mut aliases = FxHashMap::<SensorKey, Vec<String>>::default();
         for (id, key) in directory.sensor_aliases() {
             aliases.entry(key).or_default().push(id.as_str().to_owned());
         }
-        let own = directory
-            .sensors()
-            .filter(|entry| is_own(directory, &caller, entry));
-        own.map(|entry| {
+        let (mut sensors, mut moved) = (Vec::with_capacity(count), Moved::default());
+        let own = directory.sensors();
+        for entry in own.filter(|entry| is_own(directory, &caller, entry)) {
+            moved.add(sensors.len(), rooms_at(directory, entry, caller.sites()));
             let aliases = aliases.remove(&entry.key).unwrap_or_default();
-            shown(directory, &caller, entry, aliases, now)
-        })
-        .collect()
+            sensors.push(shown(directory, &caller, entry, aliases, now));
+        }
+        (sensors, moved)
     });
+    moved.correct(&source, &mut sensors, now).await?;
     sensors.sort_by(|a, b| a.sensor_id.cmp(&b.sensor_id));
     Ok(json(&mut HttpResponse::Ok(), &sensors, lease))
 }
@@ -120,21 +122,68 @@ async fn sensor(
     source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::none(&request)?;
-    shown_sensor(&source, &caller, &id)
-        .map(|sensor| HttpResponse::Ok().json(sensor))
-        .ok_or_else(Problem::not_found)
+    let sensor = shown_sensor(&source, &caller, &id).await?;
+    let sensor = sensor.ok_or_else(Problem::not_found)?;
+    Ok(HttpResponse::Ok().json(sensor))
+}
+
+/// Sensors that were at sites that their caller may not see, by their positions in the answer.
+#[derive(Debug, Default)]
+struct Moved {
+    positions: Vec<usize>,
+    rooms: Vec<RoomsOfSensor>,
+}
+
+impl Moved {
+    fn add(&mut self, position: usize, rooms: Option<RoomsOfSensor>) {
+        if let Some(rooms) = rooms {
+            self.positions.push(position);
+            self.rooms.push(rooms);
+        }
+    }
+
+    /// Tells of them what they have at the caller's sites.
+    async fn correct(
+        self,
+        source: &Source,
+        sensors: &mut [ShownSensor],
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let counts = look_up(source, &self.rooms, now).await?;
+        for (position, count) in self.positions.into_iter().zip(counts) {
+            if let Some(sensor) = sensors.get_mut(position) {
+                sensor.reading_count = count.readings;
+                sensor.first_seen = count.first.unwrap_or(sensor.last_seen);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A sensor by its id or one that it had before, when somebody may see it.
-pub(crate) fn shown_sensor(source: &Source, caller: &Caller, id: &str) -> Option<ShownSensor> {
+pub(crate) async fn shown_sensor(
+    source: &Source,
+    caller: &Caller,
+    id: &str,
+) -> Result<Option<ShownSensor>, Problem> {
     let now = source.clock.now();
-    source.store.directory(|directory| {
+    let found = source.store.directory(|directory| {
         let entry = directory.sensor(directory.sensor_key(id)?)?;
-        let is_shown = !entry.is_removed && is_own(directory, caller, entry);
+        if entry.is_removed || !is_own(directory, caller, entry) {
+            return None;
+        }
         let aliases = directory.sensor_aliases_of(entry.key);
         let aliases = aliases.map(|id| id.as_str().to_owned()).collect();
-        is_shown.then(|| shown(directory, caller, entry, aliases, now))
-    })
+        let mut moved = Moved::default();
+        moved.add(0, rooms_at(directory, entry, caller.sites()));
+        Some((shown(directory, caller, entry, aliases, now), moved))
+    });
+    let Some((mut sensor, moved)) = found else {
+        return Ok(None);
+    };
+    let sensors = std::slice::from_mut(&mut sensor);
+    moved.correct(source, sensors, now).await?;
+    Ok(Some(sensor))
 }
 
 /// Where a sensor stands, which may be said by a person.

@@ -112,7 +112,7 @@ async fn edit_sensor(
     let changed = pipeline.queue.change(change, caller.sites()).await;
     let changed = changed.map_err(|error| problem(error, ""))?;
     tracing::info!(sensor_id = *id, by = caller.name(), "a sensor was changed");
-    answer(&caller, &source, &changed)
+    answer(&caller, &source, &changed).await
 }
 
 fn model(text: &str) -> Result<String, &'static str> {
@@ -130,9 +130,13 @@ fn id_of(text: &str) -> Result<SensorId, Problem> {
     SensorId::parse(text).map_err(|_fault| Problem::not_found())
 }
 
-fn answer(caller: &Caller, source: &Source, changed: &Changed) -> Result<HttpResponse, Problem> {
+async fn answer(
+    caller: &Caller,
+    source: &Source,
+    changed: &Changed,
+) -> Result<HttpResponse, Problem> {
     let id = changed.sensor.as_ref().ok_or_else(Problem::internal)?;
-    let sensor = shown_sensor(source, caller, id.as_str());
+    let sensor = shown_sensor(source, caller, id.as_str()).await?;
     // It may be at another site now, of somebody else.
     let sensor = sensor.ok_or_else(Problem::not_found)?;
     Ok(HttpResponse::Ok().json(SensorChanged {
@@ -189,7 +193,7 @@ async fn merge_sensors(
         by = caller.name(),
         "a sensor became one with another"
     );
-    answer(&caller, &source, &changed)
+    answer(&caller, &source, &changed).await
 }
 
 /// Removes a sensor

@@ -16,7 +16,7 @@ use crate::score::Profile;
 use crate::validate::TvocUnit;
 use moves::Moves;
 use registry::Names;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -211,6 +211,9 @@ pub struct Directory {
     sensor_keys: FxHashMap<SensorId, SensorKey>,
     emptied: FxHashMap<SensorKey, EmptiedSensor>,
     emptied_keys: FxHashMap<SensorId, SensorKey>,
+    /// Sensors that cannot be used: their keys and ids are taken.
+    aside: FxHashSet<SensorKey>,
+    aside_ids: FxHashSet<SensorId>,
     position: StreamId,
     logged: StreamId,
     /// Ids up to here are never given out, whether anything was published under them or not.
@@ -256,6 +259,8 @@ impl Directory {
             sensor_keys: FxHashMap::default(),
             emptied: FxHashMap::default(),
             emptied_keys: FxHashMap::default(),
+            aside: FxHashSet::default(),
+            aside_ids: FxHashSet::default(),
             position: beginning,
             logged: beginning,
             reserved: beginning,
@@ -375,7 +380,22 @@ impl Directory {
 
     /// Number of ids that are taken, by sensors with and without readings.
     pub(super) fn id_count(&self) -> usize {
-        self.sensors.len() + self.emptied.len()
+        self.sensors.len() + self.emptied.len() + self.aside.len()
+    }
+
+    /// Takes over a sensor that cannot be used.
+    pub(super) fn set_aside(&mut self, key: SensorKey, id: Option<SensorId>) {
+        self.aside.insert(key);
+        self.aside_ids.extend(id);
+    }
+
+    pub(super) fn is_aside(&self, key: SensorKey) -> bool {
+        self.aside.contains(&key)
+    }
+
+    /// Whether an id is that of a sensor that cannot be used.
+    pub(super) fn is_aside_id(&self, id: &SensorId) -> bool {
+        self.aside_ids.contains(id)
     }
 
     /// Whether it is known that a sensor was in a room.
@@ -416,6 +436,7 @@ impl Directory {
 
     pub(super) fn next_sensor_key(&self) -> SensorKey {
         let keys = self.sensors.keys().chain(self.emptied.keys());
+        let keys = keys.chain(&self.aside);
         let (_, former) = self.names.keys_max();
         SensorKey(keys.map(|key| key.0).max().unwrap_or(0).max(former) + 1)
     }

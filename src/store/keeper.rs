@@ -87,7 +87,9 @@ impl Keeper {
                 _ = looks.tick() => self.look_and_write().await,
             };
             if let Err(error) = &result {
-                if !failing {
+                // The writer says so of its files, within a second and for all.
+                let is_said = matches!(error, StoreError::FilesChanged { .. });
+                if !failing && !is_said {
                     tracing::error!(%error, "the store could not be put in order");
                 }
             } else if failing {

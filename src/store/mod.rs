@@ -12,6 +12,7 @@
 
 mod aggregate;
 mod bucket;
+mod counts_in_rooms;
 mod directory;
 mod erase;
 mod fold;
@@ -33,12 +34,14 @@ mod retention_clock;
 mod rhythm;
 mod room_means;
 mod rows;
+mod salvage;
 mod settle;
 mod state;
 mod telling;
 mod writer;
 
 pub use bucket::Bucket;
+pub use counts_in_rooms::{CountInRooms, RoomsOfSensor};
 pub use directory::{Directory, LatestReading, SensorEntry};
 pub use history::{CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSORS_AT_ONCE};
 pub use keeper::Keeper;
@@ -63,6 +66,7 @@ use crate::database::{Batch, ClockRecord, Database, StoreError};
 use crate::domain::{Place, Reading, StreamId, Timestamp};
 use crate::fault::Rejection;
 use crate::score::{Assessment, Profile};
+use counts_in_rooms::TimedCounts;
 use log_extent::LogExtent;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
@@ -173,6 +177,7 @@ pub struct Store {
     recent: Arc<Recent>,
     log: Arc<Mutex<LogExtent>>,
     room_means: Arc<tokio::sync::Mutex<Option<TimedMeans>>>,
+    counts_in_rooms: Arc<Mutex<TimedCounts>>,
     /// What was known of the time when it was opened.
     known_time: KnownTime,
     /// The time that retention goes by, in milliseconds.
@@ -234,7 +239,10 @@ impl Store {
                 // since is told to nobody any more.
                 self.directory(|directory| {
                     let wanted = unpacked.rows.into_iter().filter(|row| {
-                        after < row.id && row.id <= up_to && !directory.is_gone(&row.reading)
+                        after < row.id
+                            && row.id <= up_to
+                            && !directory.is_gone(&row.reading)
+                            && !directory.is_aside(row.reading.sensor)
                     });
                     rows.extend(wanted);
                 });
@@ -275,9 +283,13 @@ impl Store {
         }
     }
 
-    /// Takes over that a write failed: nothing is taken until one succeeds.
+    /// From now on the store takes no readings until it is tried with success; said once.
     fn fails(&self, error: &StoreError) {
-        *self.fault.write() = Some(error.reason());
+        let mut fault = self.fault.write();
+        if fault.is_none() {
+            tracing::error!(%error, "nothing can be stored");
+        }
+        *fault = Some(error.reason());
     }
 
     /// Whether the database answers and takes writes.

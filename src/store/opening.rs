@@ -1,15 +1,16 @@
 //! A store out of what is in the database.
 
-use super::directory::{Directory, KnownSensor};
+use super::directory::Directory;
 use super::log_extent::{LogExtent, ReplayLimits};
 use super::recent::{Recent, Rows};
-use super::{KnownTime, SensorEntry, Store, pack, unpacked};
+use super::salvage::{self, Sensors};
+use super::{KnownTime, SensorEntry, Store, unpacked};
 use crate::clock;
-use crate::database::{Database, Loaded, RegistryPatch, SensorKey, SensorRow, StoreError};
+use crate::database::{Database, Loaded, RegistryPatch, SensorKey, StoreError};
 use crate::domain::{StreamId, Timestamp};
 use crate::score::Profile;
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -50,9 +51,10 @@ impl Store {
         log: LogExtent,
         horizon: Timestamp,
     ) -> Result<Self, StoreError> {
-        let loaded = database.load().await?;
+        let mut loaded = database.load().await?;
         let marks = loaded.marks;
-        let (directory, rows) = replayed(loaded, profile, epoch, horizon)?;
+        let sensors = salvage::sensors(database.as_ref(), &mut loaded).await?;
+        let (directory, rows) = replayed(loaded, sensors, profile, epoch, horizon)?;
         let known_time = KnownTime {
             record: marks.clock,
             // What was started by a clock that is wrong says nothing where readings can.
@@ -65,6 +67,7 @@ impl Store {
             log: Arc::new(Mutex::new(log)),
             room_means: Arc::default(),
             tidying: Arc::default(),
+            counts_in_rooms: Arc::default(),
             fault: Arc::default(),
             known_time,
             certain_ms: Arc::new(AtomicI64::new(i64::MIN)),
@@ -84,6 +87,7 @@ fn usual_newest(directory: &Directory) -> Option<Timestamp> {
 /// What was settled, with what came after it.
 fn replayed(
     loaded: Loaded,
+    sensors: Sensors,
     profile: Profile,
     epoch: u64,
     horizon: Timestamp,
@@ -95,8 +99,7 @@ fn replayed(
     // What the states of sensors include already: they are written with what is settled, but not all
     // at once.
     let mut included: FxHashMap<SensorKey, StreamId> = FxHashMap::default();
-    for sensor in loaded.sensors {
-        let (known, as_of) = settled(&sensor)?;
+    for (known, as_of) in sensors.known {
         included.extend(as_of.map(|as_of| (known.key, as_of)));
         directory.add_known(known);
     }
@@ -105,6 +108,13 @@ fn replayed(
         ..RegistryPatch::default()
     };
     directory.change_registry(&patch, Vec::new())?;
+    let mut unreadable = FxHashSet::default();
+    for sensor in sensors.aside {
+        if !sensor.has_readable_chunks {
+            unreadable.insert(sensor.key);
+        }
+        directory.set_aside(sensor.key, sensor.id);
+    }
     let mut rows = Rows::default();
     for batch in &loaded.log {
         let committed = unpacked(batch, profile)?;
@@ -112,6 +122,11 @@ fn replayed(
             included.get(&sensor).is_some_and(|as_of| id <= *as_of)
         };
         for row in committed.rows {
+            if unreadable.contains(&row.reading.sensor) {
+                // With them nothing of the store could be put in order.
+                tracing::error!(id = %row.id, "a reading of a sensor that is set aside stays in the log");
+                continue;
+            }
             if !is_included(row.reading.sensor, row.id) {
                 let reading = &row.reading;
                 let latest = |directory: &Directory| directory.latest_of(reading);
@@ -129,28 +144,4 @@ fn replayed(
         directory.add_sensor_room(sensor, room);
     }
     Ok((directory, rows))
-}
-
-/// A sensor as it was when it was settled, and the last event that its state includes.
-fn settled(row: &SensorRow) -> Result<(KnownSensor, Option<StreamId>), StoreError> {
-    let corrupt = |error: pack::PackError| {
-        StoreError::corrupt("sensors", format!("{}: {error}", row.id.as_str()))
-    };
-    let settled = row.settled.as_ref();
-    let latest = settled.map(|settled| pack::unpack_latest(row.key, &settled.latest));
-    let state = settled.and_then(|settled| settled.state.as_deref());
-    let kept = state.map(pack::unpack_state).transpose().map_err(corrupt)?;
-    let as_of = kept.as_ref().map(|kept| kept.as_of);
-    let kept = kept.filter(|kept| !kept.is_partial);
-    let known = KnownSensor {
-        key: row.key,
-        id: row.id.clone(),
-        room: row.room,
-        reading_count: row.reading_count,
-        first_seen: settled.map(|settled| settled.first_seen),
-        latest: latest.transpose().map_err(corrupt)?,
-        newest_at: settled.and_then(|settled| settled.newest_at),
-        state: kept.map(|kept| kept.state),
-    };
-    Ok((known, as_of))
 }

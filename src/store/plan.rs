@@ -291,7 +291,10 @@ impl<'a> Planner<'a> {
         if scored.reading.observed_at < self.directory.removed_to() {
             return Outcome::Refused(too_old(&scored.reading, self.directory.removed_to()));
         }
-        if let Some(error) = self.forbidden(&scored.reading, sites) {
+        if let Some(error) = self
+            .unusable(&scored.reading)
+            .or_else(|| self.forbidden(&scored.reading, sites))
+        {
             return Outcome::Refused(Rejection {
                 sensor_id: Some(scored.reading.sensor.as_str().to_owned()),
                 errors: vec![error],
@@ -302,7 +305,7 @@ impl<'a> Planner<'a> {
             room,
             place,
             ignores_place,
-        } = match self.locate(&scored.reading) {
+        } = match self.locate(&scored.reading, sites) {
             Ok(located) => located,
             Err(error) => {
                 return Outcome::Refused(Rejection {

@@ -142,6 +142,7 @@ impl Writer {
                 self.store.make_stale(self.clock.now());
                 if let Err(error) = self.try_again().await {
                     tracing::debug!(%error, "the store still takes no readings");
+                    self.store.fails(&error);
                     self.refuse_changes();
                 }
             } else if self.changes.has_work() {
@@ -156,6 +157,9 @@ impl Writer {
                     message = self.messages.recv() => return message,
                     _ = self.looks.tick() => {
                         self.follow_clock().await;
+                        if let Err(error) = self.store.database.require_files() {
+                            self.store.fails(&error);
+                        }
                     }
                 }
             }
@@ -248,12 +252,7 @@ impl Writer {
                     }
                 }
                 Err(error) => {
-                    let mut fault = self.store.fault.write();
-                    if fault.is_none() {
-                        tracing::error!(%error, "readings could not be stored");
-                    }
-                    *fault = Some(error.reason());
-                    drop(fault);
+                    self.store.fails(&error);
                     for position in positions {
                         results[*position] = Err(AppendError::Failed);
                     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// From the ground up. ARCHITECTURE.md says what each of them is for.
 const FLOORS: [&[&str]; 11] = [
-    &["domain", "fault", "host", "shutdown"],
+    &["domain", "fault", "host", "private_files", "shutdown"],
     &["clock", "database", "payload", "score"],
     &["documents", "simulate", "validate"],
     &["store"],

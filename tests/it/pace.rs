@@ -373,3 +373,15 @@ async fn another_topic_comes_at_once_and_takes_along_what_waits() {
         .collect();
     assert_eq!(numbers, wanted);
 }
+
+#[tokio::test]
+async fn what_is_held_back_is_not_for_who_has_unsubscribed() {
+    let server = Server::start();
+    let (mut socket, _) = slowed(&server).await;
+    server.accept(&numbered("a", 2)).await;
+    let unsubscribe = json!({"type": "unsubscribe", "topics": ["measurements"]});
+    assert_eq!(ask(&mut socket, &unsubscribe).await["type"], "unsubscribed");
+    let answer = ask(&mut socket, &paced(&["alerts"], 0.0)).await;
+    assert_eq!(answer["type"], "subscribed", "{answer}");
+    assert_eq!(measurements(socket.drain().await), [Value::Null; 0]);
+}

@@ -180,7 +180,8 @@ async fn every_dialect_that_is_exported_can_be_imported(
     let url = place.new_database().await;
     let server = start(&url);
     let hostile = [
-        "=1+1", "＝1+1", "＋1", "－1", "＠x", "'x", "a;b", "1,5", "a\"b\";", "\"", "é",
+        "=1+1", "＝1+1", "＋1", "－1", "＠x", "'x", "a;=1", "a,＝1", "a;'x,''", "a;b", "1,5",
+        "a\"b\";", "\"", "é",
     ];
     let hostile = (0..).zip(hostile).map(|(minute, name)| {
         json!({"sensor_id": format!("h{minute}"), "enseigne": name, "salle": name,

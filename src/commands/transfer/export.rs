@@ -7,13 +7,13 @@ use crate::database::{self, OpenMode};
 use crate::domain::Selector;
 use crate::domain::Timestamp;
 use crate::domain::Zone;
+use crate::private_files;
 use crate::query::{Dialect, Export, Format, buckets_of_step};
 use crate::score::Profile;
 use crate::store::{Bucket, Store};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -119,7 +119,9 @@ pub(crate) async fn command(arguments: ExportArgs) -> anyhow::Result<()> {
         .context("DATABASE_URL: the database cannot be read")?;
     let output: Box<dyn Write> = match &arguments.output {
         Some(path) => {
-            Box::new(File::create_new(path).with_context(|| format!("{}", path.display()))?)
+            let mut options = private_files::options();
+            let file = options.write(true).create_new(true).open(path);
+            Box::new(file.with_context(|| format!("{}", path.display()))?)
         }
         None => Box::new(std::io::stdout()),
     };

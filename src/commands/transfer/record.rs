@@ -3,7 +3,7 @@
 
 use crate::domain::Quantity;
 use crate::payload::{Format, JsonObject, RawItem, mend};
-use crate::query::GUARDED_BEGINS;
+use crate::query::unguarded;
 use serde_json::{Map, Value, json};
 
 /// Why a line is not a reading.
@@ -70,17 +70,13 @@ pub(super) fn of_cells<'a>(
         if cell.is_empty() {
             continue;
         }
-        let text = match cell.strip_prefix('\'') {
-            Some(text) if text.starts_with(GUARDED_BEGINS) => text,
-            _ => cell,
-        };
         if column == "extra" {
-            extra = serde_json::from_str(text)
+            extra = serde_json::from_str(cell)
                 .map_err(|error| RecordError::Extra(error.to_string()))?;
         } else if decimal_comma && is_number(column) {
-            fields.insert(column.to_owned(), text.replacen(',', ".", 1).into());
+            fields.insert(column.to_owned(), cell.replacen(',', ".", 1).into());
         } else {
-            fields.insert(column.to_owned(), text.into());
+            fields.insert(column.to_owned(), unguarded(cell).into());
         }
     }
     of_fields(&fields, extra)

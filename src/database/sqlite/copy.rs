@@ -3,10 +3,11 @@
 use super::write::{self, json};
 use super::{claim, documents, migrate};
 use crate::database::{
-    Batch, Chunk, Document, Loaded, Marks, RegistryPatch, RoomKey, SensorKey, SensorRow, Series,
-    StoreError,
+    Batch, Chunk, DamagedSensor, Document, Loaded, Marks, RegistryPatch, RoomKey, SensorKey,
+    SensorRow, Series, StoreError,
 };
 use crate::domain::SensorId;
+use crate::private_files;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,10 @@ impl NewFile {
         let partial = super::beside(&to, &suffix);
         let file = Self { to, partial };
         file.require_free()?;
+        // Before SQLite does it, which would ask the umask who may read it.
+        let mut options = private_files::options();
+        let created = options.write(true).create_new(true).open(&file.partial);
+        created.map_err(StoreError::file(format!("write {}", file.to.display())))?;
         Ok(file)
     }
 
@@ -107,7 +112,11 @@ impl Copy {
         let connection = &mut self.connection;
         let new = |sensor: &SensorRow| (sensor.key, sensor.id.clone(), sensor.room);
         let sensors: Vec<(SensorKey, SensorId, RoomKey)> = loaded.sensors.iter().map(new).collect();
-        write::add_places(connection, &loaded.rooms, &sensors, &loaded.sensor_rooms).await?;
+        write::add_places(connection, &loaded.rooms, &sensors, &[]).await?;
+        for sensor in &loaded.damaged {
+            put_damaged(connection, sensor).await?;
+        }
+        write::add_places(connection, &[], &[], &loaded.sensor_rooms).await?;
         let patch = RegistryPatch {
             rows: loaded.registry.clone(),
             sensors: loaded.sensors.clone(),
@@ -179,4 +188,27 @@ impl Copy {
         self.connection.close().await?;
         Ok(())
     }
+}
+
+/// Copies a row as it is: who opens the copy may know what to do with it.
+async fn put_damaged(
+    connection: &mut SqliteConnection,
+    sensor: &DamagedSensor,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into sensors
+            (key, sensor_id, room_key, reading_count, first_ms, latest, newest_ms, state)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(sensor.key.0)
+    .bind(&sensor.id)
+    .bind(sensor.room.0)
+    .bind(sensor.reading_count)
+    .bind(sensor.first_ms)
+    .bind(&sensor.latest)
+    .bind(sensor.newest_ms)
+    .bind(&sensor.state)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Documents in SQLite.
 
+use super::files::Files;
 use super::look::look;
 use super::{options, path_of, write};
 use crate::database::documents::are_expected;
@@ -15,6 +16,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchr
 #[derive(Debug)]
 pub struct SqliteDocuments {
     pool: SqlitePool,
+    files: Files,
 }
 
 impl SqliteDocuments {
@@ -30,7 +32,10 @@ impl SqliteDocuments {
             .test_before_acquire(false)
             .connect_with(options(&path).synchronous(SqliteSynchronous::Full))
             .await?;
-        Ok(Self { pool })
+        // Only who has read has all files open.
+        sqlx::query(sql::DOCUMENT_VERSIONS).fetch_all(&pool).await?;
+        let files = Files::of(&path)?;
+        Ok(Self { pool, files })
     }
 }
 
@@ -72,6 +77,7 @@ impl DocumentDatabase for SqliteDocuments {
         change: &'a DocumentChange,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(within(WORK_WAIT_MAX, async move {
+            self.files.require()?;
             // A transaction that began by reading might not get the right to write later.
             let mut transaction = self.pool.begin_with("begin immediate").await?;
             let raises = change.raises(expected);
@@ -97,12 +103,14 @@ impl DocumentDatabase for SqliteDocuments {
             }
             put(&mut transaction, &change.put).await?;
             transaction.commit().await?;
+            self.files.require()?;
             Ok(true)
         }))
     }
 
     fn note<'a>(&'a self, documents: &'a [Document]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(within(WORK_WAIT_MAX, async move {
+            self.files.require()?;
             let mut transaction = self.pool.begin_with("begin immediate").await?;
             put(&mut transaction, documents).await?;
             transaction.commit().await?;

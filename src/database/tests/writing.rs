@@ -300,11 +300,6 @@ async fn a_commit_nobody_waits_for_is_whole_or_gone(
 }
 
 #[rstest]
-#[case::name_of_a_room("update rooms set name = '' where key = 1", "rooms")]
-#[case::name_of_a_site("update sites set name = '\u{1}'", "rooms")]
-#[case::name_of_a_sensor("update sensors set sensor_id = 'no spaces' where key = 1", "sensors")]
-#[case::reading_count("update sensors set reading_count = -1", "sensors")]
-#[case::half_of_what_is_settled("update sensors set first_ms = 0", "sensors")]
 #[case::no_marks("delete from marks", "marks")]
 #[case::negative_mark("update marks set trimmed_to = -1", "marks")]
 #[case::no_readings("update log set readings = 0", "log")]
@@ -330,6 +325,75 @@ async fn a_row_nothing_valid_left_is_an_error(
         let sizes = database.log_sizes().await;
         assert!(matches!(sizes, Err(StoreError::Corrupt { .. })));
     }
+    database.close().await;
+}
+
+#[rstest]
+#[case::name(
+    "update sensors set sensor_id = 'no spaces' where key = 1",
+    "sensor_id"
+)]
+#[case::count("update sensors set reading_count = -1 where key = 1", "reading_count")]
+#[case::half_of_what_is_settled("update sensors set first_ms = 0 where key = 1", "first_ms")]
+#[tokio::test]
+async fn a_sensor_nothing_valid_left_is_apart_also_in_a_copy(
+    #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
+    #[case] damage: &'static str,
+    #[case] column: &str,
+) {
+    let test = TestDatabase::new(kind).await;
+    let database = filled(&test).await;
+    let whole = database.load().await.unwrap();
+    test.execute(damage).await;
+    let loaded = database.load().await.unwrap();
+    let [damaged] = &loaded.damaged[..] else {
+        panic!("{loaded:?}");
+    };
+    assert_eq!(damaged.key, SensorKey(1));
+    assert!(damaged.detail.contains(column), "{damaged:?}");
+    assert_eq!(loaded.sensors, whole.sensors[1..]);
+    assert_eq!(loaded.sensor_rooms, whole.sensor_rooms);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("copy.db");
+    database.back_up(&file).await.unwrap();
+    database.close().await;
+    let url = format!("sqlite://{}", file.display());
+    let copy = crate::database::open(&url, OpenMode::Owner).await.unwrap();
+    let copied = copy.load().await.unwrap();
+    assert_eq!(copied.damaged, loaded.damaged);
+    assert_eq!(copied.sensor_rooms, whole.sensor_rooms);
+    copy.close().await;
+}
+
+#[rstest]
+#[case::of_a_room("update rooms set name = '' where key = 1", "#1")]
+#[case::of_controls("update rooms set name = '\u{1}Den\u{2}' where key = 1", "Den")]
+#[tokio::test]
+async fn a_room_whose_name_is_damaged_is_called_by_what_is_left_of_it(
+    #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
+    #[case] damage: &'static str,
+    #[case] called: &str,
+) {
+    let test = TestDatabase::new(kind).await;
+    let database = filled(&test).await;
+    test.execute(damage).await;
+    let loaded = database.load().await.unwrap();
+    assert_eq!(&*loaded.rooms[0].room, called);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_text_that_is_no_utf_8_damages_its_row_alone() {
+    let test = TestDatabase::sqlite();
+    let database = filled(&test).await;
+    test.execute(
+        "update rooms set name = cast(x'42ff' as text) where key = 1;
+        update sensors set sensor_id = cast(x'61ff' as text) where key = 1",
+    )
+    .await;
+    let loaded = database.load().await.unwrap();
+    assert_eq!(&*loaded.rooms[0].room, "B\u{fffd}");
+    assert_eq!(loaded.damaged[0].id, "a\u{fffd}");
     database.close().await;
 }
 

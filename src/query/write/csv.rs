@@ -1,6 +1,7 @@
 //! CSV after RFC 4180: for spreadsheets, and for programs that want columns.
 
 use super::dialect::Dialect;
+use super::guard::{guard_json, guarded};
 use super::names::WrittenNames;
 use super::text::{extras, number, timestamp};
 use super::{Line, Names, RowWriter};
@@ -16,6 +17,7 @@ pub(super) struct Csv {
     dialect: Dialect,
     /// Used again for every line that has some.
     extra: Vec<u8>,
+    json: Vec<u8>,
 }
 
 impl Csv {
@@ -29,6 +31,7 @@ impl Csv {
             minmax,
             dialect,
             extra: Vec::new(),
+            json: Vec::new(),
         }
     }
 
@@ -121,8 +124,10 @@ impl RowWriter for Csv {
         }
         self.next_cell(out);
         if let Some(extra) = line.extras.filter(|extra| !extra.is_empty()) {
+            self.json.clear();
+            extras(extra, &mut self.json);
             self.extra.clear();
-            extras(extra, &mut self.extra);
+            guard_json(&self.json, &mut self.extra);
             out.extend_from_slice(&row_of(&[&self.extra], self.dialect));
         }
         out.extend_from_slice(b"\r\n");
@@ -132,27 +137,10 @@ impl RowWriter for Csv {
     fn end(&mut self, _out: &mut Vec<u8>) {}
 }
 
-/// What makes a spreadsheet take a text for a formula, or skip to one, when it comes first: in full width
-/// too, which some of them take for the same. And the apostrophe that keeps it from it, so that one who
-/// reads the file knows which were there before.
-pub(crate) const GUARDED_BEGINS: [char; 12] = [
-    '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\t', '\r', '\0', '\'',
-];
-
 /// Texts that people chose, as cells a spreadsheet shows and never runs.
 fn cells(texts: &[&str], dialect: Dialect) -> Vec<u8> {
-    let harmless: Vec<_> = texts
-        .iter()
-        .map(|text| {
-            let guard = if text.starts_with(GUARDED_BEGINS) {
-                "'"
-            } else {
-                ""
-            };
-            format!("{guard}{text}").into_bytes()
-        })
-        .collect();
-    let harmless: Vec<_> = harmless.iter().map(Vec::as_slice).collect();
+    let guarded: Vec<_> = texts.iter().map(|text| guarded(text)).collect();
+    let harmless: Vec<_> = guarded.iter().map(|text| text.as_bytes()).collect();
     row_of(&harmless, dialect)
 }
 
@@ -185,6 +173,8 @@ mod tests {
     #[case("two\rlines", "\"two\rlines\"")]
     #[case("2 - 1 = 1", "2 - 1 = 1")]
     #[case("=1+1", "'=1+1")]
+    #[case("a;=1+1", "a;'=1+1")]
+    #[case("a,=1+1", "\"a,'=1+1\"")]
     #[case("＝1+1", "'＝1+1")]
     #[case("＋1", "'＋1")]
     #[case("－1", "'－1")]
@@ -193,7 +183,7 @@ mod tests {
     #[case("+1", "'+1")]
     #[case("-1", "'-1")]
     #[case("@SUM(A1)", "'@SUM(A1)")]
-    #[case("\t=1", "'\t=1")]
+    #[case("\t=1", "'\t'=1")]
     #[case("\r=1", "\"'\r=1\"")]
     #[case("\0=1", "'\0=1")]
     #[case(
@@ -210,7 +200,7 @@ mod tests {
     #[case(";", "a;b", "\"a;b\"")]
     #[case(";", "a,b", "a,b")]
     #[case("tab", "a\tb", "\"a\tb\"")]
-    #[case("tab", "\t=1", "\"'\t=1\"")]
+    #[case("tab", "\t=1", "\"'\t'=1\"")]
     fn what_parts_cells_is_quoted(
         #[case] delimiter: &str,
         #[case] text: &str,

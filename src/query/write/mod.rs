@@ -4,13 +4,14 @@
 
 mod csv;
 mod dialect;
+mod guard;
 mod json;
 mod line;
 mod names;
 mod text;
 
-pub(crate) use csv::GUARDED_BEGINS;
 pub use dialect::{Dialect, DialectError};
+pub(crate) use guard::{guarded, unguarded};
 pub use line::Line;
 pub(super) use line::means;
 pub use names::Names;

@@ -3,7 +3,7 @@
 use super::{PlannedSensor, Planner};
 use crate::database::{RoomKey, RoomRow, SensorKey};
 use crate::domain::{Place, Reading, SensorId, Sites};
-use crate::fault::{FORBIDDEN, FieldError};
+use crate::fault::{FORBIDDEN, FieldError, OTHER_SENSOR, SENSOR_UNREADABLE};
 use crate::store::directory::SensorEntry;
 use std::sync::Arc;
 
@@ -41,23 +41,15 @@ impl Planner<'_> {
                 "is none of your sites",
             ));
         }
-        if let (Some(site), Some(room)) = (&reading.site, &reading.room) {
-            // What it was called before may be at another site now.
-            let place = Place {
-                site: site.clone(),
-                room: room.clone(),
-            };
-            let room = self.directory.room_key(&place);
-            let place = room.and_then(|room| self.directory.place(room));
-            if place.is_some_and(|place| !sites.allow(place.site.as_str())) {
-                let detail = "is a room of another site now";
-                return Some(FieldError::new("/salle", FORBIDDEN, detail));
-            }
-        }
         let sensor = self.known(&reading.sensor)?;
-        if !sites.allow(self.sensor(sensor).place.site.as_str()) {
-            let detail = "is not a sensor of your sites";
-            return Some(FieldError::new("/sensor_id", FORBIDDEN, detail));
+        let place = match self.pinned(sensor, reading) {
+            Some(Pinned::Here(Located { place, .. }) | Pinned::Before(_, place)) => place,
+            None => Arc::clone(&self.sensor(sensor).place),
+        };
+        if !sites.allow(place.site.as_str()) {
+            let detail = "is taken by a sensor elsewhere: ids are one namespace for all sites; choose \
+                another, or have an admin rename or remove that sensor";
+            return Some(FieldError::new("/sensor_id", OTHER_SENSOR, detail));
         }
         let stored = self.stored((sensor, reading.observed_at))?;
         let place = self.place_of(stored.room)?;
@@ -68,13 +60,26 @@ impl Planner<'_> {
         Some(FieldError::new("/timestamp", FORBIDDEN, detail))
     }
 
+    /// Why nothing is taken of its sensor, whoever writes it.
+    pub(super) fn unusable(&self, reading: &Reading) -> Option<FieldError> {
+        self.directory.is_aside_id(&reading.sensor).then(|| {
+            let detail = "what is stored of this sensor cannot be read, so nothing is added to it; the \
+                log of the server's start says why";
+            FieldError::new("/sensor_id", SENSOR_UNREADABLE, detail)
+        })
+    }
+
     fn known(&self, id: &SensorId) -> Option<SensorKey> {
         let new = || self.new_sensors.get(id).copied();
         self.directory.key_of(id).or_else(new)
     }
 
     /// The sensor and the room of a reading, registering what is new.
-    pub(super) fn locate(&mut self, reading: &Reading) -> Result<Located, Vec<FieldError>> {
+    pub(super) fn locate(
+        &mut self,
+        reading: &Reading,
+        sites: &Sites,
+    ) -> Result<Located, Vec<FieldError>> {
         let known = self.known(&reading.sensor);
         let here = match known.and_then(|sensor| self.pinned(sensor, reading)) {
             Some(Pinned::Here(located)) => return Ok(located),
@@ -100,6 +105,11 @@ impl Planner<'_> {
                 }
             }
         };
+        if !sites.allow(place.site.as_str()) {
+            // By a name that it had before it was found, and it is elsewhere now.
+            let detail = "is a room of another site now";
+            return Err(vec![FieldError::new("/salle", FORBIDDEN, detail)]);
+        }
         let sensor = match known {
             Some(sensor) => sensor,
             None => self.register(&reading.sensor, room, &place)?,

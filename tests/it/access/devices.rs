@@ -1,7 +1,7 @@
 //! Keys of devices, and how a sensor gets one.
 
 use super::stage::{Credentials, Stage, admin, of_site, operator, viewer};
-use crate::harness::{Socket, client};
+use crate::harness::{Socket, client, faults};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -125,17 +125,32 @@ async fn whoever_is_restricted_to_sites_writes_there_only() {
     let (_, device) = stage.device(&body).await;
     for who in [device, of_site("operator", "Maison")] {
         for (reading, pointer) in [
-            (reading("new", Some("École")), "/enseigne"),
+            (reading("new", Some("École")), ("/enseigne", "forbidden")),
             // To write it would change what another site has measured,
-            (reading("classe1", None), "/sensor_id"),
+            (reading("classe1", None), ("/sensor_id", "other_sensor")),
             // and so would moving it first.
-            (reading("classe1", Some("Maison")), "/sensor_id"),
+            (
+                reading("classe1", Some("Maison")),
+                ("/sensor_id", "other_sensor"),
+            ),
         ] {
             let response = stage.call(INGEST, &who, Some(&reading)).await;
             assert_eq!(response.status(), 403, "{reading}");
             let problem: Value = response.json().await.unwrap();
-            assert_eq!(problem["errors"][0]["pointer"], pointer);
+            assert_eq!(problem["code"], "forbidden");
+            assert_eq!(faults(&problem["errors"]), [pointer]);
+            // Where it is, is nobody's business.
+            let told = problem.to_string();
+            assert!(
+                !told.contains("Classe") && !told.contains("École"),
+                "{told}"
+            );
         }
+        let taken = json!([reading("classe1", None), reading("classe1", Some("École"))]);
+        assert_eq!(
+            stage.problem(INGEST, &who, Some(&taken)).await,
+            (403, "forbidden".to_owned())
+        );
         stage
             .json(INGEST, &who, Some(&reading("bureau1", None)))
             .await;
@@ -230,6 +245,47 @@ async fn what_a_moved_sensor_measured_elsewhere_is_not_for_its_new_site() {
         .map(|row| &row["co2"])
         .collect();
     assert_eq!(co2, [&json!(500)]);
+}
+
+#[tokio::test]
+async fn of_a_moved_sensor_everybody_is_told_what_it_has_at_his_own_sites() {
+    let mut stage = Stage::new().await;
+    let of = |site: &str, at: &str| {
+        json!({"sensor_id": "moved", "enseigne": site, "salle": "Salle", "timestamp": at,
+            "values": {"CO2": 500}})
+    };
+    let readings = json!([
+        of("École", "2025-11-17T10:00:00Z"),
+        of("École", "2025-11-18T10:00:00Z"),
+        of("École", "2025-11-19T10:00:00Z"),
+        of("Maison", "2025-11-19T10:05:07Z"),
+        of("Maison", "2025-11-20T10:00:00Z"),
+    ]);
+    stage.json(INGEST, &operator(), Some(&readings)).await;
+    let told = async |stage: &Stage, who: &Credentials| {
+        let one = stage.json("GET /api/sensors/moved", who, None).await;
+        let all = stage.json("GET /api/sensors", who, None).await;
+        let mut listed = all.as_array().unwrap().iter();
+        let listed = listed.find(|one| one["sensor_id"] == "moved");
+        assert_eq!(Some(&one), listed);
+        ["reading_count", "first_seen", "last_seen"].map(|key| one[key].clone())
+    };
+    let last = json!("2025-11-20T10:00:00Z");
+    for _ in 0..2 {
+        assert_eq!(
+            told(&stage, &viewer()).await,
+            [json!(5), json!("2025-11-17T10:00:00Z"), last.clone()]
+        );
+        assert_eq!(
+            told(&stage, &of_site("viewer", "Maison")).await,
+            [json!(2), json!("2025-11-19T10:05:07Z"), last.clone()]
+        );
+        // The same out of the chunks and roll-ups.
+        stage.server.terminate();
+        let (content, server) = stage.server.ended_and_started_again().await;
+        assert!(content);
+        stage.server = server;
+    }
 }
 
 #[tokio::test]

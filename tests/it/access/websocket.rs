@@ -278,6 +278,33 @@ async fn another_token_on_a_live_connection_changes_what_is_heard() {
     assert_eq!(heard(&mut socket, 823).await, ["classe1"]);
 }
 
+#[tokio::test]
+async fn what_max_hz_holds_back_for_a_wider_token_is_not_for_a_narrower_one() {
+    let stage = Stage::new().await;
+    let mut socket = welcomed(&stage, &token("viewer"), "alerts").await;
+    let slowly = json!({"type": "subscribe", "topics": ["measurements"], "max_hz": 0.001});
+    socket.send(&slowly).await;
+    assert_eq!(socket.next().await["type"], "subscribed");
+    post(&stage, "bureau1", 831).await;
+    assert_eq!(socket.next().await["co2"], 831);
+    post(&stage, "bureau1", 832).await;
+    post(&stage, "classe1", 833).await;
+    let narrower = json!({"type": "auth", "token": token_of_site("viewer", "École")});
+    socket.send(&narrower).await;
+    assert_eq!(socket.next().await["type"], "authenticated");
+    // What is held goes out when nothing is held any more.
+    let mut at_once = slowly.clone();
+    at_once["max_hz"] = json!(0);
+    socket.send(&at_once).await;
+    let heard = socket.drain().await;
+    let heard: Vec<_> = heard
+        .iter()
+        .filter(|message| message["type"] == "measurement")
+        .collect();
+    let co2: Vec<_> = heard.iter().map(|message| &message["co2"]).collect();
+    assert_eq!(co2, [833], "{heard:?}");
+}
+
 fn token_for(seconds: u64) -> String {
     let mut claims = claims("viewer");
     claims["exp"] = json!(now_s() + seconds);

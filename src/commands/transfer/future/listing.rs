@@ -3,7 +3,7 @@
 use super::ListFormat;
 use crate::database::{RoomKey, SensorKey, StoreError};
 use crate::domain::Timestamp;
-use crate::query::GUARDED_BEGINS;
+use crate::query::guarded;
 use crate::store::Store;
 use std::collections::BTreeMap;
 
@@ -117,14 +117,7 @@ fn csv(listed: &[Listed]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let rows = std::iter::once(COLUMNS.map(str::to_owned));
     for row in rows.chain(listed.iter().map(Listed::cells)) {
-        let harmless = row.map(|cell| {
-            let guard = if cell.starts_with(GUARDED_BEGINS) {
-                "'"
-            } else {
-                ""
-            };
-            format!("{guard}{cell}")
-        });
+        let harmless = row.map(|cell| guarded(&cell).into_owned());
         // Writing into memory cannot fail.
         writer.write_record(&harmless).unwrap_or_default();
     }
