@@ -19,6 +19,7 @@ mod history;
 mod keeper;
 mod latest;
 mod log_extent;
+mod measures;
 mod notice;
 mod opening;
 mod pace;
@@ -42,6 +43,7 @@ pub use directory::{Directory, LatestReading, SensorEntry};
 pub use history::{CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSORS_AT_ONCE};
 pub use keeper::Keeper;
 pub use log_extent::ReplayLimits;
+pub use measures::StoreCondition;
 pub use notice::{Notice, Published};
 pub use pace::Sender;
 pub use page::Page;
@@ -59,6 +61,7 @@ use crate::domain::{Place, Reading, StreamId, Timestamp};
 use crate::fault::Rejection;
 use crate::score::{Assessment, Profile};
 use log_extent::LogExtent;
+use measures::Measures;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
 use room_means::TimedMeans;
@@ -139,6 +142,7 @@ pub struct Store {
     certain_ms: Arc<AtomicI64>,
     /// Why the last write failed; `None` when it did not.
     fault: Arc<RwLock<Option<&'static str>>>,
+    measures: Arc<Measures>,
 }
 
 impl Store {

@@ -65,6 +65,7 @@ impl Store {
             log: Arc::new(Mutex::new(log)),
             room_means: Arc::default(),
             fault: Arc::default(),
+            measures: Arc::default(),
             known_time,
             certain_ms: Arc::new(AtomicI64::new(i64::MIN)),
         })

@@ -112,6 +112,7 @@ pub(crate) async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
         profile,
         readings_max: LINES_AT_ONCE,
         queue: queue.clone(),
+        measures: Arc::default(),
     };
     let mut import = Import::new(pipeline);
     let mut result = Ok(());
