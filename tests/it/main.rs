@@ -30,6 +30,7 @@ mod io_errors;
 mod ledger;
 mod live;
 mod manners;
+mod memory;
 mod metrics;
 mod models;
 mod nginx;
