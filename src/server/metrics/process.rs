@@ -1,6 +1,7 @@
 //! This process as the kernel counts it, under the names that Prometheus' own clients have; nothing
 //! where there is no `/proc`.
 
+use super::as_f64;
 use std::fmt::Write;
 use std::fs;
 
@@ -68,8 +69,6 @@ fn value_of(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
-
-use super::as_f64;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
