@@ -20,12 +20,15 @@ pub(crate) const PAGES_ROUTE: &str = "pages";
 #[derive(Debug, Default)]
 pub struct RouteMeasures(Mutex<FxHashMap<String, Arc<RouteMeasure>>>);
 
+/// The answers to one method with one status.
+type Answers = (&'static str, StatusCode, Histogram);
+
 /// The answers of one route.
 #[derive(Debug)]
 pub struct RouteMeasure {
     route: String,
     /// One for each method and status that there was, of which a route has few.
-    answers: Mutex<SmallVec<[(&'static str, StatusCode, Histogram); 4]>>,
+    answers: Mutex<SmallVec<[Answers; 4]>>,
     failures: Counter,
 }
 
@@ -71,7 +74,7 @@ impl RouteMeasure {
         let method = label(method);
         let mut answers = self.answers.lock();
         let mut known = answers.iter();
-        let is_same = |(known, at, _): &&(_, _, _)| *known == method && *at == status;
+        let is_same = |(known, at, _): &&Answers| *known == method && *at == status;
         if let Some((_, _, histogram)) = known.find(is_same) {
             histogram.record(duration.as_secs_f64());
             return;

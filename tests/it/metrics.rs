@@ -1,4 +1,5 @@
 //! The numbers of `/metrics`, found after what they count was provoked.
+#![expect(clippy::float_cmp, reason = "counts, which are exact")]
 
 use crate::access::stage::{Credentials, Stage, viewer};
 use crate::harness::{PATIENCE, Server, client, example, from_now, reading, unlock_store};

@@ -50,7 +50,7 @@ pub(super) fn lines() -> String {
     page
 }
 
-/// Fields of `/proc/self/stat` behind the name of the program (proc_pid_stat(5), from its third on).
+/// Fields of `/proc/self/stat` behind the name of the program (`proc_pid_stat(5)`, from its third on).
 const UTIME: usize = 14 - 3;
 const STIME: usize = 15 - 3;
 const STARTTIME: usize = 22 - 3;
@@ -70,7 +70,7 @@ fn value_of(text: &str, name: &str) -> Option<f64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
