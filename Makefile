@@ -43,6 +43,11 @@ lint: $(NODE_MODULES) server ## Format, clippy, licences, API document, types of
 	@$(STEP) api-document scripts/check-api-document
 	@$(STEP) pages-check $(NPM) run check
 	@$(STEP) nginx scripts/check-nginx
+	@if command -v promtool >/dev/null; then \
+		$(STEP) alert-rules promtool check rules deploy/prometheus-rules.yml; \
+	else \
+		echo "alert-rules … skipped, there is no promtool"; \
+	fi
 	@if systemd-analyze --help 2>/dev/null | grep -q -- --offline; then \
 		$(STEP) service scripts/check-service; \
 	else \

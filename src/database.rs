@@ -61,6 +61,15 @@ pub fn file_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
     sqlite::path_of(url).map(Some)
 }
 
+/// What the database of a URL is called.
+pub fn kind_of(url: &str) -> &'static str {
+    if is_postgres(url) {
+        "postgres"
+    } else {
+        "sqlite"
+    }
+}
+
 fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
@@ -154,6 +163,9 @@ pub trait Database: std::fmt::Debug + Send + Sync {
     fn require_files(&self) -> Result<(), StoreError> {
         Ok(())
     }
+
+    /// About how many bytes it takes, with what it has beside its tables.
+    fn size_bytes(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
 
     /// Whether it answers.
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>>;

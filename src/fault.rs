@@ -21,6 +21,30 @@ pub fn is_not_to_write(code: &str) -> bool {
     matches!(code, FORBIDDEN | OTHER_SENSOR)
 }
 
+/// Codes that a reading is refused by, as they are told and counted.
+pub const READING_CODES: [&str; 20] = [
+    "required",
+    "not_text",
+    "not_an_object",
+    "not_json",
+    "duplicate_key",
+    "too_many_keys",
+    "bad_key",
+    "bad_sensor_id",
+    "bad_name",
+    "bad_timestamp",
+    "timestamp_in_future",
+    "timestamp_too_old",
+    "no_values",
+    "not_a_number",
+    "lone_surrogate",
+    "out_of_range",
+    "unknown_unit",
+    "too_many_sensors",
+    "too_many_rooms",
+    FORBIDDEN,
+];
+
 /// Everything wrong with one reading.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rejection {

@@ -2,6 +2,10 @@
 
 use iaqverse::commands::Command;
 use std::process::ExitCode;
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let command = Command::from_command_line();

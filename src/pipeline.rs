@@ -4,8 +4,10 @@
 //! [`ScoredReading`] → durable → broadcast. The last step is the writer's: it publishes what it has
 //! committed before it answers, so nothing is broadcast or acknowledged that a restart can lose.
 
+mod measures;
 mod notes;
 
+pub use measures::Measures;
 pub use notes::{IGNORED_TOLD_MAX, Notes};
 
 use crate::access::{Caller, may_write};
@@ -44,6 +46,7 @@ pub struct Pipeline {
     pub readings_max: usize,
     pub store: Store,
     pub queue: WriteQueue,
+    pub measures: Arc<Measures>,
 }
 
 /// What became of the readings of a body.
@@ -79,10 +82,9 @@ impl Pipeline {
             .filter_map(|refused| refused.or_else(|| appended.next()))
             .map(|outcome| telling.of(outcome))
             .collect();
-        Ok(Taken {
-            notes: notes.of_taken(&outcomes),
-            outcomes,
-        })
+        let notes = notes.of_taken(&outcomes);
+        self.measures.told(&outcomes, &notes);
+        Ok(Taken { outcomes, notes })
     }
 
     async fn check(

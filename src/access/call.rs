@@ -99,9 +99,9 @@ macro_rules! call {
 }
 pub(crate) use call;
 
-/// One resource for each path, with the rules that its requests are guarded by. HEAD is answered
+/// One resource for each path, with the path and the rules that its requests are guarded by. HEAD is answered
 /// wherever GET is, and a slash behind a path changes nothing.
-pub(crate) fn resources(calls: Vec<Call>) -> Vec<(Resource, Rc<PathRules>)> {
+pub(crate) fn resources(calls: Vec<Call>) -> Vec<(String, Resource, Rc<PathRules>)> {
     let mut by_path: BTreeMap<String, (PathRules, Vec<Route>)> = BTreeMap::new();
     for call in calls {
         let (rules, routes) = by_path.entry(call.path).or_default();
@@ -115,8 +115,9 @@ pub(crate) fn resources(calls: Vec<Call>) -> Vec<(Resource, Rc<PathRules>)> {
     }
     let resources = by_path.into_iter().map(|(path, (rules, routes))| {
         let with_slash = format!("{path}/");
-        let resource = web::resource(vec![path, with_slash]);
+        let resource = web::resource(vec![path.clone(), with_slash]);
         (
+            path,
             routes.into_iter().fold(resource, Resource::route),
             Rc::new(rules),
         )

@@ -57,4 +57,5 @@ pub(crate) use call::{call, method_not_allowed, resources};
 pub(crate) use guard::guard;
 pub use guard::{CountedAs, Door};
 pub(crate) use http::calls;
+pub(crate) use rule::PathRules;
 pub(crate) use secret::{hex, random_id, random_secret};

@@ -9,6 +9,7 @@ use super::pace::Pace;
 use super::pass::{Ending, Pass};
 use super::protocol;
 use super::sink::Sink;
+use super::state::HubLimits;
 use crate::access::Access;
 use crate::domain::Timestamp;
 use bytes::Bytes;
@@ -283,7 +284,7 @@ impl Client {
 
     /// Pings a client that may be idle, drops one that is silent, and ends one whose goodbye has
     /// waited long enough.
-    pub(super) fn tick(&self, now: Instant, ping_interval: Duration, silence_max: Duration) {
+    pub(super) fn tick(&self, now: Instant, time: Timestamp, limits: &HubLimits) {
         match self.phase.get() {
             Phase::Gone => {}
             Phase::Closing { deadline } => {
@@ -292,14 +293,14 @@ impl Client {
                 }
             }
             Phase::Open => {
-                if now.duration_since(self.heard.get()) >= silence_max {
+                if now.duration_since(self.heard.get()) >= limits.silence_max {
                     tracing::debug!(address = ?self.address, "a client is silent and dropped");
                     metrics::counter!("iaqverse_broadcast_silent_clients_dropped_total")
                         .increment(1);
                     self.drop_now();
-                } else if now.duration_since(self.pinged.get()) >= ping_interval {
+                } else if now.duration_since(self.pinged.get()) >= limits.ping_interval {
                     self.pinged.set(now);
-                    self.send(self.encoding.ping());
+                    self.send(self.encoding.ping(time));
                     if self.encoding == Encoding::Events && !self.has_backlog() {
                         // Nobody answers on a one-way stream; that it takes bytes must do.
                         self.heard.set(now);

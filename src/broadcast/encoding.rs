@@ -1,7 +1,7 @@
 //! The forms a message is sent in, each made once however many clients get it.
 
 use super::frame::{self, Deflater, Negotiated};
-use crate::domain::StreamId;
+use crate::domain::{StreamId, Timestamp};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -40,11 +40,15 @@ impl Encoding {
     }
 
     /// What keeps an idle connection alive.
-    pub(super) fn ping(self) -> Bytes {
+    pub(super) fn ping(self, now: Timestamp) -> Bytes {
         match self {
             Self::Frames | Self::Compressed(_) => frame::ping(),
-            // One line: some clients take the end of an empty event for an event.
-            Self::Events => Bytes::from_static(b":\n"),
+            // A page can ask for no time on this stream, and read none in a comment. It has a name,
+            // so that whoever listens to messages does not hear it, and a type for those who hear all.
+            Self::Events => {
+                let json = format!(r#"{{"type":"time","timestamp":"{now}"}}"#);
+                format!("event: time\ndata: {json}\n\n").into()
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use super::session::names;
 use super::shard::{Guest, Shard};
 use super::sink::{self, BodySender, Part, Sink};
 use super::state::Seat;
+use super::stats::Transport;
 use super::subscribe::subscribe;
 use crate::access::{Call, Caller, call};
 use crate::domain::Selector;
@@ -98,7 +99,7 @@ async fn events(
     let address = proxies.client(request.peer_addr(), request.headers());
     let seat = hub
         .state()
-        .admit(address)
+        .admit(address, Transport::Events)
         .ok_or_else(|| Problem::unavailable("server_full", "too many clients are connected"))?;
     let (body, parts) = sink::body();
     let stream = EventStream {

@@ -9,9 +9,10 @@ use super::encoding::Encoding;
 use super::frame::{self, Negotiated, close};
 use super::hub::Hub;
 use super::protocol;
+use super::stats::Transport;
 use crate::access::{Door, credential, method_not_allowed, token_in_query};
 use crate::domain::{Topic, TopicSet};
-use crate::http::{GuardedStream, Problem, RequestIds};
+use crate::http::{GuardedStream, Problem, RequestIds, RouteMeasure, RouteMeasures, UNKNOWN_ROUTE};
 use actix_codec::Framed;
 use actix_http::{Request, h1};
 use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
@@ -22,7 +23,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest, Sha1};
 use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -33,6 +35,7 @@ pub struct Upgrade {
     pub hub: Hub,
     pub door: Door,
     pub request_ids: RequestIds,
+    pub measures: Arc<RouteMeasures>,
 }
 
 /// Where a test build sends every message back, for conformance tests of the frame code.
@@ -89,10 +92,18 @@ impl Upgrade {
             .door
             .trusted_proxies
             .client(request.peer_addr(), request.headers());
-        match self.accept(&request, &request_id, address) {
+        let begun = Instant::now();
+        let accepted = self.accept(&request, &request_id, address);
+        let status = match &accepted {
+            Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
+            Err(problem) => problem.status,
+        };
+        self.measure(&request)
+            .answered(request.method(), status, begun.elapsed());
+        match accepted {
             Ok(accepted) => {
                 answer.extend_from_slice(accepted.head.as_bytes());
-                let seat = self.hub.state().admit(address);
+                let seat = self.hub.state().admit(address, Transport::WebSocket);
                 if seat.is_none() {
                     answer
                         .extend_from_slice(&frame::goodbye(close::TRY_AGAIN_LATER, "server full"));
@@ -130,6 +141,16 @@ impl Upgrade {
             }
         }
         Ok(())
+    }
+
+    fn measure(&self, request: &Request) -> Arc<RouteMeasure> {
+        let is_ours = is_ours(request.path());
+        let route = if is_ours {
+            admission::PATH
+        } else {
+            UNKNOWN_ROUTE
+        };
+        self.measures.of(route)
     }
 
     fn accept(

@@ -3,7 +3,7 @@
 use super::outgoing::Outgoing;
 use super::shard::{Guest, ORDERS_MAX, Order, Shard};
 use super::state::{HubParts, HubState};
-use super::stats::Stats;
+use super::stats::{Stats, Transport};
 use crate::domain::Topic;
 use crate::read_budget::ReadBudget;
 use crate::shutdown::Shutdown;
@@ -69,6 +69,11 @@ impl Hub {
 
     pub fn stats(&self) -> Stats {
         self.state.stats()
+    }
+
+    /// How many clients are reached in one way.
+    pub fn clients(&self, transport: Transport) -> usize {
+        self.state.clients(transport)
     }
 
     /// Whether anybody gets messages of `topic`.

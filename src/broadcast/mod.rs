@@ -51,4 +51,4 @@ pub use handshake::Upgrade;
 pub use hub::{Hub, HubThreads};
 pub use log::LogLimits;
 pub use state::{HubLimits, HubParts};
-pub use stats::Stats;
+pub use stats::{Stats, Transport};

@@ -378,7 +378,7 @@ impl Shard {
                 // Nobody listens to it before its subscription has begun.
                 client.heard.set(now);
             }
-            client.tick(now, limits.ping_interval, limits.silence_max);
+            client.tick(now, time, limits);
             client.check_pass(access, time);
         }
         self.log.borrow_mut().expire(now);

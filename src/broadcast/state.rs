@@ -3,7 +3,7 @@
 use super::encoding::Encoding;
 use super::log::LogLimits;
 use super::snapshot::{Packer, Snapshot, SnapshotAge, SnapshotError, Snapshots};
-use super::stats::{Stats, Subscriptions};
+use super::stats::{Stats, Subscriptions, Transport};
 use crate::access::{Access, customer};
 use crate::clock::Clock;
 use crate::domain::Selector;
@@ -63,6 +63,7 @@ struct Shared {
     parts: HubParts,
     node: String,
     connections: AtomicUsize,
+    by_transport: [AtomicUsize; Transport::COUNT],
     by_topic: [AtomicUsize; Topic::COUNT],
     by_address: Mutex<FxHashMap<IpAddr, usize>>,
     left: Notify,
@@ -75,6 +76,7 @@ struct Shared {
 pub(super) struct Seat {
     state: HubState,
     address: Option<IpAddr>,
+    transport: Transport,
 }
 
 impl HubState {
@@ -83,6 +85,7 @@ impl HubState {
             parts,
             node: format!("{:08x}", rand::rng().random::<u32>()),
             connections: AtomicUsize::new(0),
+            by_transport: Default::default(),
             by_topic: Default::default(),
             by_address: Mutex::default(),
             left: Notify::new(),
@@ -147,6 +150,11 @@ impl HubState {
         }
     }
 
+    /// How many are reached in one way.
+    pub(super) fn clients(&self, transport: Transport) -> usize {
+        self.0.by_transport[transport as usize].load(Ordering::Relaxed)
+    }
+
     /// Whether anybody gets messages of `topic`.
     pub(super) fn is_wanted(&self, topic: Topic) -> bool {
         [topic, Topic::All]
@@ -165,7 +173,7 @@ impl HubState {
     }
 
     /// A seat for a client of `address`; `None` when there are too many.
-    pub(super) fn admit(&self, address: Option<IpAddr>) -> Option<Seat> {
+    pub(super) fn admit(&self, address: Option<IpAddr>, transport: Transport) -> Option<Seat> {
         let address = address.map(customer);
         let limits = &self.0.parts.limits;
         let has_place = |count: usize, max: usize| max == 0 || count < max;
@@ -178,9 +186,11 @@ impl HubState {
             *count += 1;
         }
         let before = self.0.connections.fetch_add(1, Ordering::AcqRel);
+        self.0.by_transport[transport as usize].fetch_add(1, Ordering::Relaxed);
         let seat = Seat {
             state: self.clone(),
             address,
+            transport,
         };
         has_place(before, limits.connections_max).then_some(seat)
     }
@@ -268,6 +278,7 @@ impl Drop for Seat {
                 }
             }
         }
+        shared.by_transport[self.transport as usize].fetch_sub(1, Ordering::Relaxed);
         shared.connections.fetch_sub(1, Ordering::AcqRel);
         shared.left.notify_waiters();
     }

@@ -3,6 +3,17 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// How a client is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    WebSocket,
+    Events,
+}
+
+impl Transport {
+    pub const COUNT: usize = 2;
+}
+
 /// Who is connected.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = StreamStats)]

@@ -329,6 +329,14 @@ impl Database for PostgresDatabase {
         })
     }
 
+    fn size_bytes(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(within(WORK_WAIT_MAX, async move {
+            let mut reading = self.reading().await?;
+            let result = read::size_bytes(reading.connection()?).await;
+            reading.end(result)
+        }))
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(within(ANSWER_WAIT_MAX, async move {
             let mut reading = self.reading().await?;

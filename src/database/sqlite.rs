@@ -403,6 +403,11 @@ impl Database for SqliteDatabase {
         })
     }
 
+    fn size_bytes(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        let path = self.path.clone();
+        Box::pin(within(WORK_WAIT_MAX, look::size_bytes(path)))
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(within(ANSWER_WAIT_MAX, async move {
             self.require_files()?;

@@ -7,14 +7,17 @@ use super::origin::AllowedOrigins;
 use super::problem::{PROBLEM_JSON, Problem};
 use super::request_id::{RequestIds, X_REQUEST_ID};
 use super::security_headers::SECURITY_HEADERS;
+use crate::clock::Clock;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use std::rc::Rc;
 use std::time::Instant;
+
+const X_SERVER_TIME: HeaderName = HeaderName::from_static("x-server-time");
 
 /// Middleware around all routes.
 pub(crate) async fn request_context(
@@ -94,6 +97,13 @@ fn set_headers(response: &mut ServiceResponse<BoxBody>, id: &str) {
     let headers = response.headers_mut();
     if let Some(origins) = request.app_data::<web::Data<AllowedOrigins>>() {
         cors::set_headers(origins, request.headers(), headers);
+    }
+    // When the answer was made, to the millisecond that `Date` does not tell: a page whose clock is
+    // wrong can say how old readings are.
+    if let Some(clock) = request.app_data::<web::Data<dyn Clock>>()
+        && let Ok(time) = HeaderValue::try_from(clock.now().to_string())
+    {
+        headers.insert(X_SERVER_TIME, time);
     }
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(X_REQUEST_ID, id);

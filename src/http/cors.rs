@@ -13,7 +13,7 @@ const REQUEST_HEADERS: &str = "Accept, Authorization, Cache-Control, Content-Enc
 /// Headers that a page may read besides those any page may.
 const RESPONSE_HEADERS: &str = "Accept-Ranges, Allow, Content-Disposition, Content-Encoding, \
     Content-Range, Date, ETag, Location, RateLimit, RateLimit-Policy, Retry-After, \
-    WWW-Authenticate, X-Request-Id";
+    WWW-Authenticate, X-Request-Id, X-Server-Time";
 /// How long a browser need not ask again: as long as any of them remembers.
 const MAX_AGE_S: u32 = 7200;
 

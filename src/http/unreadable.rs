@@ -4,6 +4,7 @@
 //! else. What leaves through the connection is therefore looked at here, and such an answer is given
 //! the body and headers that every error has.
 
+use super::measures;
 use super::problem::Problem;
 use super::request_id::{RequestIds, X_REQUEST_ID};
 use super::security_headers::SECURITY_HEADERS;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 /// The complete answer in place of `sent`, when that is a bare error of the library.
 pub(super) fn complete_answer(sent: &[u8], request_ids: &RequestIds) -> Option<Bytes> {
     let status = bare_error(sent)?;
+    measures::unreadable();
     let request_id = request_ids.of(&HeaderMap::new());
     let body = Problem::of_status(status).body(&request_id);
     let mut head = format!(

@@ -199,6 +199,7 @@ mod tests {
         let notes = Notes {
             ignored: (0..100).map(|index| (index, error(&long))).collect(),
             ignored_total: 5000,
+            partial_readings: 100,
             tvoc_units_assumed: 0,
         };
         let outcomes = (0..100).map(|_| refused(&long)).collect();
@@ -216,6 +217,7 @@ mod tests {
         let notes = Notes {
             ignored: vec![(1, error("x"))],
             ignored_total: 1,
+            partial_readings: 1,
             tvoc_units_assumed: 1,
         };
         let assumed = Assumed::of(&notes, TvocUnit::Ppb);

@@ -14,6 +14,8 @@ pub struct Notes {
     pub ignored: Vec<(usize, FieldError)>,
     /// How many values were left out.
     pub ignored_total: usize,
+    /// Of how many readings.
+    pub partial_readings: usize,
     /// Readings whose TVOC came without its unit.
     pub tvoc_units_assumed: usize,
 }
@@ -70,6 +72,7 @@ impl NoteBook {
         let mut told_left = self.told_left;
         let mut notes = self.notes.into_iter().peekable();
         for (index, outcome) in outcomes.iter().enumerate() {
+            let before = taken.ignored_total;
             let note = notes.next_if(|note| note.index == index);
             if let Some(note) = note.filter(|_| outcome.taken().is_some()) {
                 let told = note.ignored.told.into_iter();
@@ -86,6 +89,7 @@ impl NoteBook {
                 }
                 told_left = told_left.saturating_sub(told_count(*left_out));
             }
+            taken.partial_readings += usize::from(taken.ignored_total > before);
         }
         taken
     }
@@ -156,6 +160,7 @@ mod tests {
         let expected = [(1, "too_many_keys"), (2, "out_of_range")];
         assert_eq!(told.collect::<Vec<_>>(), expected);
         assert_eq!((notes.ignored_total, notes.tvoc_units_assumed), (7, 1));
+        assert_eq!(notes.partial_readings, 2);
     }
 
     fn scored() -> ScoredReading {

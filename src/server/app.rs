@@ -5,7 +5,7 @@ use super::open::{self, Opened};
 use crate::broadcast::{Hub, HubThreads, Upgrade};
 use crate::config::ServeConfig;
 use crate::database::DocumentDatabase;
-use crate::http::RequestIds;
+use crate::http::{RequestIds, RouteMeasures};
 use crate::shutdown::{Shutdown, Signals};
 use crate::simulate;
 use crate::store::{Keeper, Store, WriteQueue, Writer};
@@ -70,11 +70,14 @@ impl Application {
         let address = listener.local_addr()?;
         let door = open::door(&config, &opened.access);
         let request_ids = RequestIds::default();
-        let parts = opened.parts(&config, door.clone(), request_ids.clone());
+        let measures = Arc::<RouteMeasures>::default();
+        let (ids, routes) = (request_ids.clone(), Arc::clone(&measures));
+        let parts = opened.parts(&config, door.clone(), ids, routes);
         let upgrade = Upgrade {
             hub: opened.hub.clone(),
             door,
             request_ids,
+            measures,
         };
         let server = http_server(&config, listener, parts, upgrade)?;
         let demo = config.demo.then(|| opened.demo_token()).transpose()?;

@@ -11,7 +11,7 @@ use crate::database::{self, DocumentDatabase, OpenMode};
 use crate::documents::{self, Follower};
 use crate::domain::{Sites, Timestamp};
 use crate::host::Host;
-use crate::http::{AllowedOrigins, BodyReader, RequestIds, TrustedProxies};
+use crate::http::{AllowedOrigins, BodyReader, RequestIds, RouteMeasures, TrustedProxies};
 use crate::models::Models;
 use crate::pipeline::Pipeline;
 use crate::query::Source;
@@ -39,11 +39,13 @@ pub(super) struct Opened {
     host: Arc<Host>,
     models: Models,
     webhooks: Webhooks,
+    page: metrics::Page,
 }
 
 impl Opened {
     /// Opens the database, and starts the threads of the hub.
     pub(super) async fn open(config: &ServeConfig) -> anyhow::Result<Self> {
+        let page = metrics::start(database::kind_of(&config.store.database.database_url))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shutdown = Shutdown::default();
         let host = Arc::default();
@@ -76,11 +78,18 @@ impl Opened {
             host,
             models,
             webhooks,
+            page,
         })
     }
 
     /// What handlers are given.
-    pub(super) fn parts(&self, config: &ServeConfig, door: Door, request_ids: RequestIds) -> Parts {
+    pub(super) fn parts(
+        &self,
+        config: &ServeConfig,
+        door: Door,
+        request_ids: RequestIds,
+        measures: Arc<RouteMeasures>,
+    ) -> Parts {
         Parts {
             pipeline: pipeline(config, &self.clock, &self.store, &self.queue),
             bodies: bodies(config),
@@ -90,7 +99,8 @@ impl Opened {
             door,
             models: self.models.clone(),
             webhooks: self.webhooks.clone(),
-            metrics: metrics::start(),
+            page: self.page.clone(),
+            measures,
             request_ids,
             shutdown: self.shutdown.clone(),
             pages_dir: config.pages_dir.clone(),
@@ -113,6 +123,7 @@ impl Opened {
             Box::pin(access::keep(access, self.store.clone(), shutdown())),
             Box::pin(documents::keep(documents, followers, shutdown())),
             Box::pin(webhook::dispatch(webhooks, shutdown())),
+            Box::pin(metrics::gather(self.page.clone(), shutdown())),
             Box::pin(announce(
                 self.hub.clone(),
                 self.queue.clone(),
@@ -290,5 +301,6 @@ fn pipeline(
         readings_max: config.batch_readings_max,
         store: store.clone(),
         queue: queue.clone(),
+        measures: Arc::default(),
     }
 }

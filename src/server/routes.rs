@@ -1,10 +1,12 @@
 //! All calls put together, and what their handlers are given.
 
 use super::{health, metrics, openapi, pages};
-use crate::access::{self, Call, Door};
+use crate::access::{self, Call, Door, PathRules};
 use crate::broadcast::{self, Hub};
 use crate::clock::Clock;
-use crate::http::{BodyReader, Problem, RequestIds};
+use crate::http::{
+    BodyReader, PAGES_ROUTE, Problem, RequestIds, RouteMeasure, RouteMeasures, UNKNOWN_ROUTE,
+};
 use crate::ingest;
 use crate::models::{self, Models};
 use crate::pipeline::Pipeline;
@@ -13,13 +15,15 @@ use crate::query::Source;
 use crate::registry;
 use crate::shutdown::Shutdown;
 use crate::webhook::{self, Webhooks};
-use actix_web::middleware::from_fn;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
-use metrics_exporter_prometheus::PrometheusHandle;
+use actix_web::{Error, HttpRequest, HttpResponse};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What handlers are given, each by itself. Cheap to clone: one for each worker.
 #[derive(Debug, Clone)]
@@ -32,7 +36,8 @@ pub(super) struct Parts {
     pub(super) door: Door,
     pub(super) models: Models,
     pub(super) webhooks: Webhooks,
-    pub(super) metrics: PrometheusHandle,
+    pub(super) page: metrics::Page,
+    pub(super) measures: Arc<RouteMeasures>,
     pub(super) request_ids: RequestIds,
     pub(super) shutdown: Shutdown,
     pub(super) pages_dir: PathBuf,
@@ -49,7 +54,8 @@ impl Parts {
             door,
             models,
             webhooks,
-            metrics,
+            page,
+            measures: _,
             request_ids,
             shutdown,
             pages_dir: _,
@@ -66,7 +72,7 @@ impl Parts {
             .app_data(Data::new(door))
             .app_data(Data::new(models))
             .app_data(Data::new(webhooks))
-            .app_data(Data::new(metrics))
+            .app_data(Data::new(page))
             .app_data(Data::new(request_ids))
             .app_data(Data::new(shutdown));
     }
@@ -95,18 +101,45 @@ pub fn calls() -> Vec<Call> {
 pub(super) fn routes(parts: &Parts, app: &mut ServiceConfig) {
     let pages_dir = parts.pages_dir.clone();
     parts.give_to(app);
-    for (resource, rules) in access::resources(calls()) {
-        let guard = move |request, next| access::guard(Some(Rc::clone(&rules)), request, next);
+    for (path, resource, rules) in access::resources(calls()) {
+        let measure = parts.measures.of(&path);
+        let guard = move |request, next| guard(&measure, Some(Rc::clone(&rules)), request, next);
         app.service(resource.wrap(from_fn(guard)));
     }
+    let unknown = parts.measures.of(UNKNOWN_ROUTE);
+    let found = parts.measures.of(PAGES_ROUTE);
+    let outside = Arc::clone(&unknown);
     app.service(
         web::scope("/api")
-            .wrap(from_fn(|request, next| access::guard(None, request, next)))
+            .wrap(from_fn(move |request, next| {
+                guard(&outside, None, request, next)
+            }))
             .default_service(web::to(not_found)),
     )
     .default_service(web::to(move |request: HttpRequest| {
-        std::future::ready(pages::page(&request, &pages_dir))
+        let begun = Instant::now();
+        let page = pages::page(&request, &pages_dir);
+        let (measure, status) = match &page {
+            Ok(page) => (&found, page.status()),
+            Err(problem) => (&unknown, problem.status),
+        };
+        measure.answered(request.method(), status, begun.elapsed());
+        std::future::ready(page)
     }));
+}
+
+/// The guard, with what it answers counted like what is behind it.
+fn guard<B: MessageBody + 'static>(
+    measure: &Arc<RouteMeasure>,
+    rules: Option<Rc<PathRules>>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<B> {
+    let (measure, method) = (Arc::clone(measure), request.method().clone());
+    async move {
+        let answering = access::guard(rules, request, next);
+        measure.around(method, answering).await
+    }
 }
 
 async fn not_found() -> Result<HttpResponse, Problem> {

@@ -175,7 +175,13 @@ impl Keeper {
     async fn settle(&self) -> Result<(), StoreError> {
         let begun = std::time::Instant::now();
         let _tidying = self.store.tidying.lock().await;
-        let readings = settle::settle(&self.store).await?;
+        let result = settle::settle(&self.store).await;
+        let nothing = matches!(result, Ok(0));
+        if !nothing {
+            let measures = &self.store.measures;
+            measures.settled(begun.elapsed(), result.is_err());
+        }
+        let readings = result?;
         let duration_ms = begun.elapsed().as_secs_f64() * 1000.0;
         tracing::debug!(readings, duration_ms, "readings settled");
         Ok(())

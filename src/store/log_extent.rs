@@ -66,6 +66,17 @@ impl LogExtent {
         self.limits
     }
 
+    pub(super) fn readings(&self) -> usize {
+        self.readings
+    }
+
+    /// How many readings come behind `position`, to within a chunk.
+    pub(super) fn readings_behind(&self, position: StreamId) -> usize {
+        let newest_first = self.chunks.iter().rev();
+        let behind = newest_first.take_while(|chunk| chunk.last > position);
+        behind.map(|chunk| chunk.readings).sum()
+    }
+
     /// Takes over a commit that has come to the end of the log.
     pub(super) fn append(&mut self, last: StreamId, readings: usize) {
         self.readings += readings;
@@ -135,6 +146,9 @@ mod tests {
         assert_eq!(trim(&mut log), Some(9));
         assert_eq!(trim(&mut log), None);
         assert_eq!(log.readings, 10);
+        assert_eq!(log.readings_behind(id(9)), 10);
+        assert_eq!(log.readings_behind(id(10)), 9);
+        assert_eq!(log.readings_behind(id(19)), 0);
         log.append(id(30), 10);
         assert_eq!((trim(&mut log), log.readings), (Some(19), 10));
     }

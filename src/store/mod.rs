@@ -20,6 +20,7 @@ mod history;
 mod keeper;
 mod latest;
 mod log_extent;
+mod measures;
 mod notice;
 mod opening;
 mod pace;
@@ -46,6 +47,7 @@ pub use directory::{Directory, LatestReading, SensorEntry};
 pub use history::{CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSORS_AT_ONCE};
 pub use keeper::Keeper;
 pub use log_extent::ReplayLimits;
+pub use measures::StoreCondition;
 pub use notice::{Notice, Published};
 pub use pace::Sender;
 pub use page::Page;
@@ -68,6 +70,7 @@ use crate::fault::Rejection;
 use crate::score::{Assessment, Profile};
 use counts_in_rooms::TimedCounts;
 use log_extent::LogExtent;
+use measures::Measures;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
 use room_means::TimedMeans;
@@ -186,6 +189,7 @@ pub struct Store {
     tidying: Arc<tokio::sync::Mutex<()>>,
     /// Why the last write failed; `None` when it did not.
     fault: Arc<RwLock<Option<&'static str>>>,
+    measures: Arc<Measures>,
 }
 
 impl Store {

@@ -69,6 +69,7 @@ impl Store {
             tidying: Arc::default(),
             counts_in_rooms: Arc::default(),
             fault: Arc::default(),
+            measures: Arc::default(),
             known_time,
             certain_ms: Arc::new(AtomicI64::new(i64::MIN)),
         })

@@ -4,7 +4,7 @@ use super::pace::{CommitPace, Sender};
 use super::{Changed, Notice, Outcome, RegistryChange, RegistryError, ScoredReading};
 use crate::domain::Sites;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Longest an append waits for its commit. When it passes, the readings may or may not be stored;
@@ -29,6 +29,8 @@ pub(super) struct Append {
     /// Where their sender may write.
     pub(super) sites: Sites,
     pub(super) reply: oneshot::Sender<Result<Vec<Outcome>, AppendError>>,
+    /// When it was taken in.
+    pub(super) since: Instant,
     _capacity: OwnedSemaphorePermit,
 }
 
@@ -70,6 +72,7 @@ pub(super) enum Message {
 pub struct WriteQueue {
     messages: mpsc::Sender<Message>,
     capacity: Arc<Semaphore>,
+    readings_max: usize,
     pace: Arc<CommitPace>,
 }
 
@@ -85,10 +88,22 @@ impl WriteQueue {
             Self {
                 messages,
                 capacity: Arc::new(Semaphore::new(readings_max)),
+                readings_max,
                 pace,
             },
             receiver,
         )
+    }
+
+    /// How many readings and notices may wait.
+    pub fn capacity(&self) -> usize {
+        self.readings_max
+    }
+
+    /// How many readings and notices are taken in and not durable, or not published, yet.
+    pub fn waiting(&self) -> usize {
+        let free = self.capacity.available_permits();
+        self.readings_max.saturating_sub(free)
     }
 
     /// Counts somebody among those who send readings, for as long as the value is kept: commits begin
@@ -117,6 +132,7 @@ impl WriteQueue {
             readings,
             sites: sites.clone(),
             reply,
+            since: Instant::now(),
             _capacity: capacity,
         }));
         if let Err(error) = sent {

@@ -45,6 +45,7 @@ struct Generations {
 pub(super) struct Rows {
     by_sensor: FxHashMap<SensorKey, Vec<ReadingRow>>,
     bytes: usize,
+    count: usize,
     last: StreamId,
 }
 
@@ -53,6 +54,7 @@ impl Rows {
     pub(super) fn insert(&mut self, id: StreamId, row: ReadingRow) {
         self.last = id;
         self.bytes += row.bytes();
+        self.count += 1;
         let rows = self.by_sensor.entry(row.sensor).or_default();
         match rows.last() {
             Some(newest) if newest.observed_at >= row.observed_at => {
@@ -61,6 +63,7 @@ impl Rows {
                     Ok(position) => {
                         let before = std::mem::replace(&mut rows[position], row);
                         self.bytes -= before.bytes();
+                        self.count -= 1;
                     }
                     Err(position) => rows.insert(position, row),
                 }
@@ -221,6 +224,12 @@ impl Recent {
     pub(super) fn release(&self) {
         self.generations.write().settling = None;
         self.shrunk.notify_waiters();
+    }
+
+    /// How many readings are here.
+    pub(super) fn count(&self) -> usize {
+        let generations = self.generations.read();
+        generations.newest_first().map(|rows| rows.count).sum()
     }
 
     /// Waits until there is something worth settling.

@@ -175,6 +175,10 @@ impl Database for Fallible {
         self.database.back_up(to)
     }
 
+    fn size_bytes(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.database.size_bytes()
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.database.check()
     }

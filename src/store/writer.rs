@@ -18,7 +18,7 @@ use crate::score::Profile;
 use changes::Changes;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -113,7 +113,10 @@ impl Writer {
                 closing,
             } = self.gather(first);
             self.pace.taken(appends.len());
+            let measures = Arc::clone(&self.store.measures);
+            measures.writes(appends.first().map(|append| append.since));
             self.write(appends).await;
+            measures.writes(None);
             self.announce(announcements).await;
             for request in changes {
                 self.changes.add(request);
@@ -252,6 +255,7 @@ impl Writer {
                     }
                 }
                 Err(error) => {
+                    self.store.measures.commit_failed();
                     self.store.fails(&error);
                     for position in positions {
                         results[*position] = Err(AppendError::Failed);
@@ -260,6 +264,9 @@ impl Writer {
             }
         }
         for (append, result) in appends.into_iter().zip(results) {
+            if result.is_ok() {
+                self.store.measures.waited(append.since.elapsed());
+            }
             // A client that went away has no use for its answer; its readings are stored.
             append.reply.send(result).unwrap_or_default();
         }
@@ -286,13 +293,16 @@ impl Writer {
             self.limits,
             moment,
         );
-        if let Some(commit) = plan.commit()
-            && let Err(error) = self.store.database.commit(&commit).await
-        {
-            // If it reached the disk all the same, its ids are in the log; notices need others.
-            self.store.directory.write().reserve(plan.event_count());
-            self.doubtful = Some(plan);
-            return Err(error);
+        if let Some(commit) = plan.commit() {
+            let begun = Instant::now();
+            if let Err(error) = self.store.database.commit(&commit).await {
+                // If it reached the disk all the same, its ids are in the log; notices need others.
+                self.store.directory.write().reserve(plan.event_count());
+                self.doubtful = Some(plan);
+                return Err(error);
+            }
+            let measures = &self.store.measures;
+            measures.committed(plan.event_count(), begun.elapsed());
         }
         self.store.fault.write().take();
         Ok(self.apply(plan))
@@ -324,7 +334,9 @@ impl Writer {
         if let Some(last) = plan.last_id() {
             self.store.log.lock().append(last, plan.event_count());
         }
-        plan.apply(&mut self.store.directory.write(), &self.store.recent)
+        let (outcomes, stored) = plan.apply(&mut self.store.directory.write(), &self.store.recent);
+        self.store.measures.taken(&outcomes, &stored);
+        (outcomes, stored)
     }
 
     /// Asks the database whether a failed commit reached the disk, and publishes what did: under new

@@ -7,6 +7,7 @@ use crate::documents::Record;
 use crate::domain::{StreamId, Timestamp};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A webhook, its settings and its delivery state.
@@ -28,6 +29,8 @@ struct State {
     written: Option<Progress>,
     /// Why the last try failed; `None` when it did not.
     fault: Option<String>,
+    /// Since when there is something behind its position.
+    behind_since: Option<Instant>,
 }
 
 /// How a webhook is doing.
@@ -35,6 +38,8 @@ struct State {
 pub(super) struct Condition {
     pub progress: Progress,
     pub fault: Option<String>,
+    /// Since when it has not had everything.
+    pub behind_since: Option<Instant>,
 }
 
 impl Entry {
@@ -47,6 +52,7 @@ impl Entry {
                 progress,
                 written,
                 fault: None,
+                behind_since: None,
             }),
             has_task: AtomicBool::new(false),
             removed: CancellationToken::new(),
@@ -68,7 +74,15 @@ impl Entry {
         Condition {
             progress: state.progress.clone(),
             fault: state.fault.clone(),
+            behind_since: state.behind_since,
         }
+    }
+
+    /// Whether there is something that it has not had.
+    pub(super) fn set_behind(&self, is_behind: bool) {
+        let mut state = self.state.lock();
+        let since = || state.behind_since.unwrap_or_else(Instant::now);
+        state.behind_since = is_behind.then(since);
     }
 
     /// There was nothing up to `position` that was asked for.

@@ -70,7 +70,9 @@ enum State {
 impl<'a> ShownWebhook<'a> {
     fn of(entry: &'a Entry, present: StreamId) -> Self {
         let webhook = &entry.webhook;
-        let Condition { progress, fault } = entry.condition();
+        let Condition {
+            progress, fault, ..
+        } = entry.condition();
         Self {
             id: &webhook.id,
             url: &webhook.url,

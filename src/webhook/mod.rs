@@ -30,4 +30,4 @@ pub use courier::Failure;
 pub use dispatch::dispatch;
 pub(crate) use http::calls;
 pub use news::{Announced, News};
-pub use webhooks::{WebhookParts, Webhooks};
+pub use webhooks::{Lag, WebhookParts, Webhooks};

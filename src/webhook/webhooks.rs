@@ -61,6 +61,18 @@ pub struct WebhookParts {
     pub count_max: usize,
 }
 
+/// How all webhooks are doing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lag {
+    pub webhooks: usize,
+    /// Those whose last try failed.
+    pub failing: usize,
+    /// For how long the one has not had everything for which that has lasted the longest.
+    pub time: Duration,
+    /// About how many messages come behind the one that is behind the most, asked for or not.
+    pub messages: u64,
+}
+
 /// Why a webhook was not added or removed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChangeError {
@@ -146,6 +158,21 @@ impl Webhooks {
             (b.created_ms, &a.id).cmp(&(a.created_ms, &b.id))
         });
         all
+    }
+
+    /// How all of them are doing.
+    pub fn lag(&self) -> Lag {
+        let mut lag = Lag::default();
+        for entry in self.0.entries.read().values() {
+            let condition = entry.condition();
+            let time = condition.behind_since.map(|since| since.elapsed());
+            let messages = self.0.store.behind(condition.progress.position);
+            lag.webhooks += 1;
+            lag.failing += usize::from(condition.fault.is_some());
+            lag.time = lag.time.max(time.unwrap_or_default());
+            lag.messages = lag.messages.max(messages);
+        }
+        lag
     }
 
     /// Where the stream is.

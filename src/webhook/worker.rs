@@ -107,7 +107,10 @@ impl Worker {
     /// Reads a page and delivers what was asked for of it.
     async fn step(&self) -> Next {
         match self.deliver_page().await {
-            Ok(next) => next,
+            Ok(next) => {
+                self.entry.set_behind(next != Next::Wait);
+                next
+            }
             Err(error) => {
                 tracing::debug!(%error, id = self.entry.webhook.id, "nothing to deliver was read");
                 self.entry.unread();
@@ -122,6 +125,7 @@ impl Worker {
         if progress.position == until {
             return Ok(Next::Wait);
         }
+        self.entry.set_behind(true);
         let page = self.store.replay(progress.position, until, PAGE_ROWS);
         let Some(page) = page.await? else {
             self.entry.skipped_to(until);

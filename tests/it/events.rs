@@ -1,9 +1,10 @@
 //! The stream for networks that let no WebSocket through.
 
 use crate::harness::{
-    Event, Events, GROWTH_KIB_MAX, LONG_READINGS_CO2_MAX, ONE_SHARD, PATIENCE, Server, Socket,
-    TALKATIVE, UNSETTLED_KIB_MAX, Wire, ask, client, faults, handshake, long_readings, number,
-    numbered, post_much, problem, readings_of_two_sites, resume, seen,
+    Event, Events, GROWTH_KIB_MAX, LONG_READINGS_CO2_MAX, ONE_SHARD, PATIENCE, SIGN_OF_LIFE,
+    Server, Socket, TALKATIVE, UNSETTLED_KIB_MAX, Wire, ask, client, faults, from_now, handshake,
+    is_sign_of_life, long_readings, millis_of, number, numbered, post_much, problem,
+    readings_of_two_sites, resume, seen,
 };
 use futures_util::future::join_all;
 use pretty_assertions::assert_eq;
@@ -59,15 +60,33 @@ async fn opened(server: &Server, query: &str, headers: &[(&str, &str)]) -> (Even
 
 /// Everything that comes before the second sign of life from now on: the first may have been on its
 /// way already.
-async fn until_two_comments(events: &mut Events) -> Vec<String> {
-    let (mut blocks, mut comments) = (Vec::new(), 0);
-    while comments < 2 {
+async fn until_two_signs(events: &mut Events) -> Vec<String> {
+    let (mut blocks, mut signs) = (Vec::new(), 0);
+    while signs < 2 {
         match events.block().await.unwrap() {
-            comment if comment == ":" => comments += 1,
+            sign if sign.starts_with(SIGN_OF_LIFE) => signs += 1,
             block => blocks.push(block),
         }
     }
     blocks
+}
+
+/// A page on this stream can ask for nothing: it is told the time with each sign of life, by the
+/// server's clock, to the millisecond, as an event that no listener to messages hears.
+#[tokio::test]
+async fn a_sign_of_life_tells_the_time_of_the_server() {
+    let server = Server::with(&[PINGING]);
+    let mut last = millis_of(&from_now(0).into());
+    let mut events = server.follow("?topics=alerts").await;
+    for _ in 0..2 {
+        let block = events.block().await.unwrap();
+        let data = block.strip_prefix(SIGN_OF_LIFE).expect(&block);
+        let data: Value = serde_json::from_str(data).unwrap();
+        let time = millis_of(&data["timestamp"]);
+        let now = millis_of(&from_now(0).into());
+        assert!((last..=now).contains(&time), "{block}");
+        last = time;
+    }
 }
 
 #[tokio::test]
@@ -209,11 +228,8 @@ async fn the_query_chooses_what_comes_live_in_a_snapshot_and_in_a_replay() {
         open.push((query, late));
     }
     for (query, events) in &mut open {
-        assert_eq!(
-            events.block().await.as_deref(),
-            Some(":"),
-            "nothing more: {query}"
-        );
+        let block = events.block().await;
+        assert!(is_sign_of_life(block.as_deref()), "{query}: {block:?}");
     }
 }
 
@@ -411,7 +427,7 @@ async fn max_hz_holds_back_what_comes_too_soon() {
         server.accept(&numbered("a", each)).await;
     }
     witness.take(60).await;
-    assert_eq!(until_two_comments(&mut paced).await, [] as [&str; 0]);
+    assert_eq!(until_two_signs(&mut paced).await, [] as [&str; 0]);
     assert_eq!(unpaced.take(60).await.last().map(number), Some(60));
 }
 
@@ -681,10 +697,10 @@ async fn a_silent_stream_that_is_read_stays_and_one_that_is_not_is_dropped() {
     post_bit_by_bit(&server, |number| format!("s{number}")).await;
     // It is alive for longer than the silence that is allowed.
     for _ in 0..5 {
-        assert_eq!(idle.block().await.as_deref(), Some(":"));
+        assert!(is_sign_of_life(idle.block().await.as_deref()));
     }
     server.connected(1).await;
-    assert_eq!(idle.block().await.as_deref(), Some(":"));
+    assert!(is_sign_of_life(idle.block().await.as_deref()));
 }
 
 #[tokio::test]
@@ -790,6 +806,8 @@ async fn an_empty_line_ends_an_event_and_nothing_else() {
         assert_eq!(wire.line().await, "");
     }
     for _ in 0..3 {
-        assert_eq!(wire.line().await, ":");
+        assert_eq!(wire.line().await, "event: time");
+        assert!(wire.line().await.starts_with(r#"data: {"type":"time","#));
+        assert_eq!(wire.line().await, "");
     }
 }

@@ -32,6 +32,8 @@ mod io_errors;
 mod ledger;
 mod live;
 mod manners;
+mod memory;
+mod metrics;
 mod models;
 mod nginx;
 mod outage;

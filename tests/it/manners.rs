@@ -1,6 +1,8 @@
 //! How clients of all kinds are answered: browsers with pages of other origins, old ones, careful ones.
 
-use crate::harness::{Answer, Server, Wire, client, number, numbered, problem, reading};
+use crate::harness::{
+    Answer, Server, Wire, client, from_now, millis_of, number, numbered, problem, reading,
+};
 use pretty_assertions::assert_eq;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};
@@ -125,7 +127,9 @@ async fn whatever_they_are_answered_they_can_read() {
         );
         let exposed = text(answer.headers(), "access-control-expose-headers");
         assert!(
-            exposed.contains("ETag") && exposed.contains("Retry-After"),
+            ["ETag", "Retry-After", "X-Server-Time"]
+                .iter()
+                .all(|name| exposed.contains(name)),
             "{exposed}"
         );
         let vary = answer.headers().get_all("vary").iter();
@@ -274,7 +278,7 @@ fn comparable(answer: &Response) -> (u16, BTreeSet<(String, String)>) {
     let headers = answer.headers().iter();
     let headers =
         headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
-    let varying = ["date", "x-request-id"];
+    let varying = ["date", "x-request-id", "x-server-time"];
     let headers = headers.filter(|(name, _)| !varying.contains(&name.as_str()));
     (answer.status().as_u16(), headers.collect())
 }
@@ -528,6 +532,29 @@ async fn answers_are_compressed_for_who_takes_that(
     );
     if path != "/metrics" {
         assert_eq!(expanded(coding, &packed), plain);
+    }
+}
+
+/// A page whose clock is wrong, and that only polls, learns the time from any answer.
+#[tokio::test]
+async fn every_answer_tells_the_time_of_the_server_to_the_millisecond() {
+    let server = Server::start();
+    let tag = server.get("/api/latest").await;
+    let tag = text(tag.headers(), "etag").to_owned();
+    for (call, headers, status) in [
+        ("GET /api/latest", vec![], 200),
+        ("GET /api/latest", vec![("if-none-match", &*tag)], 304),
+        ("HEAD /api/rooms", vec![], 200),
+        ("GET /api/events?topics=alerts", vec![], 200),
+        ("GET /api/sensors/none", vec![], 404),
+        ("POST /api/ingest", vec![], 400),
+    ] {
+        let before = millis_of(&from_now(0).into());
+        let answer = asked(&server, call, &headers).await;
+        assert_eq!(answer.status(), status, "{call}");
+        let time = text(answer.headers(), "x-server-time");
+        let within = before..=millis_of(&from_now(0).into());
+        assert!(within.contains(&millis_of(&time.into())), "{call}: {time}");
     }
 }
 

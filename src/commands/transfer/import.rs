@@ -113,6 +113,7 @@ pub(crate) async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
         readings_max: LINES_AT_ONCE,
         store: store.clone(),
         queue: queue.clone(),
+        measures: Arc::default(),
     };
     let mut import = Import::new(pipeline);
     let mut result = Ok(());

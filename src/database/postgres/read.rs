@@ -133,6 +133,13 @@ const HEADS: &str = "select chunks.sensor_key, chunks.start_ms, chunks.end_ms, c
     ) as chunks
     order by chunks.sensor_key, chunks.start_ms";
 
+pub(super) async fn size_bytes(connection: &mut PgConnection) -> Result<u64, StoreError> {
+    let size: i64 = sqlx::query_scalar("select pg_database_size(current_database())")
+        .fetch_one(connection)
+        .await?;
+    Ok(size.unsigned_abs())
+}
+
 pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query(sql::MARKS).fetch_optional(connection).await?;
     Ok(())

@@ -6,7 +6,7 @@ use crate::database::{OpenMode, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,22 @@ pub(super) async fn look(path: &Path, mode: OpenMode) -> Result<Found, StoreErro
         (0, OpenMode::Reader) => Err(unusable(path, "does not exist or is empty")),
         _ => look_inside(path, mode, has_wal).await,
     }
+}
+
+/// Bytes of the file and of the one with its latest changes.
+pub(super) async fn size_bytes(path: PathBuf) -> Result<u64, StoreError> {
+    let looking = tokio::task::spawn_blocking(move || {
+        let latest = std::fs::metadata(beside(&path, "-wal"));
+        let latest_bytes = latest.map_or(0, |file| file.len());
+        match std::fs::metadata(&path) {
+            Ok(file) => Ok(file.len() + latest_bytes),
+            Err(error) => Err(StoreError::file(format!("look at {}", path.display()))(
+                error,
+            )),
+        }
+    });
+    let stopped = |_| StoreError::Failing("the size of the database cannot be looked at");
+    looking.await.map_err(stopped)?
 }
 
 async fn look_inside(path: &Path, mode: OpenMode, has_wal: bool) -> Result<Found, StoreError> {

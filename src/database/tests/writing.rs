@@ -19,6 +19,34 @@ const MARKS: Marks = Marks {
 
 #[rstest]
 #[tokio::test]
+async fn the_size_grows_by_what_is_written(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
+    const BYTES: u64 = 1024 * 1024;
+    let test = TestDatabase::new(kind).await;
+    let database = test.open().await;
+    let before = database.size_bytes().await.unwrap();
+    assert!((4096..64 * BYTES).contains(&before), "{before}");
+    let mut large = appending(1, 1);
+    // Nothing that a database could make smaller.
+    let mut state = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        state.to_be_bytes()[0]
+    });
+    let payload: Vec<u8> = noise.take(1024 * 1024).collect();
+    large.batch = large.batch.map(|batch| Batch { payload, ..batch });
+    database.commit(&large).await.unwrap();
+    let after = database.size_bytes().await.unwrap();
+    assert!(
+        (before + BYTES..before + 8 * BYTES).contains(&after),
+        "{before} {after}"
+    );
+    database.close().await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn what_is_committed_is_loaded(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let test = TestDatabase::new(kind).await;
     let database = test.open().await;

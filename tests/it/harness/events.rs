@@ -4,6 +4,14 @@ use super::PATIENCE;
 use serde_json::Value;
 use tokio::time::timeout;
 
+/// What an event begins with that only keeps the stream open and tells the time.
+pub const SIGN_OF_LIFE: &str = "event: time\ndata: ";
+
+/// Whether a block of a stream is such an event.
+pub fn is_sign_of_life(block: Option<&str>) -> bool {
+    block.is_some_and(|block| block.starts_with(SIGN_OF_LIFE))
+}
+
 /// A stream of server-sent events.
 pub struct Events {
     pub response: reqwest::Response,
@@ -63,12 +71,12 @@ impl Events {
         }
     }
 
-    /// The next event; comments in between are skipped, as browsers do.
+    /// The next message; signs of life in between are skipped, as by pages that listen to messages.
     pub async fn next(&mut self) -> Event {
         let next = async {
             loop {
                 let block = self.block().await.expect("an open stream");
-                if block != ":" {
+                if !block.starts_with(SIGN_OF_LIFE) {
                     return block;
                 }
             }
