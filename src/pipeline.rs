@@ -8,7 +8,7 @@ mod notes;
 
 pub use notes::{IGNORED_TOLD_MAX, Notes};
 
-use crate::access::{Caller, may_write};
+use crate::access::{Access, Caller, Counted, Limited, may_write};
 use crate::clock::Clock;
 use crate::domain::Reading;
 use crate::fault::{FAULTS_MAX, Rejection};
@@ -18,6 +18,7 @@ use crate::score::Profile;
 use crate::store::{AppendError, Outcome, ScoredReading, Telling, WriteQueue};
 use crate::validate::{self, Rules, TvocUnit, Valid};
 use notes::NoteBook;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Why no reading of a body was taken.
@@ -32,6 +33,8 @@ pub enum PipelineError {
     /// A reading without a time came while the server has none either.
     #[error("the clock of the server is not set")]
     ClockNotSet,
+    #[error("too many readings of one sender")]
+    Limited(Limited),
 }
 
 /// The stages a reading passes. Cheap to clone.
@@ -42,6 +45,8 @@ pub struct Pipeline {
     pub profile: Profile,
     pub readings_max: usize,
     pub queue: WriteQueue,
+    /// Whose limits count; `None` where nobody is limited.
+    pub access: Option<Access>,
 }
 
 /// What became of the readings of a body.
@@ -55,10 +60,12 @@ pub struct Taken {
 impl Pipeline {
     /// Takes a whole body and says what became of each reading once it is durable. What the caller
     /// may not write is refused like what is not valid. Of many refusals only the first are told, see
-    /// [`Telling`], and of many values left out only the first as well, see [`Notes`].
+    /// [`Telling`], and of many values left out only the first as well, see [`Notes`]. The readings are
+    /// those of `counted` in limits and turns.
     pub async fn take(
         &self,
         caller: &Caller,
+        counted: Option<Counted>,
         body: Body,
         format: &'static dyn Format,
     ) -> Result<Taken, PipelineError> {
@@ -68,7 +75,10 @@ impl Pipeline {
             refused,
             notes,
         } = checked;
-        let mut appended = self.queue.append(scored, caller.sites()).await?.into_iter();
+        self.count(counted, refused.len())?;
+        let party = counted.map(|counted| self.queue.party(&counted));
+        let appended = self.queue.append_of(party, scored, caller.sites()).await?;
+        let mut appended = appended.into_iter();
         // The readings are with the store now, or gone.
         drop(memory);
         let mut telling = Telling::default();
@@ -81,6 +91,21 @@ impl Pipeline {
             notes: notes.of_taken(&outcomes),
             outcomes,
         })
+    }
+
+    /// Counts readings in the limit of who sends them.
+    fn count(&self, counted: Option<Counted>, readings: usize) -> Result<(), PipelineError> {
+        let count = u32::try_from(readings).unwrap_or(u32::MAX);
+        let Some(((access, counted), count)) = self
+            .access
+            .as_ref()
+            .zip(counted)
+            .zip(NonZeroU32::new(count))
+        else {
+            return Ok(());
+        };
+        let checked = access.limits().readings.check_many(counted, count);
+        checked.map_err(PipelineError::Limited)
     }
 
     async fn check(

@@ -82,7 +82,7 @@ impl Opened {
     /// What handlers are given.
     pub(super) fn parts(&self, config: &ServeConfig, door: Door, request_ids: RequestIds) -> Parts {
         Parts {
-            pipeline: pipeline(config, &self.clock, &self.queue),
+            pipeline: pipeline(config, &self.clock, &self.queue, &self.access),
             bodies: bodies(config),
             source: source(config, &self.clock, &self.store, &self.hub),
             clock: Arc::clone(&self.clock),
@@ -186,7 +186,7 @@ async fn access(
         registry,
         tokens: Tokens::new(config.access.jwt_secret.as_ref(), outside.as_ref())?,
         lifetimes: config.access.lifetimes(),
-        limits: config.access.limits(),
+        limits: config.access.limits(config.batch_readings_max),
         clock: Arc::clone(clock),
     }))
 }
@@ -277,12 +277,18 @@ fn source(config: &ServeConfig, clock: &Arc<dyn Clock>, store: &Store, hub: &Hub
     }
 }
 
-fn pipeline(config: &ServeConfig, clock: &Arc<dyn Clock>, queue: &WriteQueue) -> Pipeline {
+fn pipeline(
+    config: &ServeConfig,
+    clock: &Arc<dyn Clock>,
+    queue: &WriteQueue,
+    access: &Access,
+) -> Pipeline {
     Pipeline {
         clock: Arc::clone(clock),
         tvoc_unit: config.tvoc_unit,
         profile: config.score_profile,
         readings_max: config.batch_readings_max,
         queue: queue.clone(),
+        access: Some(access.clone()),
     }
 }

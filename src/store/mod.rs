@@ -12,6 +12,7 @@
 
 mod aggregate;
 mod bucket;
+mod capacity;
 mod directory;
 mod erase;
 mod fold;
@@ -35,6 +36,8 @@ mod rows;
 mod settle;
 mod state;
 mod telling;
+mod turns;
+mod waiting;
 mod writer;
 
 pub use bucket::Bucket;
@@ -52,6 +55,7 @@ pub use room_means::RoomMeans;
 pub use rows::{BucketRow, Measure, ReadingRow, Statistics};
 pub use state::{SensorState, ShownState};
 pub use telling::{REFUSALS_TOLD_BYTES_MAX, REFUSALS_TOLD_MAX, Telling};
+pub use turns::Party;
 pub use writer::{Publish, Writer};
 
 use crate::database::{Batch, ClockRecord, Database, StoreError};

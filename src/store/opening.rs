@@ -2,7 +2,7 @@
 
 use super::directory::{Directory, KnownSensor};
 use super::log_extent::{LogExtent, ReplayLimits};
-use super::recent::{Recent, Rows};
+use super::recent::{Recent, Rows, Run};
 use super::{KnownTime, SensorEntry, Store, pack, unpacked};
 use crate::clock;
 use crate::database::{Database, Loaded, SensorKey, SensorRow, StoreError};
@@ -105,14 +105,15 @@ fn replayed(
         let is_included = |sensor: SensorKey, id: StreamId| {
             included.get(&sensor).is_some_and(|as_of| id <= *as_of)
         };
-        for row in committed.rows {
+        for row in &committed.rows {
             if !is_included(row.reading.sensor, row.id) {
                 let reading = &row.reading;
                 let latest = |directory: &Directory| directory.latest_of(reading);
-                directory.apply(&row, committed.arrived_at, latest, horizon);
+                directory.apply(row, committed.arrived_at, latest, horizon);
             }
-            rows.insert(row.id, row.reading);
         }
+        let committed_rows = committed.rows.into_iter();
+        rows.insert(Run::of(committed_rows.map(|row| (row.id, row.reading))));
         for (sensor, count) in committed.reading_counts {
             if !is_included(sensor, batch.last) {
                 directory.set_reading_count(sensor, count);

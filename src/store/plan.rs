@@ -7,7 +7,6 @@
 mod places;
 
 use super::directory::{Directory, LatestReading, stands_by};
-use super::recent::Recent;
 use super::rows::{LogRow, ReadingRow};
 use super::state::{Arrival, SensorState};
 use super::{Outcome, ScoredReading, Stored, pack};
@@ -150,14 +149,14 @@ impl Plan {
         }
     }
 
-    /// Takes the committed plan over into memory.
+    /// Takes the committed plan over into the directory. What is left of it are the readings that
+    /// belong to the recent ones.
     pub(super) fn apply(
         self,
         directory: &mut Directory,
-        recent: &Recent,
-    ) -> (Vec<Outcome>, Vec<Stored>) {
+    ) -> (Vec<Outcome>, Vec<Stored>, Vec<LogRow>) {
         if self.readings.is_empty() {
-            return (self.outcomes, Vec::new());
+            return (self.outcomes, Vec::new(), Vec::new());
         }
         for room in &self.rooms {
             directory.add_room(room);
@@ -186,9 +185,7 @@ impl Plan {
         for (sensor, room) in self.sensor_rooms {
             directory.add_sensor_room(sensor, room);
         }
-        let rows = self.readings.into_iter().map(|row| (row.id, row.reading));
-        recent.insert(rows, directory.sensor_count());
-        (self.outcomes, stored)
+        (self.outcomes, stored, self.readings)
     }
 }
 

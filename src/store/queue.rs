@@ -1,11 +1,14 @@
 //! The bounded way into the writer.
 
+use super::capacity::{Capacity, Share};
 use super::pace::{CommitPace, Sender};
+use super::turns::Party;
 use super::{Notice, Outcome, ScoredReading};
 use crate::domain::Sites;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Longest an append waits for its commit. When it passes, the readings may or may not be stored;
 /// sending them again is harmless.
@@ -28,15 +31,17 @@ pub(super) struct Append {
     pub(super) readings: Vec<ScoredReading>,
     /// Where their sender may write.
     pub(super) sites: Sites,
+    /// As whom their sender is counted.
+    pub(super) party: Option<Party>,
     pub(super) reply: oneshot::Sender<Result<Vec<Outcome>, AppendError>>,
-    _capacity: OwnedSemaphorePermit,
+    _capacity: Share,
 }
 
 /// A notice waiting to be published.
 #[derive(Debug)]
 pub(super) struct Announcement {
     pub(super) notice: Notice,
-    _capacity: OwnedSemaphorePermit,
+    _capacity: Share,
 }
 
 #[derive(Debug)]
@@ -51,8 +56,9 @@ pub(super) enum Message {
 #[derive(Debug, Clone)]
 pub struct WriteQueue {
     messages: mpsc::Sender<Message>,
-    capacity: Arc<Semaphore>,
+    capacity: Arc<Capacity>,
     pace: Arc<CommitPace>,
+    parties: RandomState,
 }
 
 impl WriteQueue {
@@ -61,13 +67,14 @@ impl WriteQueue {
         pace: Arc<CommitPace>,
     ) -> (Self, mpsc::Receiver<Message>) {
         // Every request has at least one reading, and a notice counts as one, so the channel never
-        // fills before the semaphore; the place left over is for the message that closes it.
+        // fills before its capacity is given out; the place left over is for the message that closes it.
         let (messages, receiver) = mpsc::channel(readings_max + 1);
         (
             Self {
                 messages,
-                capacity: Arc::new(Semaphore::new(readings_max)),
+                capacity: Capacity::new(readings_max),
                 pace,
+                parties: RandomState::new(),
             },
             receiver,
         )
@@ -79,8 +86,14 @@ impl WriteQueue {
         Sender::new(Arc::clone(&self.pace))
     }
 
+    /// Whoever is counted as `who`: readings of different parties are written in turns, and none
+    /// may fill the queue.
+    pub fn party(&self, who: &impl Hash) -> Party {
+        Party(self.parties.hash_one(who))
+    }
+
     /// Waits until the readings are durable and says what became of each, in order. What is at none
-    /// of `sites` is neither changed nor added to.
+    /// of `sites` is neither changed nor added to. They are nobody's in particular.
     ///
     /// Not waiting for the answer does not take the readings back.
     pub async fn append(
@@ -88,16 +101,27 @@ impl WriteQueue {
         readings: Vec<ScoredReading>,
         sites: &Sites,
     ) -> Result<Vec<Outcome>, AppendError> {
+        self.append_of(None, readings, sites).await
+    }
+
+    /// The same for readings of a party.
+    pub async fn append_of(
+        &self,
+        party: Option<Party>,
+        readings: Vec<ScoredReading>,
+        sites: &Sites,
+    ) -> Result<Vec<Outcome>, AppendError> {
         if readings.is_empty() {
             return Ok(Vec::new());
         }
-        let capacity = self.take_capacity(readings.len())?;
+        let capacity = self.capacity.take(party, readings.len())?;
         let (reply, answer) = oneshot::channel();
         // Counted first: once it is sent, it may be taken at any moment.
         self.pace.came();
         let sent = self.send(Message::Append(Append {
             readings,
             sites: sites.clone(),
+            party,
             reply,
             _capacity: capacity,
         }));
@@ -115,20 +139,11 @@ impl WriteQueue {
     /// Has a notice published behind everything that was published so far. What is taken is
     /// published even when the database fails; only a stop at the same moment can lose it.
     pub fn announce(&self, notice: Notice) -> Result<(), AppendError> {
-        let capacity = self.take_capacity(1)?;
+        let capacity = self.capacity.take(None, 1)?;
         self.send(Message::Announce(Announcement {
             notice,
             _capacity: capacity,
         }))
-    }
-
-    fn take_capacity(&self, count: usize) -> Result<OwnedSemaphorePermit, AppendError> {
-        let count = u32::try_from(count).map_err(|_huge| AppendError::Busy)?;
-        let capacity = Arc::clone(&self.capacity).try_acquire_many_owned(count);
-        capacity.map_err(|error| match error {
-            tokio::sync::TryAcquireError::Closed => AppendError::Closed,
-            tokio::sync::TryAcquireError::NoPermits => AppendError::Busy,
-        })
     }
 
     fn send(&self, message: Message) -> Result<(), AppendError> {

@@ -112,6 +112,7 @@ pub(crate) async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
         profile,
         readings_max: LINES_AT_ONCE,
         queue: queue.clone(),
+        access: None,
     };
     let mut import = Import::new(pipeline);
     let mut result = Ok(());
@@ -296,7 +297,7 @@ impl Import {
         for _try in 1..TRIES {
             let result = self
                 .pipeline
-                .take(&caller, body.clone().into(), &JsonLines)
+                .take(&caller, None, body.clone().into(), &JsonLines)
                 .await;
             match result {
                 Err(PipelineError::Append(AppendError::Failed | AppendError::Busy)) => {
@@ -305,7 +306,10 @@ impl Import {
                 result => return result.context("the readings cannot be stored"),
             }
         }
-        let result = self.pipeline.take(&caller, body.into(), &JsonLines).await;
+        let result = self
+            .pipeline
+            .take(&caller, None, body.into(), &JsonLines)
+            .await;
         result.context("the readings cannot be stored")
     }
 

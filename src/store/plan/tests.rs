@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::domain::{PlaceName, Quantity, Values};
-use crate::store::recent::Rows;
 use pretty_assertions::assert_eq;
 use std::time::Duration;
 
@@ -81,7 +80,7 @@ fn add_sent(
     readings: Vec<Sent>,
 ) -> (Vec<&'static str>, Vec<Stored>) {
     let plan = plan(directory, found, readings, PROFILE, LIMITS, MOMENT);
-    let (outcomes, stored) = plan.apply(directory, &Recent::new(Rows::default()));
+    let (outcomes, stored, _) = plan.apply(directory);
     let names = outcomes
         .iter()
         .map(|outcome| match outcome {
@@ -133,7 +132,7 @@ fn every_event_is_written_and_published_under_the_next_id() {
     let expected = ["7-4 500 new", "7-5 600 new", "7-6 501 late", "7-7 502 late"];
     assert_eq!(written, expected);
 
-    let (outcomes, stored) = plan.apply(&mut directory, &Recent::new(Rows::default()));
+    let (outcomes, stored, _) = plan.apply(&mut directory);
     assert_eq!(outcomes.len(), 6);
     let published: Vec<_> = stored
         .iter()

@@ -11,4 +11,5 @@ mod provider;
 mod routes;
 mod sessions;
 pub mod stage;
+mod turns;
 mod websocket;
