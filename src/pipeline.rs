@@ -15,7 +15,7 @@ use crate::fault::{FAULTS_MAX, Rejection};
 use crate::http::{Body, BodyMemory};
 use crate::payload::{BatchError, Format, RawItem};
 use crate::score::Profile;
-use crate::store::{AppendError, Outcome, ScoredReading, Telling, WriteQueue};
+use crate::store::{AppendError, Author, Outcome, ScoredReading, Telling, WriteQueue};
 use crate::validate::{self, Rules, TvocUnit, Valid};
 use notes::NoteBook;
 use std::num::NonZeroU32;
@@ -76,8 +76,12 @@ impl Pipeline {
             notes,
         } = checked;
         self.count(counted, refused.len())?;
-        let party = counted.map(|counted| self.queue.party(&counted));
-        let appended = self.queue.append_of(party, scored, caller.sites()).await?;
+        let author = Author {
+            party: counted.map(|counted| self.queue.party(&counted)),
+            sites: caller.sites().clone(),
+            sensors: caller.sensors(),
+        };
+        let appended = self.queue.append_of(author, scored).await?;
         let mut appended = appended.into_iter();
         // The readings are with the store now, or gone.
         drop(memory);

@@ -329,6 +329,25 @@ impl Directory {
         rooms.is_some_and(|rooms| rooms.contains(&room))
     }
 
+    /// Rooms that a sensor, with or without readings, has been in.
+    pub(super) fn rooms_of(&self, sensor: SensorKey) -> &[RoomKey] {
+        let emptied = || Some(self.emptied.get(&sensor)?.rooms.as_slice());
+        let entry = self.sensors.get(&sensor);
+        let rooms = entry.map(|entry| entry.rooms.as_slice());
+        rooms.or_else(emptied).unwrap_or_default()
+    }
+
+    /// All sensors, with and without readings: where each stands, and its id.
+    pub(super) fn ids_with_rooms(&self) -> impl Iterator<Item = (SensorKey, RoomKey, &str)> {
+        let sensors = self.sensors.values().map(|entry| {
+            let id = entry.latest.scored.reading.sensor.as_str();
+            (entry.key, entry.room, id)
+        });
+        let emptied = self.emptied.iter();
+        let emptied = emptied.map(|(key, emptied)| (*key, emptied.room, emptied.id.as_str()));
+        sensors.chain(emptied)
+    }
+
     pub fn sensor(&self, key: SensorKey) -> Option<&SensorEntry> {
         self.sensors.get(&key)
     }

@@ -11,6 +11,7 @@
 //! keeps bytes and knows nothing of readings ([`crate::database::Database`]).
 
 mod aggregate;
+mod author;
 mod bucket;
 mod capacity;
 mod directory;
@@ -40,6 +41,7 @@ mod turns;
 mod waiting;
 mod writer;
 
+pub use author::{Author, Covers};
 pub use bucket::Bucket;
 pub use directory::{Directory, LatestReading, SensorEntry};
 pub use history::{CHUNK_BYTES_USUAL_MAX, HistoryQuery, HistoryRow, SENSORS_AT_ONCE};

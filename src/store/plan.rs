@@ -5,16 +5,20 @@
 //! an event, which gets its place in the stream here.
 
 mod places;
+mod shares;
 
+use super::author::Author;
 use super::directory::{Directory, LatestReading, stands_by};
 use super::rows::{LogRow, ReadingRow};
 use super::state::{Arrival, SensorState};
+use super::turns::Party;
 use super::{Outcome, ScoredReading, Stored, pack};
 use crate::database::{Batch, Commit, RoomKey, RoomRow, SensorKey};
-use crate::domain::{ExtrasError, Merged, Place, Reading, SensorId, Sites, StreamId, Timestamp};
+use crate::domain::{ExtrasError, Merged, Place, Reading, SensorId, StreamId, Timestamp};
 use crate::fault::{FieldError, Rejection};
 use crate::score::Profile;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use shares::Has;
 use std::sync::Arc;
 
 /// What makes a reading the same reading.
@@ -35,8 +39,7 @@ pub(super) const READINGS_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) scored: ScoredReading,
-    /// Sites that its sender may write to.
-    pub(super) sites: Sites,
+    pub(super) author: Arc<Author>,
     /// Number of the request or message that it came with.
     pub(super) delivery: u64,
 }
@@ -107,9 +110,11 @@ pub(super) fn plan(
     let mut planner = Planner::new(directory, found, profile, limits, moment);
     for sent in readings {
         planner.delivery = sent.delivery;
-        let outcome = planner.add(sent.scored, &sent.sites);
+        planner.author = sent.author;
+        let outcome = planner.add(sent.scored);
         planner.plan.outcomes.push(outcome);
     }
+    planner.plan.forget_unused_rooms();
     planner.plan
 }
 
@@ -138,6 +143,16 @@ impl Plan {
             sensor_rooms: self.sensor_rooms.clone(),
             batch: Some(batch),
         })
+    }
+
+    /// Forgets new rooms that nothing was measured in: a reading that is refused or changes nothing makes
+    /// none.
+    fn forget_unused_rooms(&mut self) {
+        if !self.rooms.is_empty() {
+            let rows = self.readings.iter();
+            let used: FxHashSet<RoomKey> = rows.map(|row| row.reading.room).collect();
+            self.rooms.retain(|room| used.contains(&room.key));
+        }
     }
 
     /// Gives the events the ids right behind `behind`.
@@ -198,6 +213,10 @@ struct Planner<'a> {
     last_id: StreamId,
     /// That of the reading that is looked at.
     delivery: u64,
+    /// Whose that is.
+    author: Arc<Author>,
+    /// What those who are restricted to sensors have of them.
+    shares: FxHashMap<Option<Party>, Has>,
     /// Stored readings that may be merged into.
     found: FxHashMap<Identity, ReadingRow>,
     /// Index in `plan.readings` of the last reading that this plan writes for an identity.
@@ -266,6 +285,8 @@ impl<'a> Planner<'a> {
             },
             last_id: directory.last_id(),
             delivery: 0,
+            author: Arc::default(),
+            shares: FxHashMap::default(),
             found: found
                 .into_iter()
                 .map(|row| ((row.sensor, row.observed_at), row))
@@ -279,11 +300,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn add(&mut self, scored: ScoredReading, sites: &Sites) -> Outcome {
+    fn add(&mut self, scored: ScoredReading) -> Outcome {
         if scored.reading.observed_at < self.directory.removed_to() {
             return Outcome::Refused(too_old(&scored.reading, self.directory.removed_to()));
         }
-        if let Some(error) = self.forbidden(&scored.reading, sites) {
+        let sites = self.author.sites.clone();
+        if let Some(error) = self.forbidden(&scored.reading, &sites) {
             return Outcome::Refused(Rejection {
                 sensor_id: Some(scored.reading.sensor.as_str().to_owned()),
                 errors: vec![error],

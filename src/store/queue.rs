@@ -1,5 +1,6 @@
 //! The bounded way into the writer.
 
+use super::author::Author;
 use super::capacity::{Capacity, Share};
 use super::pace::{CommitPace, Sender};
 use super::turns::Party;
@@ -29,10 +30,7 @@ pub enum AppendError {
 #[derive(Debug)]
 pub(super) struct Append {
     pub(super) readings: Vec<ScoredReading>,
-    /// Where their sender may write.
-    pub(super) sites: Sites,
-    /// As whom their sender is counted.
-    pub(super) party: Option<Party>,
+    pub(super) author: Arc<Author>,
     pub(super) reply: oneshot::Sender<Result<Vec<Outcome>, AppendError>>,
     _capacity: Share,
 }
@@ -101,27 +99,25 @@ impl WriteQueue {
         readings: Vec<ScoredReading>,
         sites: &Sites,
     ) -> Result<Vec<Outcome>, AppendError> {
-        self.append_of(None, readings, sites).await
+        self.append_of(Author::at(sites), readings).await
     }
 
-    /// The same for readings of a party.
+    /// The same for readings of somebody.
     pub async fn append_of(
         &self,
-        party: Option<Party>,
+        author: Author,
         readings: Vec<ScoredReading>,
-        sites: &Sites,
     ) -> Result<Vec<Outcome>, AppendError> {
         if readings.is_empty() {
             return Ok(Vec::new());
         }
-        let capacity = self.capacity.take(party, readings.len())?;
+        let capacity = self.capacity.take(author.party, readings.len())?;
         let (reply, answer) = oneshot::channel();
         // Counted first: once it is sent, it may be taken at any moment.
         self.pace.came();
         let sent = self.send(Message::Append(Append {
             readings,
-            sites: sites.clone(),
-            party,
+            author: Arc::new(author),
             reply,
             _capacity: capacity,
         }));

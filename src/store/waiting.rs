@@ -6,6 +6,7 @@ use super::turns::{Ticket, Turns};
 use super::{Outcome, ScoredReading, Telling};
 use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use std::vec;
 
 /// Requests that are not answered yet.
@@ -39,7 +40,7 @@ impl Waiting {
         self.last += 1;
         let left = std::mem::take(&mut append.readings).into_iter();
         let ticket = Ticket(self.last);
-        self.turns.push(append.party, ticket, left.len());
+        self.turns.push(append.author.party, ticket, left.len());
         let request = Request {
             append,
             readings: left.len(),
@@ -66,11 +67,11 @@ impl Waiting {
         portions.of_requests.retain(known);
         for (Ticket(number), count) in &portions.of_requests {
             if let Some(request) = requests.get_mut(number) {
-                let sites = &request.append.sites;
+                let author = &request.append.author;
                 let scored = request.left.by_ref().take(*count);
                 portions.readings.extend(scored.map(|scored| Sent {
                     scored,
-                    sites: sites.clone(),
+                    author: Arc::clone(author),
                     delivery: *number,
                 }));
             }

@@ -1,7 +1,7 @@
 //! Plans against what the contract says of new, late, duplicate and merged readings.
 
 use super::*;
-use crate::domain::{PlaceName, Quantity, Values};
+use crate::domain::{PlaceName, Quantity, Sites, Values};
 use pretty_assertions::assert_eq;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn sent(scored: ScoredReading, sites: Sites) -> Sent {
     let delivery = scored.reading.observed_at.millis().unsigned_abs() + 1;
     Sent {
         scored,
-        sites,
+        author: Arc::new(Author::at(&sites)),
         delivery,
     }
 }
