@@ -2,6 +2,7 @@
 //!
 //! A mirror of what is durable: the writer changes it after each commit, everybody else reads it.
 
+mod sites;
 mod times;
 
 use super::rows::{LogRow, ReadingRow};
@@ -10,7 +11,9 @@ use super::{ScoredReading, Stored};
 use crate::database::{RoomKey, RoomRow, SensorKey};
 use crate::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
 use crate::score::Profile;
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use sites::SiteIndex;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,6 +44,8 @@ pub struct SensorEntry {
     pub(super) is_partial: bool,
     /// The request or message that its last reading came with.
     pub(super) delivery: u64,
+    /// Number of the last change of its readings that was more than one behind all others.
+    pub(super) amended: u64,
     /// No later than when something shown of `state` is not fresh any more.
     stale_from: Option<Timestamp>,
 }
@@ -62,6 +67,7 @@ impl SensorEntry {
             due: None,
             is_partial: false,
             delivery: 0,
+            amended: 0,
             stale_from: None,
         }
     }
@@ -172,6 +178,11 @@ pub struct Directory {
     reserved: StreamId,
     removed_to: Timestamp,
     latest_version: u64,
+    /// Changes whenever a sensor or room is elsewhere, new or gone.
+    places_version: u64,
+    site_index: Mutex<Arc<SiteIndex>>,
+    /// Number of the last change of readings that were there.
+    amendments: u64,
     /// No latest reading is newer.
     latest_max: Timestamp,
     /// Sensors with readings that are newer than the latest, by when that may change.
@@ -214,6 +225,9 @@ impl Directory {
             reserved: beginning,
             removed_to,
             latest_version: 1,
+            places_version: 1,
+            site_index: Mutex::default(),
+            amendments: 0,
             latest_max: Timestamp::from_millis(i64::MIN),
             waiting: BTreeSet::new(),
             staling: BTreeSet::new(),
@@ -386,6 +400,7 @@ impl Directory {
     /// room to everybody: what is measured there from now on goes to the one that was written in that
     /// form, or else to the first.
     pub(super) fn add_room(&mut self, room: &RoomRow) {
+        self.places_changed();
         let place = Place {
             site: PlaceName::nearest(&room.site),
             room: PlaceName::nearest(&room.room),
@@ -425,7 +440,9 @@ impl Directory {
             state.take(row, None);
             state
         });
+        self.amendments += 1;
         let entry = SensorEntry {
+            amended: self.amendments,
             // Where its latest reading was taken: what is known besides may be from before.
             room: row.room,
             rooms: rooms.unwrap_or_default(),
@@ -464,6 +481,7 @@ impl Directory {
         self.forget_times(sensor.key);
         let known = self.sensors.remove(&sensor.key);
         self.sensor_keys.remove(&sensor.id);
+        self.places_changed();
         self.latest_version += 1;
         self.emptied_keys.insert(sensor.id.clone(), sensor.key);
         self.emptied.insert(
@@ -500,6 +518,7 @@ impl Directory {
     }
 
     pub(super) fn add_sensor(&mut self, id: SensorId, mut entry: SensorEntry) {
+        self.places_changed();
         if let Some(emptied) = self.emptied.remove(&entry.key) {
             self.emptied_keys.remove(&id);
             entry.rooms = emptied.rooms;
@@ -519,6 +538,7 @@ impl Directory {
             && !rooms.contains(&room)
         {
             rooms.push(room);
+            self.places_changed();
         }
     }
 
@@ -558,10 +578,18 @@ impl Directory {
         let Some(entry) = self.sensors.get_mut(&sensor) else {
             return;
         };
+        let is_behind_all = entry.reading_count == 0 || observed_at > entry.newest_at;
+        if !(row.is_new && is_behind_all) {
+            self.amendments += 1;
+            entry.amended = self.amendments;
+        }
         entry.first_seen = entry.first_seen.min(observed_at);
         entry.newest_at = entry.newest_at.max(observed_at);
         entry.reading_count += u64::from(row.is_new);
         if let Some(latest) = latest {
+            if entry.room != latest.room {
+                self.places_version += 1;
+            }
             entry.room = latest.room;
             entry.latest = latest;
         }

@@ -67,7 +67,7 @@ use crate::score::{Assessment, Profile};
 use log_extent::LogExtent;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
-use room_means::TimedMeans;
+use room_means::KeptMeans;
 use rows::{CommittedRows, LogRow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -138,7 +138,7 @@ pub struct Store {
     directory: Arc<RwLock<Directory>>,
     recent: Arc<Recent>,
     log: Arc<Mutex<LogExtent>>,
-    room_means: Arc<tokio::sync::Mutex<Option<TimedMeans>>>,
+    room_means: Arc<tokio::sync::Mutex<Option<KeptMeans>>>,
     /// What was known of the time when it was opened.
     known_time: KnownTime,
     /// The time that retention goes by, in milliseconds.

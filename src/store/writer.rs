@@ -6,7 +6,6 @@
 //! (`turns`).
 //! Notices that gathered with readings are published behind them, so that they cost no transaction.
 
-use super::directory::Directory;
 use super::pace::CommitPace;
 use super::plan::{self, Moment, Plan, READINGS_MAX, RegistryLimits, Sent};
 use super::queue::{Announcement, AppendError, Message, WriteQueue};
@@ -254,11 +253,13 @@ impl Writer {
         if let Some(last) = plan.last_id() {
             self.store.log.lock().append(last, plan.event_count());
         }
-        let (outcomes, stored, rows) = plan.apply(&mut self.store.directory.write());
-        // Behind the directory: what is settled from here must be in what it says of a sensor.
+        let mut directory = self.store.directory.write();
+        let (outcomes, stored, rows) = plan.apply(&mut directory);
         let run = Run::of(rows.into_iter().map(|row| (row.id, row.reading)));
-        let sensor_count = self.store.directory(Directory::sensor_count);
+        // Under the same lock, so that who looks at both finds what belongs together.
+        let sensor_count = directory.sensor_count();
         self.store.recent.insert(run, sensor_count);
+        drop(directory);
         (outcomes, stored)
     }
 

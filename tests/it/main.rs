@@ -30,6 +30,7 @@ mod io_errors;
 mod ledger;
 mod live;
 mod manners;
+mod many;
 mod models;
 mod nginx;
 mod outage;
