@@ -125,8 +125,6 @@ fn rooms_of(
             continue;
         }
         let observed_at = latest.scored.reading.observed_at;
-        let period = sensor.state.delivery_period();
-        let silent = state(now.since(observed_at), period) == State::Offline;
         let position = *of_keys.entry(latest.room).or_insert_with(|| {
             let of_place = of_places.entry(Arc::clone(&latest.place));
             *of_place.or_insert_with(|| {
@@ -152,7 +150,10 @@ fn rooms_of(
             }
         }
         room.newest = room.newest.max(observed_at);
-        room.stale &= silent;
+        if room.stale {
+            let period = sensor.state.delivery_period();
+            room.stale = state(now.since(observed_at), period) == State::Offline;
+        }
         room.sensors
             .push(latest.scored.reading.sensor.as_str().to_owned());
     }

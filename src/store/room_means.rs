@@ -52,7 +52,7 @@ struct Seen {
     newest_at: Timestamp,
 }
 
-type Sums = SmallVec<[(RoomKey, Quantity, Statistics); 4]>;
+type Sums = SmallVec<[(RoomKey, Quantity, Statistics); 5]>;
 
 impl Seen {
     fn of(entry: &SensorEntry) -> Self {
@@ -306,16 +306,24 @@ fn fresh_outside_windows(
     now: Timestamp,
 ) -> SmallVec<[(RoomKey, Quantity, f64); 4]> {
     let mut found = SmallVec::new();
-    let Some(latest) = sensor.come() else {
+    let is_old = |(quantity, observed_at)| observed_at < window_start(quantity, now);
+    let Some(latest) = sensor
+        .come()
+        .filter(|_| sensor.state.quantity_times().any(is_old))
+    else {
         return found;
     };
     for (quantity, number, observed_at) in sensor.state.fresh(latest.room, now) {
-        let window = Duration::from_mins(window_minutes(quantity).into());
-        if observed_at < now.minus(window) {
+        if observed_at < window_start(quantity, now) {
             found.push((latest.room, quantity, number));
         }
     }
     found
+}
+
+/// Start of the window of a quantity.
+fn window_start(quantity: Quantity, now: Timestamp) -> Timestamp {
+    now.minus(Duration::from_mins(window_minutes(quantity).into()))
 }
 
 /// The windows worth looking into: a sensor is looked at only for what it measured within one.
