@@ -22,7 +22,7 @@ pub fn is_not_to_write(code: &str) -> bool {
 }
 
 /// Codes that a reading is refused by, as they are told and counted.
-pub const READING_CODES: [&str; 20] = [
+pub const READING_CODES: [&str; 28] = [
     "required",
     "not_text",
     "not_an_object",
@@ -42,7 +42,15 @@ pub const READING_CODES: [&str; 20] = [
     "unknown_unit",
     "too_many_sensors",
     "too_many_rooms",
+    "too_many_sensors_of_key",
+    "too_many_rooms_of_key",
+    "too_many_sensors_of_site",
+    "too_many_rooms_of_site",
+    "too_many_rooms_of_sensor",
+    "pinned",
     FORBIDDEN,
+    OTHER_SENSOR,
+    SENSOR_UNREADABLE,
 ];
 
 /// Everything wrong with one reading.

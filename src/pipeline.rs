@@ -10,17 +10,18 @@ mod notes;
 pub use measures::Measures;
 pub use notes::{IGNORED_TOLD_MAX, Notes};
 
-use crate::access::{Caller, may_write};
+use crate::access::{Access, Caller, Counted, Limited, may_write};
 use crate::clock::Clock;
 use crate::domain::Reading;
 use crate::fault::{FAULTS_MAX, Rejection};
 use crate::http::{Body, BodyMemory};
 use crate::payload::{BatchError, Format, RawItem};
 use crate::score::Profile;
-use crate::store::{AppendError, Outcome, ScoredReading, Store, Telling, WriteQueue};
+use crate::store::{AppendError, Author, Outcome, ScoredReading, Store, Telling, WriteQueue};
 use crate::validate::{self, Rules, TvocUnit, Valid};
 use notes::NoteBook;
 use rustc_hash::FxHashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Why no reading of a body was taken.
@@ -35,6 +36,8 @@ pub enum PipelineError {
     /// A reading without a time came while the server has none either.
     #[error("the clock of the server is not set")]
     ClockNotSet,
+    #[error("too many readings of one sender")]
+    Limited(Limited),
 }
 
 /// The stages a reading passes. Cheap to clone.
@@ -47,6 +50,8 @@ pub struct Pipeline {
     pub store: Store,
     pub queue: WriteQueue,
     pub measures: Arc<Measures>,
+    /// Whose limits count; `None` where nobody is limited.
+    pub access: Option<Access>,
 }
 
 /// What became of the readings of a body.
@@ -60,10 +65,12 @@ pub struct Taken {
 impl Pipeline {
     /// Takes a whole body and says what became of each reading once it is durable. What the caller
     /// may not write is refused like what is not valid. Of many refusals only the first are told, see
-    /// [`Telling`], and of many values left out only the first as well, see [`Notes`].
+    /// [`Telling`], and of many values left out only the first as well, see [`Notes`]. The readings are
+    /// those of `counted` in limits and turns.
     pub async fn take(
         &self,
         caller: &Caller,
+        counted: Option<Counted>,
         body: Body,
         format: &'static dyn Format,
     ) -> Result<Taken, PipelineError> {
@@ -73,7 +80,14 @@ impl Pipeline {
             refused,
             notes,
         } = checked;
-        let mut appended = self.queue.append(scored, caller.sites()).await?.into_iter();
+        self.count(counted, refused.len())?;
+        let author = Author {
+            party: counted.map(|counted| self.queue.party(&counted)),
+            sites: caller.sites().clone(),
+            sensors: caller.sensors(),
+        };
+        let appended = self.queue.append_of(author, scored).await?;
+        let mut appended = appended.into_iter();
         // The readings are with the store now, or gone.
         drop(memory);
         let mut telling = Telling::default();
@@ -85,6 +99,21 @@ impl Pipeline {
         let notes = notes.of_taken(&outcomes);
         self.measures.told(&outcomes, &notes);
         Ok(Taken { outcomes, notes })
+    }
+
+    /// Counts readings in the limit of who sends them.
+    fn count(&self, counted: Option<Counted>, readings: usize) -> Result<(), PipelineError> {
+        let count = u32::try_from(readings).unwrap_or(u32::MAX);
+        let Some(((access, counted), count)) = self
+            .access
+            .as_ref()
+            .zip(counted)
+            .zip(NonZeroU32::new(count))
+        else {
+            return Ok(());
+        };
+        let checked = access.limits().readings.check_many(counted, count);
+        checked.map_err(PipelineError::Limited)
     }
 
     async fn check(

@@ -5,6 +5,7 @@ use super::role::Role;
 use crate::domain::Sites;
 use crate::domain::Timestamp;
 use crate::http::Problem;
+use crate::store::Covers;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use std::future::{Ready, ready};
@@ -71,6 +72,14 @@ impl Caller {
 
     pub fn sites(&self) -> &Sites {
         &self.0.sites
+    }
+
+    /// The sensors it is restricted to, when it is a device.
+    pub fn sensors(&self) -> Option<Arc<dyn Covers>> {
+        match &self.0.who {
+            Who::Device { key, .. } => Some(Arc::clone(key) as _),
+            Who::Anyone | Who::Person { .. } => None,
+        }
     }
 
     /// Until when the credentials count.

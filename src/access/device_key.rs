@@ -5,6 +5,7 @@ use super::secret::{SECRET_LENGTH, fingerprint, has_fingerprint, random_id, rand
 use crate::database::{Document, StoreError};
 use crate::documents::Record;
 use crate::domain::{PlaceName, Sites};
+use crate::store::Covers;
 use serde::{Deserialize, Serialize};
 
 const PREFIX: &str = "iaqk_";
@@ -118,6 +119,12 @@ impl DeviceKey {
 
     pub fn writes_for(&self, sensor: &str) -> bool {
         self.sensors.iter().any(|pattern| pattern.matches(sensor))
+    }
+}
+
+impl Covers for DeviceKey {
+    fn covers(&self, sensor: &str) -> bool {
+        self.writes_for(sensor)
     }
 }
 

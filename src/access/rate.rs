@@ -18,6 +18,9 @@ use std::time::Duration;
 /// share one count until the idle ones are forgotten, so that made-up ones cannot fill memory. Keys
 /// and accounts whose credentials are right are counted apart and never share.
 const UNKNOWN_MAX: usize = 65_536;
+/// Seconds' worth of readings that pass at once: devices send what they have gathered, and a gateway
+/// that was away for a day has much.
+const READINGS_BURST_S: u32 = 10;
 
 /// Who is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +48,7 @@ pub fn customer(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub struct RateLimits {
     pub ingest: RateLimit,
+    pub readings: RateLimit,
     pub api: RateLimit,
     pub login: RateLimit,
     names: RandomState,
@@ -53,7 +57,9 @@ pub struct RateLimits {
 /// One limit.
 pub struct RateLimit {
     name: &'static str,
-    /// Requests at once, and in which time as many come back.
+    /// What is counted.
+    unit: &'static str,
+    /// How many at once, and in which time as many come back.
     burst: u32,
     window: Duration,
     limiters: Option<Limiters>,
@@ -70,6 +76,7 @@ struct Limiters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limited {
     name: &'static str,
+    unit: &'static str,
     burst: u32,
     window: Duration,
     retry_after: Duration,
@@ -83,10 +90,27 @@ impl RateLimits {
         let window = Duration::from_secs(2);
         Self {
             ingest: RateLimit::new("ingest", ingest_per_s.saturating_mul(2), window),
+            readings: RateLimit::new("readings", 0, window),
             api: RateLimit::new("api", api_per_s.saturating_mul(2), window),
             login: RateLimit::new("login", login_per_min, Duration::from_mins(1)),
             names: RandomState::new(),
         }
+    }
+
+    /// The same with so many readings a second, and [`READINGS_BURST_S`] seconds' worth of them at once;
+    /// never fewer than one request may have, or it could never be taken. 0 is no limit.
+    #[must_use]
+    pub fn with_readings(mut self, per_s: u32, request_max: usize) -> Self {
+        let request_max = u32::try_from(request_max).unwrap_or(u32::MAX);
+        if per_s > 0 {
+            let burst = per_s.saturating_mul(READINGS_BURST_S).max(request_max);
+            let window = Duration::from_secs_f64(f64::from(burst) / f64::from(per_s));
+            self.readings = RateLimit {
+                unit: "readings",
+                ..RateLimit::new("readings", burst, window)
+            };
+        }
+        self
     }
 
     /// A key or an account whose credentials are right.
@@ -101,7 +125,7 @@ impl RateLimits {
 
     /// Forgets whom there is nothing to count of any more.
     pub fn forget_idle(&self) {
-        for limit in [&self.ingest, &self.api, &self.login] {
+        for limit in [&self.ingest, &self.readings, &self.api, &self.login] {
             limit.forget_idle();
         }
     }
@@ -113,6 +137,7 @@ impl RateLimit {
             .and_then(|burst| Some(Quota::with_period(window / burst.get())?.allow_burst(burst)));
         Self {
             name,
+            unit: "requests",
             burst,
             window,
             limiters: quota.map(|quota| Limiters {
@@ -125,6 +150,11 @@ impl RateLimit {
 
     /// Counts one request.
     pub fn check(&self, counted: Counted) -> Result<(), Limited> {
+        self.check_many(counted, NonZeroU32::MIN)
+    }
+
+    /// Counts so many at once, or none of them.
+    pub fn check_many(&self, counted: Counted, count: NonZeroU32) -> Result<(), Limited> {
         let Some(Limiters { known, unknown }) = &self.limiters else {
             return Ok(());
         };
@@ -133,12 +163,19 @@ impl RateLimit {
             _ if self.is_full.load(Ordering::Relaxed) => (unknown, Counted::Others),
             _ => (unknown, counted),
         };
-        limiter.check_key(&counted).map_err(|not_until| Limited {
+        let limited = |retry_after| Limited {
             name: self.name,
+            unit: self.unit,
             burst: self.burst,
             window: self.window,
-            retry_after: not_until.wait_time_from(DefaultClock::default().now()),
-        })
+            retry_after,
+        };
+        match limiter.check_key_n(&counted, count) {
+            Ok(checked) => checked.map_err(|not_until| {
+                limited(not_until.wait_time_from(DefaultClock::default().now()))
+            }),
+            Err(_more_than_ever) => Err(limited(self.window)),
+        }
     }
 
     fn forget_idle(&self) {
@@ -168,24 +205,30 @@ impl From<Limited> for Problem {
     fn from(limited: Limited) -> Self {
         let Limited {
             name,
+            unit,
             burst,
             window,
             retry_after,
         } = limited;
-        let wait_s = u32::try_from(retry_after.as_secs())
-            .unwrap_or(u32::MAX)
-            .max(1);
+        let whole_s = |time: Duration| time.as_secs_f64().ceil();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float saturates when cast"
+        )]
+        let wait_s = (whole_s(retry_after) as u32).max(1);
+        let window_s = whole_s(window);
         let header = |name, text: String| {
             let value = HeaderValue::from_str(&text).ok()?;
             Some((HeaderName::from_static(name), value))
         };
-        let policy = format!("\"{name}\";q={burst};w={}", window.as_secs());
+        let policy = format!("\"{name}\";q={burst};w={window_s}");
         let state = format!("\"{name}\";r=0;t={wait_s}");
         let mut problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limited",
             "Too many requests",
-            format!("{burst} requests within {} s are allowed", window.as_secs()),
+            format!("{burst} {unit} within {window_s} s are allowed"),
         );
         problem.retry_after_s = Some(wait_s);
         problem.headers = [
@@ -225,6 +268,28 @@ mod tests {
         assert_eq!(values, ["\"ingest\";q=6;w=2", "\"ingest\";r=0;t=1"]);
         assert!(limits.ingest.check(limits.known("key", "ada")).is_ok());
         assert!((0..1000).all(|_| limits.api.check(ada).is_ok()));
+    }
+
+    #[test]
+    fn readings_are_counted_by_their_number() {
+        let count = |count| NonZeroU32::new(count).unwrap();
+        let limits = RateLimits::new(0, 0, 0).with_readings(1000, 4000);
+        let ada = limits.known("key", "ada");
+        let passed = (0..20).filter(|_| limits.readings.check_many(ada, count(4000)).is_ok());
+        assert_eq!(passed.count(), 2);
+        let limited = limits.readings.check_many(ada, count(4000)).unwrap_err();
+        let problem = Problem::from(limited);
+        assert_eq!(problem.retry_after_s, Some(2));
+        assert_eq!(problem.detail, "10000 readings within 10 s are allowed");
+        let bob = limits.known("key", "bob");
+        assert!(limits.readings.check_many(bob, count(10_000)).is_ok());
+
+        // What one request may have passes, however slow the rate.
+        let limits = RateLimits::new(0, 0, 0).with_readings(1, 4000);
+        assert!(limits.readings.check_many(ada, count(4000)).is_ok());
+        assert!(limits.readings.check_many(ada, count(1)).is_err());
+        let limits = RateLimits::new(1, 0, 0).with_readings(0, 4000);
+        assert!((0..9).all(|_| limits.readings.check_many(ada, count(4000)).is_ok()));
     }
 
     #[test]

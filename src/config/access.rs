@@ -88,6 +88,11 @@ pub struct AccessConfig {
     )]
     pub rate_ingest: u32,
 
+    /// Readings a second of one address or key, ten times as many at once and never fewer than one
+    /// request may have; 0 for no limit. By default 20000, or no limit where IAQ_RATE_INGEST is 0
+    #[arg(long, env = "IAQ_RATE_READINGS", value_name = "IAQ_RATE_READINGS")]
+    pub rate_readings: Option<u32>,
+
     /// Other requests a second of one address, key or account, twice as many at once; 0 for no limit
     #[arg(
         long,
@@ -107,6 +112,9 @@ pub struct AccessConfig {
     pub rate_login: u32,
 }
 
+/// Readings a second, as many as 20 000 devices send that measure each second: a gateway that sends what
+/// it has gathered in a day does not notice, and it is a part of what the store takes.
+const RATE_READINGS_USUAL: u32 = 20_000;
 /// Below this a page would do little else than renew its token.
 const TOKEN_TTL_MIN: Duration = Duration::from_secs(1);
 
@@ -158,8 +166,16 @@ impl AccessConfig {
         }
     }
 
-    pub fn limits(&self) -> RateLimits {
-        RateLimits::new(self.rate_ingest, self.rate_api, self.rate_login)
+    pub fn limits(&self, batch_readings_max: usize) -> RateLimits {
+        let readings_usual = if self.rate_ingest > 0 {
+            RATE_READINGS_USUAL
+        } else {
+            0
+        };
+        RateLimits::new(self.rate_ingest, self.rate_api, self.rate_login).with_readings(
+            self.rate_readings.unwrap_or(readings_usual),
+            batch_readings_max,
+        )
     }
 
     fn check_outside(&self) -> Result<(), ConfigError> {

@@ -69,7 +69,8 @@ pub struct StoreConfig {
     )]
     pub rooms_max: usize,
 
-    /// Readings that may wait to be written; more are answered 503
+    /// Readings that may wait to be written, three quarters of them of one key, account or address;
+    /// more are answered 503
     #[arg(
         long,
         env = "IAQ_QUEUE_READINGS_MAX",

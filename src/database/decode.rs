@@ -1,6 +1,6 @@
 //! Rows of either database, checked on the way in.
 
-use super::registry::RegistryColumns;
+use super::registry::{RegistryColumns, name_of_before};
 use super::{
     Batch, Chunk, ChunkHead, DamagedSensor, Document, DocumentVersions, Loaded, LoadedDocuments,
     LogPart, Marks, SensorRow, SettledSensor, StoreError,
@@ -108,6 +108,7 @@ pub(super) fn documents(rows: Vec<LoadedDocumentColumns>) -> LoadedDocuments {
 /// them.
 pub(super) fn room((key, site, room): RoomColumns) -> RoomRow {
     let name = |Text(text): Text| -> Box<str> {
+        let text = name_of_before(&text).map_or(text.clone(), str::to_owned);
         let is_damaged = text.is_empty() || text.chars().any(char::is_control);
         if !is_damaged {
             return text.into();

@@ -56,6 +56,16 @@ impl StoreError {
         }
     }
 
+    /// The database has refused what it was asked, and will refuse it again: nothing of it is stored.
+    pub fn is_for_good(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        error.is_unique_violation()
+            || error.is_foreign_key_violation()
+            || error.is_check_violation()
+    }
+
     /// For the `map_err` of what is done to a file.
     pub(super) fn file(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let action = action.into();

@@ -137,6 +137,19 @@ macro_rules! patching {
                 let lead_on = sqlx::query(lead_on).bind(key).bind(into);
                 lead_on.execute(&mut *connection).await?;
             }
+            // Whatever is still to be done for them, their names are free from now on.
+            for former in &rows.former_rooms {
+                let free = sqlx::query(FREE_ROOM).bind(former.key.0);
+                let free = free.bind(format!("{NO_NAME}{}{NO_NAME}", former.key.0));
+                free.execute(&mut *connection).await?;
+            }
+            for former in &rows.former_sensors {
+                let free = sqlx::query("update sensors set sensor_id = $2 where key = $1");
+                let free = free
+                    .bind(former.key.0)
+                    .bind(format!("{NO_NAME}{}", former.key.0));
+                free.execute(&mut *connection).await?;
+            }
             Ok(())
         }
 
@@ -160,6 +173,20 @@ macro_rules! patching {
 
 patching!(patch_sqlite, forget_sqlite, SqliteConnection);
 patching!(patch_postgres, forget_postgres, PgConnection);
+
+/// With what the name in the row of a room or sensor begins that is no more: no name has it. Behind it
+/// and the key a room has its name of before, for as long as readings are shown under it.
+const NO_NAME: char = '\u{1}';
+
+/// The name that a room had which is no more; `None` for the name of any other.
+pub(super) fn name_of_before(name: &str) -> Option<&str> {
+    name.strip_prefix(NO_NAME)?
+        .split_once(NO_NAME)
+        .map(|(_, name)| name)
+}
+
+const FREE_ROOM: &str = "update rooms set name = $2 || name
+    where key = $1 and name not like $2 || '%'";
 
 const PUT_ROOM: &str = "insert into rooms (key, site_key, name)
     values ($1, (select key from sites where name = $2), $3)

@@ -2,7 +2,7 @@
 
 use super::answer::Counts;
 use super::shapes::{Assumed, BatchTaken, OneOrBatch, OneTaken, ReadingOrReadings, Status};
-use crate::access::{Call, Caller, Need, call};
+use crate::access::{Call, Caller, CountedAs, Need, call};
 use crate::fault::{FORBIDDEN, SENSOR_UNREADABLE, is_not_to_write};
 use crate::http::{BodyReader, ConnectionGuard, Problem, media_type};
 use crate::payload::{self, BatchError, Format, JsonArray, JsonLines, JsonObject};
@@ -42,6 +42,7 @@ pub(crate) fn calls() -> Vec<Call> {
     ))]
 async fn ingest(
     caller: Caller,
+    counted_as: CountedAs,
     request: HttpRequest,
     payload: web::Payload,
     pipeline: web::Data<Pipeline>,
@@ -62,16 +63,16 @@ async fn ingest(
         Media::Json if is_one => &JsonObject,
         Media::Json => &JsonArray,
     };
-    let Taken { outcomes, notes } =
-        pipeline
-            .take(&caller, body, format)
-            .await
-            .map_err(|error| match error {
-                PipelineError::Append(error) => refusal(error),
-                PipelineError::Body(error) => unreadable(&error),
-                PipelineError::Aborted => Problem::internal(),
-                PipelineError::ClockNotSet => clock_not_set(),
-            })?;
+    let Taken { outcomes, notes } = pipeline
+        .take(&caller, counted_as.0, body, format)
+        .await
+        .map_err(|error| match error {
+            PipelineError::Append(error) => refusal(error),
+            PipelineError::Body(error) => unreadable(&error),
+            PipelineError::Aborted => Problem::internal(),
+            PipelineError::ClockNotSet => clock_not_set(),
+            PipelineError::Limited(limited) => limited.into(),
+        })?;
     log_refusals(&outcomes);
     log_ignored(&notes);
     let assumed = Assumed::of(&notes, pipeline.tvoc_unit);

@@ -46,7 +46,7 @@ impl Export {
         now: Timestamp,
     ) -> impl Stream<Item = Result<Bytes, BodyError>> {
         let scope =
-            store.directory(|directory| Scope::find(directory, &self.selector, &Sites::ALL));
+            store.directory(|directory| Scope::find(directory, &self.selector, &Sites::ALL, None));
         let start = self.start.unwrap_or(Timestamp::from_millis(0));
         let end = self
             .end

@@ -6,7 +6,7 @@ use super::body::{BODY_BYTES_MAX, Body, BodyError, TEXT_BYTES_MAX, Writing};
 use super::parameters;
 use super::rows::Order;
 use super::sampling::{POINTS_MAX, POINTS_MIN, POINTS_TOTAL_MAX, Points, Sampling, SamplingError};
-use super::scope::Scope;
+use super::scope::{First, Scope};
 use super::shapes;
 use super::slices::Slices;
 use super::step::{Step, step};
@@ -103,13 +103,19 @@ async fn history(
     source: web::Data<Source>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = wanted(&request, &source)?;
+    let time = wanted.time(source.clock.now());
+    let is_of_rows = wanted.bucket.is_none() && wanted.points.is_none();
+    let first = wanted.limit.filter(|_| is_of_rows).map(|limit| First {
+        limit,
+        time: time.starting_from(source.store.readings_from()),
+    });
     let scope = source
         .store
-        .directory(|directory| Scope::find(directory, &wanted.selector, caller.sites()));
+        .directory(|directory| Scope::find(directory, &wanted.selector, caller.sites(), first));
     let reading = Reading {
         source: &source,
         scope: &scope,
-        time: wanted.time(source.clock.now()),
+        time,
         owner: counted_as.0,
     };
     if *request.method() == Method::HEAD {
@@ -287,6 +293,9 @@ impl Wanted {
         let kept = kept.await?;
         // Readings may still come behind the newest there is, but none is older than the oldest.
         let mut time = reading.time.starting_from(reading.within().start);
+        if let Some(end) = reading.scope.end {
+            time.end = time.end.min(end);
+        }
         if reading.scope.query.sensors.is_empty() {
             time.end = time.start;
         }

@@ -3,6 +3,7 @@
 use super::Source;
 use super::parameters::{place_selector, profile};
 use super::record::LatestRecord;
+use super::scope::asked;
 use super::shapes;
 use crate::access::{Call, Caller, CountedAs, Need, call};
 use crate::domain::{Quantity, Selector, Subject, Timestamp};
@@ -71,15 +72,17 @@ async fn latest(
                 && since.is_none_or(|since| latest.scored.reading.observed_at > since)
         })
     };
+    // Whoever names a site pays for that one.
+    let sites = asked(&selector, caller.sites());
     let bytes: usize = source.store.directory(|directory| {
-        let wanted = directory.sensors().filter(is_wanted);
+        let wanted = directory.sensors_of(&sites).filter(is_wanted);
         wanted.map(|sensor| bytes(&sensor.latest.scored)).sum()
     });
     let budget = &source.budget;
     let kept = budget.keep(counted_as.0, ANSWER_BYTES + bytes, ANSWER_TURN_WAIT_MAX);
     let kept = kept.await?;
     let latest: Vec<Stored> = source.store.directory(|directory| {
-        let wanted = directory.sensors().filter(is_wanted);
+        let wanted = directory.sensors_of(&sites).filter(is_wanted);
         wanted
             .filter_map(|sensor| sensor.stored(now, profile))
             .collect()

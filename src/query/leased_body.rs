@@ -24,10 +24,19 @@ struct LeasedBody {
 pub(super) fn json(
     response: &mut HttpResponseBuilder,
     value: &impl Serialize,
-    mut lease: Lease,
+    lease: Lease,
 ) -> HttpResponse {
     // Texts and finite numbers, in memory: that cannot fail.
-    let bytes: Bytes = serde_json::to_vec(value).unwrap_or_default().into();
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    json_bytes(response, bytes.into(), lease)
+}
+
+/// The same with JSON that is written already.
+pub(super) fn json_bytes(
+    response: &mut HttpResponseBuilder,
+    bytes: Bytes,
+    mut lease: Lease,
+) -> HttpResponse {
     lease.shrink_to(bytes.len());
     let body = LeasedBody {
         bytes,

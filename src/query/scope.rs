@@ -1,10 +1,20 @@
 //! Finds the sensors, rooms and times that a history can touch.
 
 use super::write::Names;
-use crate::domain::{Selector, Sites, Subject, TimeRange, Timestamp};
+use crate::database::RoomKey;
+use crate::domain::{Place, Selector, Sites, Subject, TimeRange, Timestamp};
 use crate::store::{Directory, HistoryQuery, SensorEntry};
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The sites that have all a selector finds: the one it names, or those somebody may see.
+pub(super) fn asked(wanted: &Selector, sites: &Sites) -> Sites {
+    let named = wanted.site.as_deref().map(|site| site.to_owned());
+    // A text that is no name of a site is compared with all of them, and finds none.
+    let named = named.and_then(|site| Sites::only([site]).ok());
+    named.unwrap_or_else(|| sites.clone())
+}
 
 /// What a selector finds.
 #[derive(Debug)]
@@ -15,13 +25,27 @@ pub(super) struct Scope {
     periods_ms: Vec<f64>,
     /// The oldest and the newest reading of its sensors, in whatever room.
     seen: Option<(Timestamp, Timestamp)>,
+    /// Behind the last row that can be among the first that are asked for.
+    pub(super) end: Option<Timestamp>,
+}
+
+/// The first so many readings of a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct First {
+    pub(super) limit: u64,
+    pub(super) time: TimeRange,
 }
 
 /// Time between the readings of a sensor that has shown no rhythm yet.
 const PERIOD_UNKNOWN_MS: f64 = 60_000.0;
 
 impl Scope {
-    pub(super) fn find(directory: &Directory, wanted: &Selector, sites: &Sites) -> Self {
+    pub(super) fn find(
+        directory: &Directory,
+        wanted: &Selector,
+        sites: &Sites,
+        first: Option<First>,
+    ) -> Self {
         let of_place = |wanted: &Selector| Selector {
             sensor: None,
             ..wanted.clone()
@@ -33,18 +57,46 @@ impl Scope {
             names: Names::default(),
             periods_ms: Vec::new(),
             seen: None,
+            end: None,
         };
-        for (key, place) in directory.rooms() {
+        // What is meant by a name of before may be at another site.
+        let asked: Vec<_> = meant.iter().map(|meant| asked(meant, sites)).collect();
+        for (key, place) in asked
+            .iter()
+            .flat_map(|asked| directory.rooms_of_sites(asked))
+        {
             if sites.allow(place.site.as_str())
                 && Selector::any_matches(&places, Subject::at(place))
             {
                 scope.names.rooms.insert(key, Arc::clone(place));
             }
         }
-        let only = wanted.sensor.as_deref().map(|id| directory.sensor_key(id));
-        for sensor in directory.every_sensor() {
-            if only.is_none_or(|key| key == Some(sensor.key)) {
-                scope.take(sensor);
+        let mut sensors: Vec<_> = match &wanted.sensor {
+            Some(id) => {
+                let key = directory.sensor_key(id);
+                key.and_then(|key| directory.sensor(key))
+                    .into_iter()
+                    .collect()
+            }
+            None => {
+                let of_sites = asked.iter().flat_map(|asked| directory.sensors_of(asked));
+                let mut sensors: Vec<_> = of_sites.collect();
+                sensors.sort_unstable_by_key(|sensor| sensor.key);
+                sensors.dedup_by_key(|sensor| sensor.key);
+                sensors
+            }
+        };
+        let rooms = &scope.names.rooms;
+        sensors.retain(|sensor| sensor.rooms.iter().any(|room| rooms.contains_key(room)));
+        if let Some(first) = first {
+            scope.end = narrow(&mut sensors, rooms, first);
+        }
+        sensors.into_iter().for_each(|sensor| scope.take(sensor));
+        // What has not followed into another sensor yet is shown as that one's.
+        for (key, into) in directory.leading_on() {
+            if let Some(id) = scope.names.sensors.get(&into).cloned() {
+                scope.names.sensors.insert(key, id);
+                scope.query.sensors.push(key);
             }
         }
         scope.query.sensors.sort();
@@ -54,12 +106,8 @@ impl Scope {
         scope
     }
 
-    /// Takes a sensor in when it ever was in one of the rooms.
+    /// Takes a sensor in.
     fn take(&mut self, sensor: &SensorEntry) {
-        let rooms = &self.names.rooms;
-        if !sensor.rooms.iter().any(|room| rooms.contains_key(room)) {
-            return;
-        }
         let newest = &sensor.latest.scored.reading;
         self.query.sensors.push(sensor.key);
         self.names.sensors.insert(sensor.key, newest.sensor.clone());
@@ -90,6 +138,35 @@ impl Scope {
             None => TimeRange::new(time.start, time.start),
         }
     }
+}
+
+/// Leaves those sensors that can have any of the first readings; returns the time behind the last of
+/// these, where it is known.
+///
+/// The first reading of a sensor is known without looking. Where it is in the time and in a room that is
+/// asked for, it is a row; so many of these as are wanted are enough, and sensors that begin behind them
+/// have none of the first.
+fn narrow(
+    sensors: &mut Vec<&SensorEntry>,
+    rooms: &FxHashMap<RoomKey, Arc<Place>>,
+    First { limit, time }: First,
+) -> Option<Timestamp> {
+    sensors.retain(|sensor| sensor.first_seen < time.end && sensor.newest_at >= time.start);
+    let is_row = |sensor: &SensorEntry| {
+        let is_wanted = |room| rooms.contains_key(room);
+        sensor.first_seen >= time.start && sensor.rooms.iter().all(is_wanted)
+    };
+    let begins = |sensor: &SensorEntry| (sensor.first_seen, sensor.key);
+    let known = sensors.iter().filter(|sensor| is_row(sensor));
+    let mut known: Vec<_> = known.map(|sensor| begins(sensor)).collect();
+    let last = usize::try_from(limit).ok()?.checked_sub(1)?;
+    if last >= known.len() {
+        return None;
+    }
+    let (_, last, _) = known.select_nth_unstable(last);
+    let last = *last;
+    sensors.retain(|sensor| begins(sensor) <= last);
+    Some(Timestamp::from_millis(last.0.millis().saturating_add(1)))
 }
 
 fn millis(period: Duration) -> f64 {

@@ -6,7 +6,7 @@ use crate::access::{Call, Caller, Need, call};
 use crate::domain::{Place, PlaceName};
 use crate::http::{BodyReader, Fields, Parameters, Problem};
 use crate::pipeline::Pipeline;
-use crate::store::{RegistryChange, Store};
+use crate::store::{NewName, RegistryChange, Store};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -100,16 +100,16 @@ async fn rename_room(
     // Without any of them there was a fault.
     let (site, room) = enseigne.zip(salle).ok_or_else(Problem::internal)?;
     let (to_site, to_room) = to.ok_or_else(Problem::internal)?;
-    let to = Place {
-        site: to_site.unwrap_or_else(|| site.clone()),
-        room: to_room.unwrap_or_else(|| room.clone()),
-    };
     let change = RegistryChange::MoveRoom {
         from: Place { site, room },
-        to: to.clone(),
+        to: NewName {
+            site: to_site,
+            room: to_room,
+        },
     };
     let changed = pipeline.queue.change(change, caller.sites()).await;
     let changed = changed.map_err(|error| problem(error, "/to"))?;
+    let to = changed.place.ok_or_else(Problem::internal)?;
     tracing::info!(place = ?to, by = caller.name(), "a room was renamed");
     let aliases = store.directory(|directory| {
         let room = directory.room_key(&to);

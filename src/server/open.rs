@@ -91,7 +91,7 @@ impl Opened {
         measures: Arc<RouteMeasures>,
     ) -> Parts {
         Parts {
-            pipeline: pipeline(config, &self.clock, &self.store, &self.queue),
+            pipeline: pipeline(config, &self.clock, &self.store, &self.queue, &self.access),
             bodies: bodies(config),
             source: source(config, &self.clock, &self.store, &self.hub),
             clock: Arc::clone(&self.clock),
@@ -197,7 +197,7 @@ async fn access(
         registry,
         tokens: Tokens::new(config.access.jwt_secret.as_ref(), outside.as_ref())?,
         lifetimes: config.access.lifetimes(),
-        limits: config.access.limits(),
+        limits: config.access.limits(config.batch_readings_max),
         clock: Arc::clone(clock),
     }))
 }
@@ -293,6 +293,7 @@ fn pipeline(
     clock: &Arc<dyn Clock>,
     store: &Store,
     queue: &WriteQueue,
+    access: &Access,
 ) -> Pipeline {
     Pipeline {
         clock: Arc::clone(clock),
@@ -302,5 +303,6 @@ fn pipeline(
         store: store.clone(),
         queue: queue.clone(),
         measures: Arc::default(),
+        access: Some(access.clone()),
     }
 }

@@ -4,6 +4,7 @@
 
 mod moves;
 mod registry;
+mod sites;
 mod times;
 
 use super::registry::{Pin, SensorSettings};
@@ -15,8 +16,10 @@ use crate::domain::{Place, PlaceName, SensorId, StreamId, Timestamp};
 use crate::score::Profile;
 use crate::validate::TvocUnit;
 use moves::Moves;
+use parking_lot::Mutex;
 use registry::Names;
 use rustc_hash::{FxHashMap, FxHashSet};
+use sites::SiteIndex;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,6 +50,8 @@ pub struct SensorEntry {
     pub(super) is_partial: bool,
     /// The request or message that its last reading came with.
     pub(super) delivery: u64,
+    /// Number of the last change of its readings that was more than one behind all others.
+    pub(super) amended: u64,
     /// No later than when something shown of `state` is not fresh any more.
     stale_from: Option<Timestamp>,
     /// What people said of it; most say nothing.
@@ -80,6 +85,7 @@ impl SensorEntry {
             due: None,
             is_partial: false,
             delivery: 0,
+            amended: 0,
             stale_from: None,
             settings: None,
             moves: None,
@@ -173,6 +179,8 @@ pub(super) struct EmptiedSensor {
     pub(super) place: Arc<Place>,
     rooms: SmallVec<[RoomKey; 1]>,
     pub(super) reading_count: u64,
+    settings: Option<Box<SensorSettings>>,
+    is_removed: bool,
 }
 
 impl LatestReading {
@@ -220,6 +228,11 @@ pub struct Directory {
     reserved: StreamId,
     removed_to: Timestamp,
     latest_version: u64,
+    /// Changes whenever a sensor or room is elsewhere, new or gone.
+    places_version: u64,
+    site_index: Mutex<Arc<SiteIndex>>,
+    /// Number of the last change of readings that were there.
+    amendments: u64,
     /// No latest reading is newer.
     latest_max: Timestamp,
     /// Sensors with readings that are newer than the latest, by when that may change.
@@ -266,6 +279,9 @@ impl Directory {
             reserved: beginning,
             removed_to,
             latest_version: 1,
+            places_version: 1,
+            site_index: Mutex::default(),
+            amendments: 0,
             latest_max: Timestamp::from_millis(i64::MIN),
             waiting: BTreeSet::new(),
             staling: BTreeSet::new(),
@@ -407,6 +423,25 @@ impl Directory {
         rooms.is_some_and(|rooms| rooms.contains(&room))
     }
 
+    /// Rooms that a sensor, with or without readings, has been in.
+    pub(super) fn rooms_of(&self, sensor: SensorKey) -> &[RoomKey] {
+        let emptied = || Some(self.emptied.get(&sensor)?.rooms.as_slice());
+        let entry = self.sensors.get(&sensor);
+        let rooms = entry.map(|entry| entry.rooms.as_slice());
+        rooms.or_else(emptied).unwrap_or_default()
+    }
+
+    /// All sensors, with and without readings: where each stands, and its id.
+    pub(super) fn ids_with_rooms(&self) -> impl Iterator<Item = (SensorKey, RoomKey, &str)> {
+        let sensors = self.sensors.values().map(|entry| {
+            let id = entry.latest.scored.reading.sensor.as_str();
+            (entry.key, entry.room, id)
+        });
+        let emptied = self.emptied.iter();
+        let emptied = emptied.map(|(key, emptied)| (*key, emptied.room, emptied.id.as_str()));
+        sensors.chain(emptied)
+    }
+
     pub fn sensor(&self, key: SensorKey) -> Option<&SensorEntry> {
         self.sensors.get(&key)
     }
@@ -430,8 +465,9 @@ impl Directory {
         own.or_else(|| self.names.room(place))
     }
 
+    /// Number of rooms, without those that are no more.
     pub(super) fn room_count(&self) -> usize {
-        self.rooms.len()
+        self.rooms.len().saturating_sub(self.names.led_on_count())
     }
 
     pub(super) fn next_sensor_key(&self) -> SensorKey {
@@ -451,6 +487,7 @@ impl Directory {
     /// room to everybody: what is measured there from now on goes to the one that was written in that
     /// form, or else to the first.
     pub(super) fn add_room(&mut self, room: &RoomRow) {
+        self.places_changed();
         let place = Place {
             site: PlaceName::nearest(&room.site),
             room: PlaceName::nearest(&room.room),
@@ -494,7 +531,9 @@ impl Directory {
             state.take(row, None);
             state
         });
+        self.amendments += 1;
         let entry = SensorEntry {
+            amended: self.amendments,
             // Where its latest reading was taken: what is known besides may be from before.
             room: row.room,
             rooms,
@@ -534,7 +573,12 @@ impl Directory {
         };
         self.forget_times(sensor.key);
         let known = self.sensors.remove(&sensor.key);
+        let known = known.map(|entry| (entry.rooms, entry.settings, entry.is_removed));
+        let before = self.emptied.remove(&sensor.key);
+        let before = before.map(|entry| (entry.rooms, entry.settings, entry.is_removed));
+        let (rooms, settings, is_removed) = known.or(before).unwrap_or_default();
         self.sensor_keys.remove(&sensor.id);
+        self.places_changed();
         self.latest_version += 1;
         self.emptied_keys.insert(sensor.id.clone(), sensor.key);
         self.emptied.insert(
@@ -543,7 +587,9 @@ impl Directory {
                 id: sensor.id,
                 room: sensor.room,
                 place,
-                rooms: known.map(|entry| entry.rooms).unwrap_or_default(),
+                rooms,
+                settings,
+                is_removed,
                 reading_count: sensor.reading_count,
             },
         );
@@ -571,9 +617,12 @@ impl Directory {
     }
 
     pub(super) fn add_sensor(&mut self, id: SensorId, mut entry: SensorEntry) {
+        self.places_changed();
         if let Some(emptied) = self.emptied.remove(&entry.key) {
             self.emptied_keys.remove(&id);
             entry.rooms = emptied.rooms;
+            entry.settings = emptied.settings;
+            entry.is_removed = emptied.is_removed;
         }
         self.sensor_keys.insert(id, entry.key);
         self.sensors.insert(entry.key, entry);
@@ -590,6 +639,7 @@ impl Directory {
             && !rooms.contains(&room)
         {
             rooms.push(room);
+            self.places_changed();
         }
     }
 
@@ -629,14 +679,21 @@ impl Directory {
         let Some(entry) = self.sensors.get_mut(&sensor) else {
             return;
         };
-        entry.is_removed = false;
+        let is_behind_all = entry.reading_count == 0 || observed_at > entry.newest_at;
+        if !(row.is_new && is_behind_all) {
+            self.amendments += 1;
+            entry.amended = self.amendments;
+        }
         entry.first_seen = entry.first_seen.min(observed_at);
         entry.newest_at = entry.newest_at.max(observed_at);
         entry.reading_count += u64::from(row.is_new);
         if let Some(latest) = latest {
-            if latest.room != entry.room && !waits {
-                let moves = entry.moves.get_or_insert_default();
-                moves.add(observed_at, latest.room);
+            if entry.room != latest.room {
+                self.places_version += 1;
+                if !waits {
+                    let moves = entry.moves.get_or_insert_default();
+                    moves.add(observed_at, latest.room);
+                }
             }
             entry.room = latest.room;
             entry.latest = latest;

@@ -11,7 +11,9 @@
 //! keeps bytes and knows nothing of readings ([`crate::database::Database`]).
 
 mod aggregate;
+mod author;
 mod bucket;
+mod capacity;
 mod counts_in_rooms;
 mod directory;
 mod erase;
@@ -39,8 +41,11 @@ mod salvage;
 mod settle;
 mod state;
 mod telling;
+mod turns;
+mod waiting;
 mod writer;
 
+pub use author::{Author, Covers};
 pub use bucket::Bucket;
 pub use counts_in_rooms::{CountInRooms, RoomsOfSensor};
 pub use directory::{Directory, LatestReading, SensorEntry};
@@ -54,14 +59,15 @@ pub use page::Page;
 pub use plan::RegistryLimits;
 pub use queue::{AppendError, WriteQueue};
 pub use registry::{
-    Changed, Kept, Pin, RegistryChange, RegistryError, RegistryRefusal, Renamed, SensorEdit,
-    SensorSettings,
+    Changed, Kept, NewName, Pin, RegistryChange, RegistryError, RegistryRefusal, Renamed,
+    SensorEdit, SensorSettings,
 };
 pub use retention::{KeptTooShort, Retention};
 pub use room_means::RoomMeans;
 pub use rows::{BucketRow, Measure, ReadingRow, Statistics};
 pub use state::{SensorState, ShownState};
 pub use telling::{REFUSALS_TOLD_BYTES_MAX, REFUSALS_TOLD_MAX, Telling};
+pub use turns::Party;
 pub use writer::{Publish, Writer};
 
 use crate::database::{Batch, ClockRecord, Database, StoreError};
@@ -73,7 +79,7 @@ use log_extent::LogExtent;
 use measures::Measures;
 use parking_lot::{Mutex, RwLock};
 use recent::Recent;
-use room_means::TimedMeans;
+use room_means::KeptMeans;
 use rows::{CommittedRows, LogRow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -179,7 +185,7 @@ pub struct Store {
     directory: Arc<RwLock<Directory>>,
     recent: Arc<Recent>,
     log: Arc<Mutex<LogExtent>>,
-    room_means: Arc<tokio::sync::Mutex<Option<TimedMeans>>>,
+    room_means: Arc<tokio::sync::Mutex<Option<KeptMeans>>>,
     counts_in_rooms: Arc<Mutex<TimedCounts>>,
     /// What was known of the time when it was opened.
     known_time: KnownTime,

@@ -2,7 +2,7 @@
 
 use super::directory::Directory;
 use super::log_extent::{LogExtent, ReplayLimits};
-use super::recent::{Recent, Rows};
+use super::recent::{Recent, Rows, Run};
 use super::salvage::{self, Sensors};
 use super::{KnownTime, SensorEntry, Store, unpacked};
 use crate::clock;
@@ -53,6 +53,11 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let mut loaded = database.load().await?;
         let marks = loaded.marks;
+        // What is left of the rows of sensors that are no more says nothing.
+        let former = &loaded.registry.former_sensors;
+        let is_former = |key| former.iter().any(|former| former.key == key);
+        loaded.damaged.retain(|row| !is_former(row.key));
+        loaded.sensors.retain(|row| !is_former(row.key));
         let sensors = salvage::sensors(database.as_ref(), &mut loaded).await?;
         let (directory, rows) = replayed(loaded, sensors, profile, epoch, horizon)?;
         let known_time = KnownTime {
@@ -94,8 +99,13 @@ fn replayed(
     horizon: Timestamp,
 ) -> Result<(Directory, Rows), StoreError> {
     let mut directory = Directory::new(profile, epoch, loaded.marks.removed_to);
+    let former = &loaded.registry.former_rooms;
     for room in &loaded.rooms {
-        directory.add_room(room);
+        if former.iter().any(|former| former.key == room.key) {
+            directory.add_former_room(room);
+        } else {
+            directory.add_room(room);
+        }
     }
     // What the states of sensors include already: they are written with what is settled, but not all
     // at once.
@@ -122,7 +132,7 @@ fn replayed(
         let is_included = |sensor: SensorKey, id: StreamId| {
             included.get(&sensor).is_some_and(|as_of| id <= *as_of)
         };
-        for row in committed.rows {
+        for row in &committed.rows {
             if unreadable.contains(&row.reading.sensor) {
                 // With them nothing of the store could be put in order.
                 tracing::error!(id = %row.id, "a reading of a sensor that is set aside stays in the log");
@@ -131,10 +141,11 @@ fn replayed(
             if !is_included(row.reading.sensor, row.id) {
                 let reading = &row.reading;
                 let latest = |directory: &Directory| directory.latest_of(reading);
-                directory.apply(&row, committed.arrived_at, latest, horizon);
+                directory.apply(row, committed.arrived_at, latest, horizon);
             }
-            rows.insert(row.id, row.reading);
         }
+        let committed_rows = committed.rows.into_iter();
+        rows.insert(Run::of(committed_rows.map(|row| (row.id, row.reading))));
         for (sensor, count) in committed.reading_counts {
             if !is_included(sensor, batch.last) {
                 directory.set_reading_count(sensor, count);

@@ -5,18 +5,21 @@
 //! an event, which gets its place in the stream here.
 
 mod places;
+mod shares;
 
+use super::author::Author;
 use super::directory::{Directory, LatestReading, stands_by};
-use super::recent::Recent;
 use super::rows::{LogRow, ReadingRow};
 use super::state::{Arrival, SensorState};
+use super::turns::Party;
 use super::{Became, LeftOut, Outcome, ScoredReading, Stored, pack};
 use crate::database::{Batch, Commit, RoomKey, RoomRow, SensorKey};
-use crate::domain::{ExtrasError, Merged, Place, Reading, SensorId, Sites, StreamId, Timestamp};
+use crate::domain::{ExtrasError, Merged, Place, Reading, SensorId, StreamId, Timestamp};
 use crate::fault::{FieldError, Rejection};
 use crate::score::Profile;
 use places::Located;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use shares::Has;
 use std::sync::Arc;
 
 /// What makes a reading the same reading.
@@ -37,8 +40,7 @@ pub(super) const READINGS_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) scored: ScoredReading,
-    /// Sites that its sender may write to.
-    pub(super) sites: Sites,
+    pub(super) author: Arc<Author>,
     /// Number of the request or message that it came with.
     pub(super) delivery: u64,
 }
@@ -111,9 +113,11 @@ pub(super) fn plan(
     let mut planner = Planner::new(directory, found, profile, limits, moment);
     for sent in readings {
         planner.delivery = sent.delivery;
-        let outcome = planner.add(sent.scored, &sent.sites);
+        planner.author = sent.author;
+        let outcome = planner.add(sent.scored);
         planner.plan.outcomes.push(outcome);
     }
+    planner.plan.forget_unused_rooms();
     planner.plan
 }
 
@@ -145,6 +149,16 @@ impl Plan {
         })
     }
 
+    /// Forgets new rooms that nothing was measured in: a reading that is refused or changes nothing makes
+    /// none.
+    fn forget_unused_rooms(&mut self) {
+        if !self.rooms.is_empty() {
+            let rows = self.readings.iter();
+            let used: FxHashSet<RoomKey> = rows.map(|row| row.reading.room).collect();
+            self.rooms.retain(|room| used.contains(&room.key));
+        }
+    }
+
     /// Gives the events the ids right behind `behind`.
     pub(super) fn renumber(&mut self, behind: StreamId) {
         let mut id = behind;
@@ -154,14 +168,14 @@ impl Plan {
         }
     }
 
-    /// Takes the committed plan over into memory.
+    /// Takes the committed plan over into the directory. What is left of it are the readings that
+    /// belong to the recent ones.
     pub(super) fn apply(
         self,
         directory: &mut Directory,
-        recent: &Recent,
-    ) -> (Vec<Outcome>, Vec<Stored>) {
+    ) -> (Vec<Outcome>, Vec<Stored>, Vec<LogRow>) {
         if self.readings.is_empty() {
-            return (self.outcomes, Vec::new());
+            return (self.outcomes, Vec::new(), Vec::new());
         }
         for room in &self.rooms {
             directory.add_room(room);
@@ -187,12 +201,13 @@ impl Plan {
                 state: row.state.clone(),
             });
         }
+        for sensor in self.returned {
+            directory.show_again(sensor);
+        }
         for (sensor, room) in self.sensor_rooms {
             directory.add_sensor_room(sensor, room);
         }
-        let rows = self.readings.into_iter().map(|row| (row.id, row.reading));
-        recent.insert(rows, directory.sensor_count());
-        (self.outcomes, stored)
+        (self.outcomes, stored, self.readings)
     }
 }
 
@@ -205,6 +220,10 @@ struct Planner<'a> {
     last_id: StreamId,
     /// That of the reading that is looked at.
     delivery: u64,
+    /// Whose that is.
+    author: Arc<Author>,
+    /// What those who are restricted to sensors have of them.
+    shares: FxHashMap<Option<Party>, Has>,
     /// Stored readings that may be merged into.
     found: FxHashMap<Identity, ReadingRow>,
     /// Index in `plan.readings` of the last reading that this plan writes for an identity.
@@ -274,6 +293,8 @@ impl<'a> Planner<'a> {
             },
             last_id: directory.last_id(),
             delivery: 0,
+            author: Arc::default(),
+            shares: FxHashMap::default(),
             found: found
                 .into_iter()
                 .map(|row| ((row.sensor, row.observed_at), row))
@@ -287,13 +308,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn add(&mut self, mut scored: ScoredReading, sites: &Sites) -> Outcome {
+    fn add(&mut self, mut scored: ScoredReading) -> Outcome {
         if scored.reading.observed_at < self.directory.removed_to() {
             return Outcome::Refused(too_old(&scored.reading, self.directory.removed_to()));
         }
+        let sites = self.author.sites.clone();
         if let Some(error) = self
             .unusable(&scored.reading)
-            .or_else(|| self.forbidden(&scored.reading, sites))
+            .or_else(|| self.forbidden(&scored.reading, &sites))
         {
             return Outcome::Refused(Rejection {
                 sensor_id: Some(scored.reading.sensor.as_str().to_owned()),
@@ -305,7 +327,7 @@ impl<'a> Planner<'a> {
             room,
             place,
             ignores_place,
-        } = match self.locate(&scored.reading, sites) {
+        } = match self.locate(&scored.reading, &sites) {
             Ok(located) => located,
             Err(error) => {
                 return Outcome::Refused(Rejection {
@@ -472,9 +494,7 @@ impl<'a> Planner<'a> {
     }
 
     fn note_return(&mut self, sensor: SensorKey) {
-        let entry = self.directory.sensor(sensor);
-        let was_removed = entry.is_some_and(|entry| entry.is_removed);
-        if was_removed && !self.plan.returned.contains(&sensor) {
+        if self.directory.is_removed(sensor) && !self.plan.returned.contains(&sensor) {
             self.plan.returned.push(sensor);
         }
     }

@@ -1,11 +1,15 @@
 //! The bounded way into the writer.
 
+use super::author::Author;
+use super::capacity::{Capacity, Share};
 use super::pace::{CommitPace, Sender};
+use super::turns::Party;
 use super::{Changed, Notice, Outcome, RegistryChange, RegistryError, ScoredReading};
 use crate::domain::Sites;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Longest an append waits for its commit. When it passes, the readings may or may not be stored;
 /// sending them again is harmless.
@@ -26,19 +30,18 @@ pub enum AppendError {
 #[derive(Debug)]
 pub(super) struct Append {
     pub(super) readings: Vec<ScoredReading>,
-    /// Where their sender may write.
-    pub(super) sites: Sites,
+    pub(super) author: Arc<Author>,
     pub(super) reply: oneshot::Sender<Result<Vec<Outcome>, AppendError>>,
     /// When it was taken in.
     pub(super) since: Instant,
-    _capacity: OwnedSemaphorePermit,
+    _capacity: Share,
 }
 
 /// A notice waiting to be published.
 #[derive(Debug)]
 pub(super) struct Announcement {
     pub(super) notice: Notice,
-    _capacity: OwnedSemaphorePermit,
+    _capacity: Share,
 }
 
 /// A change of sensors or rooms waiting to be made.
@@ -48,7 +51,7 @@ pub(super) struct ChangeRequest {
     /// What whoever asks has to do with.
     pub(super) sites: Sites,
     reply: oneshot::Sender<Result<Changed, RegistryError>>,
-    _capacity: OwnedSemaphorePermit,
+    _capacity: Share,
 }
 
 impl ChangeRequest {
@@ -71,9 +74,10 @@ pub(super) enum Message {
 #[derive(Debug, Clone)]
 pub struct WriteQueue {
     messages: mpsc::Sender<Message>,
-    capacity: Arc<Semaphore>,
+    capacity: Arc<Capacity>,
     readings_max: usize,
     pace: Arc<CommitPace>,
+    parties: RandomState,
 }
 
 impl WriteQueue {
@@ -82,14 +86,15 @@ impl WriteQueue {
         pace: Arc<CommitPace>,
     ) -> (Self, mpsc::Receiver<Message>) {
         // Every request has at least one reading, and a notice counts as one, so the channel never
-        // fills before the semaphore; the place left over is for the message that closes it.
+        // fills before its capacity is given out; the place left over is for the message that closes it.
         let (messages, receiver) = mpsc::channel(readings_max + 1);
         (
             Self {
                 messages,
-                capacity: Arc::new(Semaphore::new(readings_max)),
+                capacity: Capacity::new(readings_max),
                 readings_max,
                 pace,
+                parties: RandomState::new(),
             },
             receiver,
         )
@@ -102,8 +107,7 @@ impl WriteQueue {
 
     /// How many readings and notices are taken in and not durable, or not published, yet.
     pub fn waiting(&self) -> usize {
-        let free = self.capacity.available_permits();
-        self.readings_max.saturating_sub(free)
+        self.capacity.taken()
     }
 
     /// Counts somebody among those who send readings, for as long as the value is kept: commits begin
@@ -112,8 +116,14 @@ impl WriteQueue {
         Sender::new(Arc::clone(&self.pace))
     }
 
+    /// Whoever is counted as `who`: readings of different parties are written in turns, and none
+    /// may fill the queue.
+    pub fn party(&self, who: &impl Hash) -> Party {
+        Party(self.parties.hash_one(who))
+    }
+
     /// Waits until the readings are durable and says what became of each, in order. What is at none
-    /// of `sites` is neither changed nor added to.
+    /// of `sites` is neither changed nor added to. They are nobody's in particular.
     ///
     /// Not waiting for the answer does not take the readings back.
     pub async fn append(
@@ -121,16 +131,25 @@ impl WriteQueue {
         readings: Vec<ScoredReading>,
         sites: &Sites,
     ) -> Result<Vec<Outcome>, AppendError> {
+        self.append_of(Author::at(sites), readings).await
+    }
+
+    /// The same for readings of somebody.
+    pub async fn append_of(
+        &self,
+        author: Author,
+        readings: Vec<ScoredReading>,
+    ) -> Result<Vec<Outcome>, AppendError> {
         if readings.is_empty() {
             return Ok(Vec::new());
         }
-        let capacity = self.take_capacity(readings.len())?;
+        let capacity = self.capacity.take(author.party, readings.len())?;
         let (reply, answer) = oneshot::channel();
         // Counted first: once it is sent, it may be taken at any moment.
         self.pace.came();
         let sent = self.send(Message::Append(Append {
             readings,
-            sites: sites.clone(),
+            author: Arc::new(author),
             reply,
             since: Instant::now(),
             _capacity: capacity,
@@ -159,7 +178,7 @@ impl WriteQueue {
             change,
             sites: sites.clone(),
             reply,
-            _capacity: self.take_capacity(1)?,
+            _capacity: self.capacity.take(None, 1)?,
         };
         self.send(Message::Change(Box::new(request)))?;
         answer.await.unwrap_or(Err(AppendError::Closed.into()))
@@ -168,20 +187,11 @@ impl WriteQueue {
     /// Has a notice published behind everything that was published so far. What is taken is
     /// published even when the database fails; only a stop at the same moment can lose it.
     pub fn announce(&self, notice: Notice) -> Result<(), AppendError> {
-        let capacity = self.take_capacity(1)?;
+        let capacity = self.capacity.take(None, 1)?;
         self.send(Message::Announce(Announcement {
             notice,
             _capacity: capacity,
         }))
-    }
-
-    fn take_capacity(&self, count: usize) -> Result<OwnedSemaphorePermit, AppendError> {
-        let count = u32::try_from(count).map_err(|_huge| AppendError::Busy)?;
-        let capacity = Arc::clone(&self.capacity).try_acquire_many_owned(count);
-        capacity.map_err(|error| match error {
-            tokio::sync::TryAcquireError::Closed => AppendError::Closed,
-            tokio::sync::TryAcquireError::NoPermits => AppendError::Busy,
-        })
     }
 
     fn send(&self, message: Message) -> Result<(), AppendError> {

@@ -46,29 +46,66 @@ pub(super) struct Rows {
     by_sensor: FxHashMap<SensorKey, Vec<ReadingRow>>,
     bytes: usize,
     count: usize,
+    /// Readings of the sensor that has the most.
+    longest: usize,
     last: StreamId,
 }
 
+/// Readings that are taken over together: by sensor and time, of each identity the last.
+#[derive(Debug)]
+pub(super) struct Run {
+    rows: Vec<ReadingRow>,
+    last: Option<StreamId>,
+}
+
+impl Run {
+    /// Readings as they were published, in the order of their ids.
+    pub(super) fn of(rows: impl Iterator<Item = (StreamId, ReadingRow)>) -> Self {
+        let mut last = None;
+        let mut rows: Vec<_> = rows
+            .map(|(id, row)| {
+                last = Some(id);
+                row
+            })
+            .collect();
+        rows.sort_by_key(|row| (row.sensor, row.observed_at));
+        rows.dedup_by(|newer, older| {
+            let is_same = (newer.sensor, newer.observed_at) == (older.sensor, older.observed_at);
+            if is_same {
+                std::mem::swap(newer, older);
+            }
+            is_same
+        });
+        Self { rows, last }
+    }
+}
+
 impl Rows {
-    /// Takes over a reading that was published under `id`, behind all others.
-    pub(super) fn insert(&mut self, id: StreamId, row: ReadingRow) {
-        self.last = id;
-        self.bytes += row.bytes();
-        self.count += 1;
-        let rows = self.by_sensor.entry(row.sensor).or_default();
-        match rows.last() {
-            Some(newest) if newest.observed_at >= row.observed_at => {
-                let position = rows.binary_search_by_key(&row.observed_at, |row| row.observed_at);
-                match position {
+    /// Takes over readings that were published behind all others. Those of a sensor are put among the
+    /// ones that are here once for all of them, so their order costs no more than one pass.
+    pub(super) fn insert(&mut self, run: Run) {
+        self.last = run.last.unwrap_or(self.last);
+        let mut run = run.rows.into_iter().peekable();
+        while let Some(first) = run.peek() {
+            let sensor = first.sensor;
+            let rows = self.by_sensor.entry(sensor).or_default();
+            let known = rows.len();
+            while let Some(row) = run.next_if(|row| row.sensor == sensor) {
+                self.bytes += row.bytes();
+                self.count += 1;
+                let is_newest = known == 0 || rows[known - 1].observed_at < row.observed_at;
+                let among = rows.get(..known).filter(|_| !is_newest).unwrap_or_default();
+                match among.binary_search_by_key(&row.observed_at, |row| row.observed_at) {
                     Ok(position) => {
                         let before = std::mem::replace(&mut rows[position], row);
                         self.bytes -= before.bytes();
                         self.count -= 1;
                     }
-                    Err(position) => rows.insert(position, row),
+                    Err(_) => rows.push(row),
                 }
             }
-            _ => rows.push(row),
+            put_in_order(rows, known);
+            self.longest = self.longest.max(rows.len());
         }
     }
 
@@ -84,6 +121,14 @@ impl Rows {
     /// The last id among them.
     pub(super) fn last(&self) -> StreamId {
         self.last
+    }
+
+    /// Whether they are so many generations: all of them, or those of one sensor, which are moved
+    /// when others come in between.
+    fn has_reached(&self, generations: usize, sensor_count: usize) -> bool {
+        let longest_bytes = self.longest * size_of::<ReadingRow>();
+        self.bytes >= generations * settle_at(sensor_count)
+            || longest_bytes >= generations * SETTLE_BYTES
     }
 
     fn within(&self, sensor: SensorKey, span: &RangeInclusive<Timestamp>) -> &[ReadingRow] {
@@ -111,17 +156,11 @@ impl Recent {
         }
     }
 
-    /// Takes over readings that have just become durable, in the order of their ids.
-    pub(super) fn insert(
-        &self,
-        rows: impl Iterator<Item = (StreamId, ReadingRow)>,
-        sensor_count: usize,
-    ) {
+    /// Takes over readings that have just become durable.
+    pub(super) fn insert(&self, run: Run, sensor_count: usize) {
         let mut generations = self.generations.write();
-        for (id, row) in rows {
-            generations.gathering.insert(id, row);
-        }
-        if generations.gathering.bytes >= settle_at(sensor_count) {
+        generations.gathering.insert(run);
+        if generations.gathering.has_reached(1, sensor_count) {
             self.grown.notify_one();
         }
     }
@@ -237,12 +276,17 @@ impl Recent {
         self.grown.notified().await;
     }
 
+    /// Whether others have to be settled before more may come.
+    fn is_full(&self, sensor_count: usize) -> bool {
+        let gathering = &self.generations.read().gathering;
+        gathering.has_reached(GENERATIONS_MAX, sensor_count)
+    }
+
     /// Waits until so few readings are here that more may come.
     pub(super) async fn has_capacity(&self, sensor_count: usize) {
         loop {
             let shrunk = self.shrunk.notified();
-            let bytes_max = GENERATIONS_MAX * settle_at(sensor_count);
-            if self.generations.read().gathering.bytes < bytes_max {
+            if !self.is_full(sensor_count) {
                 return;
             }
             // Nothing is inserted while writing waits, so nothing else would have them settled.
@@ -255,6 +299,18 @@ impl Recent {
 impl Generations {
     fn newest_first(&self) -> impl Iterator<Item = &Rows> {
         std::iter::once(&self.gathering).chain(self.settling.as_deref())
+    }
+}
+
+/// Puts rows, whose first `known` are ascending and the others as well, in order.
+fn put_in_order(rows: &mut [ReadingRow], known: usize) {
+    let Some(first) = rows.get(known).map(|row| row.observed_at) else {
+        return;
+    };
+    let from = rows[..known].partition_point(|row| row.observed_at < first);
+    // A stable sort finds both runs and merges them.
+    if from < known {
+        rows[from..].sort_by_key(|row| row.observed_at);
     }
 }
 
@@ -284,128 +340,4 @@ pub(super) fn merge(older: Vec<ReadingRow>, newer: Vec<ReadingRow>) -> Vec<Readi
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::database::RoomKey;
-    use crate::domain::{Extras, Quantity, Values};
-    use futures_util::FutureExt;
-    use pretty_assertions::assert_eq;
-
-    const SENSOR: SensorKey = SensorKey(1);
-
-    fn row(second: i64, co2: f64) -> ReadingRow {
-        let mut values = Values::default();
-        assert!(values.set(Quantity::Co2, co2));
-        ReadingRow {
-            sensor: SENSOR,
-            observed_at: at(second),
-            room: RoomKey(1),
-            values,
-            extras: Extras::default(),
-            tvoc_unit_assumed: false,
-        }
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_millis(second * 1000)
-    }
-
-    fn insert(recent: &Recent, sequence: u64, row: ReadingRow) {
-        let id = StreamId { epoch: 1, sequence };
-        recent.insert(std::iter::once((id, row)), 1);
-    }
-
-    #[test]
-    fn the_newer_generation_is_seen_before_the_one_being_settled() {
-        let recent = Recent::new(Rows::default());
-        insert(&recent, 1, row(5, 500.0));
-        insert(&recent, 2, row(3, 300.0));
-        let frozen = recent.freeze().unwrap();
-        insert(&recent, 3, row(5, 501.0));
-        insert(&recent, 4, row(4, 400.0));
-        let all = || recent.within(SENSOR, at(0)..=at(9));
-        assert_eq!(all(), [row(3, 300.0), row(4, 400.0), row(5, 501.0)]);
-        assert_eq!(recent.find(SENSOR, at(5)), Some(row(5, 501.0)));
-        assert_eq!(recent.find(SENSOR, at(6)), None);
-
-        // What failed to settle is settled first, and it ends where it ended.
-        let again = recent.freeze().unwrap();
-        assert_eq!(again.last().sequence, 2);
-        assert_eq!(again.of(SENSOR), frozen.of(SENSOR));
-        recent.release();
-        assert_eq!(all(), [row(4, 400.0), row(5, 501.0)]);
-        assert_eq!(recent.freeze().unwrap().last().sequence, 4);
-        recent.release();
-        assert!(recent.freeze().is_none());
-    }
-
-    #[test]
-    fn what_replaces_a_reading_takes_no_room_of_its_own() {
-        let recent = Recent::new(Rows::default());
-        for sequence in 1..1_000_000 {
-            insert(&recent, sequence, row(1, 500.0));
-        }
-        assert!(recent.grown().now_or_never().is_none());
-        assert!(recent.has_capacity(1).now_or_never().is_some());
-    }
-
-    #[tokio::test]
-    async fn who_writes_waits_while_too_much_is_not_settled() {
-        let recent = Recent::new(Rows::default());
-        let enough = SETTLE_BYTES / size_of::<ReadingRow>() + 1;
-        let fill = |from: usize| {
-            for second in from..from + enough {
-                insert(
-                    &recent,
-                    second as u64 + 1,
-                    row(i64::try_from(second).unwrap(), 500.0),
-                );
-            }
-        };
-        fill(0);
-        recent.grown().await;
-        recent.freeze();
-        for generation in 1..=GENERATIONS_MAX {
-            assert!(recent.has_capacity(1).now_or_never().is_some());
-            fill(generation * enough);
-        }
-        let mut capacity = Box::pin(recent.has_capacity(1));
-        assert!(capacity.as_mut().now_or_never().is_none());
-        recent.release();
-        recent.freeze();
-        recent.release();
-        capacity.await;
-    }
-
-    /// Readings of one sensor, as many as take this much memory.
-    fn rows_of(bytes: usize) -> Rows {
-        let mut rows = Rows::default();
-        for second in 0.. {
-            if rows.bytes >= bytes {
-                break;
-            }
-            rows.insert(StreamId::default(), row(second, 500.0));
-        }
-        rows
-    }
-
-    #[test]
-    fn a_start_with_much_that_is_not_settled_has_it_settled() {
-        let recent = Recent::new(rows_of(SETTLE_BYTES));
-        assert!(recent.grown().now_or_never().is_some());
-        let recent = Recent::new(rows_of(SETTLE_BYTES - 1024));
-        assert!(recent.grown().now_or_never().is_none());
-    }
-
-    #[test]
-    fn who_waits_for_room_has_something_settled() {
-        let recent = Recent::new(rows_of(GENERATIONS_MAX * SETTLE_BYTES));
-        assert!(recent.grown().now_or_never().is_some());
-        let mut capacity = Box::pin(recent.has_capacity(1));
-        assert!(capacity.as_mut().now_or_never().is_none());
-        assert!(recent.grown().now_or_never().is_some());
-        recent.freeze().unwrap();
-        recent.release();
-        assert!(capacity.now_or_never().is_some());
-    }
-}
+mod tests;

@@ -145,6 +145,12 @@ impl SensorState {
             .is_some_and(|newest| newest.observed_at >= since)
     }
 
+    /// When each quantity that is known was measured last.
+    pub(super) fn quantity_times(&self) -> impl Iterator<Item = (Quantity, Timestamp)> + '_ {
+        let newest = self.newest.iter();
+        newest.map(|newest| (newest.quantity, newest.observed_at))
+    }
+
     /// How many quantities are known.
     pub fn quantity_count(&self) -> usize {
         self.newest.len()

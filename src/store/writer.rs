@@ -2,16 +2,19 @@
 //!
 //! While a transaction is on its way to the disk the next readings gather in the queue, so under
 //! load the transactions grow by themselves, and an idle server commits a lone reading at once
-//! (`pace`).
+//! (`pace`). What is more than one transaction takes is written in turns of those who sent it
+//! (`turns`).
 //! Notices that gathered with readings are published behind them, so that they cost no transaction.
 
 mod changes;
 
 use super::pace::CommitPace;
 use super::plan::{self, Moment, Plan, READINGS_MAX, RegistryLimits, Sent};
-use super::queue::{Announcement, Append, AppendError, ChangeRequest, Message, WriteQueue};
+use super::queue::{Announcement, AppendError, Message, WriteQueue};
+use super::recent::Run;
 use super::registry::Decision;
-use super::{Outcome, Published, Renamed, Store, Stored, Telling};
+use super::waiting::{Portions, Waiting};
+use super::{Outcome, Published, Renamed, Store, Stored};
 use crate::clock::{self, Clock};
 use crate::database::StoreError;
 use crate::score::Profile;
@@ -43,12 +46,10 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a database that failed is asked whether it takes writes again, when nobody writes.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Messages that are handled together.
+/// What has come besides readings.
 #[derive(Debug, Default)]
 struct Batch {
-    appends: Vec<Append>,
     announcements: Vec<Announcement>,
-    changes: Vec<ChangeRequest>,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -65,8 +66,8 @@ pub struct Writer {
     /// The last commit failed; this is what may be stored all the same.
     doubtful: Option<Plan>,
     looks: Interval,
-    /// Number of the last request or message whose readings were taken.
-    delivery: u64,
+    /// Requests that are not answered yet.
+    waiting: Waiting,
     changes: Changes,
 }
 
@@ -94,7 +95,7 @@ impl Writer {
             clock,
             doubtful: None,
             looks,
-            delivery: 0,
+            waiting: Waiting::default(),
             changes: Changes::left_over(store.directory(Decision::pending)),
         };
         (writer, queue)
@@ -102,35 +103,45 @@ impl Writer {
 
     /// Runs until the queue is closed and drained. Any thread can run it.
     pub async fn run(mut self) {
-        while let Some(first) = self.next().await {
-            if matches!(first, Message::Append(_)) {
+        let mut batch = Batch::default();
+        loop {
+            if self.waiting.is_empty() {
+                if let Some(done) = batch.closing {
+                    self.changes.close();
+                    // Whoever closes the queue may have stopped waiting; there is nothing to do then.
+                    done.send(()).unwrap_or_default();
+                    return;
+                }
+                let Some(first) = self.next().await else {
+                    return;
+                };
+                self.take(first, &mut batch);
+            }
+            if !self.waiting.is_empty() {
                 self.pace.begin().await;
             }
-            let Batch {
-                appends,
-                announcements,
-                changes,
-                closing,
-            } = self.gather(first);
-            self.pace.taken(appends.len());
-            let measures = Arc::clone(&self.store.measures);
-            measures.writes(appends.first().map(|append| append.since));
-            self.write(appends).await;
-            measures.writes(None);
-            self.announce(announcements).await;
-            for request in changes {
-                self.changes.add(request);
+            while let Ok(message) = self.messages.try_recv() {
+                self.take(message, &mut batch);
             }
+            if !self.waiting.is_empty() {
+                self.write().await;
+            }
+            let announcements = std::mem::take(&mut batch.announcements);
+            self.announce(announcements).await;
             let is_failing = self.store.fault.read().is_some();
-            if closing.is_none() && !is_failing && self.changes.has_work() {
+            if batch.closing.is_none() && !is_failing && self.changes.has_work() {
                 self.step_changes().await;
             }
-            if let Some(done) = closing {
-                self.changes.close();
-                // Whoever closes the queue may have stopped waiting; there is nothing to do then.
-                done.send(()).unwrap_or_default();
-                return;
-            }
+        }
+    }
+
+    /// Puts a message to those of its kind.
+    fn take(&mut self, message: Message, batch: &mut Batch) {
+        match message {
+            Message::Append(append) => self.waiting.push(append),
+            Message::Announce(announcement) => batch.announcements.push(announcement),
+            Message::Change(request) => self.changes.add(*request),
+            Message::Close(done) => batch.closing = Some(done),
         }
     }
 
@@ -191,85 +202,33 @@ impl Writer {
         Ok(())
     }
 
-    /// `message` and what has gathered behind it, enough for one transaction.
-    fn gather(&mut self, message: Message) -> Batch {
-        let mut batch = Batch::default();
-        let mut size = 0;
-        let mut next = Some(message);
-        while let Some(message) = next {
-            match message {
-                Message::Append(append) => {
-                    size += append.readings.len();
-                    batch.appends.push(append);
-                }
-                Message::Announce(announcement) => {
-                    size += 1;
-                    batch.announcements.push(announcement);
-                }
-                Message::Change(request) => {
-                    size += 1;
-                    batch.changes.push(*request);
-                }
-                Message::Close(done) => {
-                    batch.closing = Some(done);
-                    break;
-                }
-            }
-            if size >= READINGS_MAX {
-                break;
-            }
-            next = self.messages.try_recv().ok();
+    /// Writes the readings whose turn it is in one transaction and answers the requests that have none
+    /// left.
+    async fn write(&mut self) {
+        let Portions {
+            readings,
+            of_requests,
+            since,
+        } = self.waiting.take(READINGS_MAX);
+        if readings.is_empty() {
+            return;
         }
-        batch
-    }
-
-    /// Writes the readings of all requests in as few transactions as they fit and answers.
-    async fn write(&mut self, mut appends: Vec<Append>) {
-        let mut results: Vec<Result<Vec<Outcome>, AppendError>> = appends
-            .iter()
-            .map(|append| Ok(Vec::with_capacity(append.readings.len())))
-            .collect();
-        let mut tellings = vec![Telling::default(); appends.len()];
-        let mut readings = Vec::new();
-        let mut positions = Vec::new();
-        for (position, append) in appends.iter_mut().enumerate() {
-            positions.extend(std::iter::repeat_n(position, append.readings.len()));
-            self.delivery += 1;
-            let scored = append.readings.drain(..);
-            readings.extend(scored.map(|scored| Sent {
-                scored,
-                sites: append.sites.clone(),
-                delivery: self.delivery,
-            }));
-        }
-        let mut readings = readings.into_iter();
-        for positions in positions.chunks(READINGS_MAX) {
-            let chunk = readings.by_ref().take(positions.len()).collect();
-            match self.commit(chunk).await {
-                Ok((outcomes, stored)) => {
-                    self.publish(stored).await;
-                    for (position, outcome) in positions.iter().zip(outcomes) {
-                        if let Ok(outcomes) = &mut results[*position] {
-                            outcomes.push(tellings[*position].of(outcome));
-                        }
-                    }
-                }
-                Err(error) => {
-                    self.store.measures.commit_failed();
-                    self.store.fails(&error);
-                    for position in positions {
-                        results[*position] = Err(AppendError::Failed);
-                    }
-                }
+        let measures = Arc::clone(&self.store.measures);
+        measures.writes(since);
+        let result = match self.commit(readings).await {
+            Ok((outcomes, stored)) => {
+                self.publish(stored).await;
+                Ok(outcomes)
             }
-        }
-        for (append, result) in appends.into_iter().zip(results) {
-            if result.is_ok() {
-                self.store.measures.waited(append.since.elapsed());
+            Err(error) => {
+                measures.commit_failed();
+                self.store.fails(&error);
+                Err(AppendError::Failed)
             }
-            // A client that went away has no use for its answer; its readings are stored.
-            append.reply.send(result).unwrap_or_default();
-        }
+        };
+        let answered = self.waiting.written(&of_requests, result, &measures);
+        measures.writes(None);
+        self.pace.taken(answered);
     }
 
     async fn commit(
@@ -334,7 +293,13 @@ impl Writer {
         if let Some(last) = plan.last_id() {
             self.store.log.lock().append(last, plan.event_count());
         }
-        let (outcomes, stored) = plan.apply(&mut self.store.directory.write(), &self.store.recent);
+        let mut directory = self.store.directory.write();
+        let (outcomes, stored, rows) = plan.apply(&mut directory);
+        let run = Run::of(rows.into_iter().map(|row| (row.id, row.reading)));
+        // Under the same lock, so that who looks at both finds what belongs together.
+        let sensor_count = directory.sensor_count();
+        self.store.recent.insert(run, sensor_count);
+        drop(directory);
         self.store.measures.taken(&outcomes, &stored);
         (outcomes, stored)
     }

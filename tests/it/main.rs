@@ -32,6 +32,7 @@ mod io_errors;
 mod ledger;
 mod live;
 mod manners;
+mod many;
 mod memory;
 mod metrics;
 mod models;

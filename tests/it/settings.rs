@@ -489,7 +489,7 @@ async fn log_lines_can_be_made_for_people() {
 }
 
 /// Every setting that is a number.
-const NUMBERS: [&str; 28] = [
+const NUMBERS: [&str; 29] = [
     "IAQ_WORKERS",
     "IAQ_WS_THREADS",
     "IAQ_BODY_BYTES_MAX",
@@ -511,6 +511,7 @@ const NUMBERS: [&str; 28] = [
     "IAQ_MODEL_BYTES_MAX",
     "IAQ_MODELS_BYTES_MAX",
     "IAQ_RATE_INGEST",
+    "IAQ_RATE_READINGS",
     "IAQ_RATE_API",
     "IAQ_RATE_LOGIN",
     "IAQ_RETENTION_DAYS",

@@ -4,7 +4,7 @@ use super::sensor::place_name;
 use super::{Readings, change, read, report, say};
 use crate::config::StoreConfig;
 use crate::domain::{Place, PlaceName};
-use crate::store::{Directory, RegistryChange};
+use crate::store::{Directory, NewName, RegistryChange};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Clone, Args)]
@@ -78,9 +78,9 @@ pub(crate) async fn command(arguments: RoomArgs) -> anyhow::Result<()> {
                 "--to-enseigne or --to-salle: say what it is called from then on"
             );
             let from = Place::from(room);
-            let to = Place {
-                site: to_enseigne.unwrap_or_else(|| from.site.clone()),
-                room: to_salle.unwrap_or_else(|| from.room.clone()),
+            let to = NewName {
+                site: to_enseigne,
+                room: to_salle,
             };
             RegistryChange::MoveRoom { from, to }
         }

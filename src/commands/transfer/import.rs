@@ -114,6 +114,7 @@ pub(crate) async fn command(arguments: ImportArgs) -> anyhow::Result<()> {
         store: store.clone(),
         queue: queue.clone(),
         measures: Arc::default(),
+        access: None,
     };
     let mut import = Import::new(pipeline);
     let mut result = Ok(());
@@ -300,7 +301,7 @@ impl Import {
         for _try in 1..TRIES {
             let result = self
                 .pipeline
-                .take(&caller, body.clone().into(), &JsonLines)
+                .take(&caller, None, body.clone().into(), &JsonLines)
                 .await;
             match result {
                 Err(PipelineError::Append(AppendError::Failed | AppendError::Busy)) => {
@@ -309,7 +310,10 @@ impl Import {
                 result => return result.context("the readings cannot be stored"),
             }
         }
-        let result = self.pipeline.take(&caller, body.into(), &JsonLines).await;
+        let result = self
+            .pipeline
+            .take(&caller, None, body.into(), &JsonLines)
+            .await;
         result.context("the readings cannot be stored")
     }
 

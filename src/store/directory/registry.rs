@@ -28,6 +28,12 @@ impl Names {
         self.sensors.get(id).copied()
     }
 
+    /// How many rooms are no more whose readings are another's.
+    pub(super) fn led_on_count(&self) -> usize {
+        let formers = self.former_rooms.values();
+        formers.filter(|former| former.into.is_some()).count()
+    }
+
     /// The greatest keys that are not to be given out again.
     pub(super) fn keys_max(&self) -> (i64, i64) {
         let rooms = self.former_rooms.keys().map(|key| key.0);
@@ -90,6 +96,12 @@ impl Directory {
         pending.map(|former| (former.key, former.into))
     }
 
+    /// Sensors that became one with another, not all of whose readings are there yet.
+    pub fn leading_on(&self) -> impl Iterator<Item = (SensorKey, SensorKey)> {
+        self.pending_sensors()
+            .filter_map(|(key, into)| Some((key, into?)))
+    }
+
     /// Rooms that are no more while chunks still say otherwise.
     pub(in crate::store) fn pending_rooms(
         &self,
@@ -97,6 +109,19 @@ impl Directory {
         let formers = self.names.former_rooms.values();
         let pending = formers.filter(|former| former.is_pending);
         pending.map(|former| (former.key, former.into))
+    }
+
+    /// Rooms of old that have the same name as one, in the form that names have now.
+    pub(in crate::store) fn twins_of(&self, room: RoomKey) -> Vec<RoomKey> {
+        let Some(place) = self.rooms.get(&room) else {
+            return Vec::new();
+        };
+        let same = self.rooms.iter().filter(|(key, other)| {
+            **key != room && *other == place && !self.names.former_rooms.contains_key(key)
+        });
+        let mut twins: Vec<_> = same.map(|(key, _)| *key).collect();
+        twins.sort_unstable();
+        twins
     }
 
     /// Sensors without readings that stood in a room.
@@ -169,6 +194,21 @@ impl Directory {
         self.tvoc_units = Arc::new(units);
     }
 
+    /// Whether a person has removed a sensor and kept its readings.
+    pub(in crate::store) fn is_removed(&self, sensor: SensorKey) -> bool {
+        let entry = self.sensors.get(&sensor).map(|entry| entry.is_removed);
+        let emptied = || self.emptied.get(&sensor).map(|emptied| emptied.is_removed);
+        entry.or_else(emptied).unwrap_or(false)
+    }
+
+    /// A sensor that was removed has sent a reading.
+    pub(in crate::store) fn show_again(&mut self, sensor: SensorKey) {
+        if let Some(entry) = self.sensors.get_mut(&sensor) {
+            entry.is_removed = false;
+            self.latest_version += 1;
+        }
+    }
+
     /// Takes over a change that is durable.
     pub(in crate::store) fn change_registry(
         &mut self,
@@ -201,6 +241,7 @@ impl Directory {
             self.forget_sensor(*sensor);
         }
         self.collect_tvoc_units();
+        self.places_changed();
         self.latest_version += 1;
         Ok(())
     }
@@ -209,6 +250,9 @@ impl Directory {
         let rows = &patch.rows;
         for former in &rows.former_rooms {
             self.put_former_room(*former);
+        }
+        if !rows.former_rooms.is_empty() {
+            self.lead_rooms_on();
         }
         for former in &rows.former_sensors {
             self.put_former_sensor(*former);
@@ -227,14 +271,19 @@ impl Directory {
             let settings = SensorSettings::from_json(json).map_err(|error| {
                 StoreError::corrupt("sensors", format!("settings of key {}: {error}", key.0))
             })?;
+            let is_any = settings != SensorSettings::default();
+            let settings = is_any.then(|| Box::new(settings));
             if let Some(entry) = self.sensors.get_mut(key) {
-                let is_any = settings != SensorSettings::default();
-                entry.settings = is_any.then(|| Box::new(settings));
+                entry.settings = settings;
+            } else if let Some(emptied) = self.emptied.get_mut(key) {
+                emptied.settings = settings;
             }
         }
         for key in &rows.removed {
             if let Some(entry) = self.sensors.get_mut(key) {
                 entry.is_removed = true;
+            } else if let Some(emptied) = self.emptied.get_mut(key) {
+                emptied.is_removed = true;
             }
         }
         Ok(())
@@ -286,6 +335,12 @@ impl Directory {
         }
     }
 
+    /// Takes over a room that is no more but for its readings.
+    pub(in crate::store) fn add_former_room(&mut self, room: &RoomRow) {
+        let place = Arc::new(place(&room.site, &room.room));
+        self.rooms.insert(room.key, place);
+    }
+
     fn put_former_room(&mut self, former: Former<RoomKey>) {
         let names = &mut self.names;
         for earlier in names.former_rooms.values_mut() {
@@ -301,11 +356,11 @@ impl Directory {
         let is_own = |place: &Arc<Place>| self.room_keys.get(place) == Some(&former.key);
         if let Some(before) = before.filter(is_own) {
             self.room_keys.remove(&before);
-            if let Some(into) = former.into {
-                self.names.rooms.insert((*before).clone(), into);
-            }
         }
-        // What is stored, and logged, under a key is shown as of the room that it leads to.
+    }
+
+    /// What is stored, and logged, under a key is shown as of the room that it leads to.
+    fn lead_rooms_on(&mut self) {
         for Former { key, into, .. } in self.names.former_rooms.values() {
             let place = into.and_then(|into| self.rooms.get(&into).cloned());
             if let Some(place) = place {

@@ -163,6 +163,9 @@ impl Directory {
                 entry.has_come = false;
             }
         }
+        self.places_version += 1;
+        self.amendments += 1;
+        entry.amended = self.amendments;
         entry.state = found.state;
         entry.is_partial = false;
         if entry.has_come {

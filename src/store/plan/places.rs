@@ -81,6 +81,10 @@ impl Planner<'_> {
         sites: &Sites,
     ) -> Result<Located, Vec<FieldError>> {
         let known = self.known(&reading.sensor);
+        if known.is_none() {
+            // Before its room, which a reading that is refused must not make.
+            self.require_sensor_share(reading)?;
+        }
         let here = match known.and_then(|sensor| self.pinned(sensor, reading)) {
             Some(Pinned::Here(located)) => return Ok(located),
             Some(Pinned::Before(room, place)) => Some((room, place)),
@@ -100,7 +104,7 @@ impl Planner<'_> {
                     .clone()
                     .or_else(|| here.as_ref().map(|place| place.room.clone()));
                 match (site, room) {
-                    (Some(site), Some(room)) => self.room(Place { site, room })?,
+                    (Some(site), Some(room)) => self.room(Place { site, room }, known)?,
                     (site, room) => return Err(missing_place(site.is_none(), room.is_none())),
                 }
             }
@@ -112,7 +116,7 @@ impl Planner<'_> {
         }
         let sensor = match known {
             Some(sensor) => sensor,
-            None => self.register(&reading.sensor, room, &place)?,
+            None => self.register(&reading.sensor, room, &place),
         };
         Ok(Located {
             sensor,
@@ -159,23 +163,7 @@ impl Planner<'_> {
         }
     }
 
-    fn register(
-        &mut self,
-        id: &SensorId,
-        room: RoomKey,
-        place: &Arc<Place>,
-    ) -> Result<SensorKey, Vec<FieldError>> {
-        let sensors = self.directory.id_count() + self.new_sensors.len();
-        if sensors >= self.limits.sensors_max {
-            return Err(vec![FieldError::new(
-                "/sensor_id",
-                "too_many_sensors",
-                format!(
-                    "the server takes {} sensors and has them",
-                    self.limits.sensors_max
-                ),
-            )]);
-        }
+    fn register(&mut self, id: &SensorId, room: RoomKey, place: &Arc<Place>) -> SensorKey {
         let key = self
             .next_sensor
             .unwrap_or_else(|| self.directory.next_sensor_key());
@@ -184,10 +172,14 @@ impl Planner<'_> {
         self.plan.sensors.push((key, id.clone(), room));
         self.sensors
             .insert(key, PlannedSensor::new(room, Arc::clone(place)));
-        Ok(key)
+        key
     }
 
-    fn room(&mut self, place: Place) -> Result<(RoomKey, Arc<Place>), Vec<FieldError>> {
+    fn room(
+        &mut self,
+        place: Place,
+        sensor: Option<SensorKey>,
+    ) -> Result<(RoomKey, Arc<Place>), Vec<FieldError>> {
         if let Some(key) = self.directory.room_key(&place)
             && let Some(place) = self.directory.place(key)
         {
@@ -196,16 +188,7 @@ impl Planner<'_> {
         if let Some((key, place)) = self.new_rooms.get(&place) {
             return Ok((*key, Arc::clone(place)));
         }
-        if self.directory.room_count() + self.new_rooms.len() >= self.limits.rooms_max {
-            return Err(vec![FieldError::new(
-                "/salle",
-                "too_many_rooms",
-                format!(
-                    "the server takes {} rooms and has them",
-                    self.limits.rooms_max
-                ),
-            )]);
-        }
+        self.require_room_share(&place, sensor)?;
         let key = self
             .next_room
             .unwrap_or_else(|| self.directory.next_room_key());

@@ -1,8 +1,7 @@
 //! Plans against what the contract says of new, late, duplicate and merged readings.
 
 use super::*;
-use crate::domain::{PlaceName, Quantity, Values};
-use crate::store::recent::Rows;
+use crate::domain::{PlaceName, Quantity, Sites, Values};
 use pretty_assertions::assert_eq;
 use std::time::Duration;
 
@@ -54,7 +53,7 @@ fn sent(scored: ScoredReading, sites: Sites) -> Sent {
     let delivery = scored.reading.observed_at.millis().unsigned_abs() + 1;
     Sent {
         scored,
-        sites,
+        author: Arc::new(Author::at(&sites)),
         delivery,
     }
 }
@@ -81,7 +80,7 @@ fn add_sent(
     readings: Vec<Sent>,
 ) -> (Vec<&'static str>, Vec<Stored>) {
     let plan = plan(directory, found, readings, PROFILE, LIMITS, MOMENT);
-    let (outcomes, stored) = plan.apply(directory, &Recent::new(Rows::default()));
+    let (outcomes, stored, _) = plan.apply(directory);
     let names = outcomes
         .iter()
         .map(|outcome| match outcome {
@@ -133,7 +132,7 @@ fn every_event_is_written_and_published_under_the_next_id() {
     let expected = ["7-4 500 new", "7-5 600 new", "7-6 501 late", "7-7 502 late"];
     assert_eq!(written, expected);
 
-    let (outcomes, stored) = plan.apply(&mut directory, &Recent::new(Rows::default()));
+    let (outcomes, stored, _) = plan.apply(&mut directory);
     assert_eq!(outcomes.len(), 6);
     let published: Vec<_> = stored
         .iter()

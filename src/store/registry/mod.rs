@@ -41,12 +41,28 @@ pub enum RegistryChange {
     /// Another name for a room; when there is a room of that name, they become one.
     MoveRoom {
         from: Place,
-        to: Place,
+        to: NewName,
     },
     RemoveRoom {
         place: Place,
         readings: Kept,
     },
+}
+
+/// What a room is to be called; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewName {
+    pub site: Option<PlaceName>,
+    pub room: Option<PlaceName>,
+}
+
+impl From<Place> for NewName {
+    fn from(place: Place) -> Self {
+        Self {
+            site: Some(place.site),
+            room: Some(place.room),
+        }
+    }
 }
 
 /// What becomes of the readings of something that is removed.
@@ -176,6 +192,12 @@ impl Decision {
                 rooms::remove(directory, place, *readings, asking)
             }
         }
+    }
+
+    /// Whether readings that are stored belong to other keys then.
+    pub(super) fn changes_keys(&self) -> bool {
+        let rows = &self.patch.rows;
+        !(self.tasks.is_empty() && rows.former_rooms.is_empty() && rows.former_sensors.is_empty())
     }
 
     /// What is left to be done of changes that were broken off.

@@ -368,15 +368,25 @@ impl Store {
         match fate {
             Fate::Into(into) => Ok(sensors::ended(sensor, Some(into))),
             Fate::Gone(None) => Ok(sensors::ended(sensor, None)),
-            Fate::Moved { .. } => Ok(Decision::default()),
+            Fate::Moved { from: Some(_), .. } => Ok(Decision::default()),
+            Fate::Moved { from: None, .. } => Ok(self.directory(|directory| {
+                let entry = directory.sensor(sensor);
+                entry.map(sensors::arrived).unwrap_or_default()
+            })),
             Fate::Gone(Some(room)) => self.without_room(sensor, room).await,
         }
     }
 
     /// What a sensor is without what it measured in a room, of which nothing is stored any more.
     async fn without_room(&self, sensor: SensorKey, room: RoomKey) -> Result<Decision, StoreError> {
-        let known = self.directory(|directory| directory.sensor(sensor).map(KnownSensor::of));
-        let Some(mut known) = known else {
+        // What came meanwhile counts as well, and is looked for in chunks.
+        self.settle_all().await?;
+        let known = self.directory(|directory| {
+            let entry = directory.sensor(sensor)?;
+            let elsewhere = entry.rooms.iter().find(|other| **other != room).copied();
+            Some((KnownSensor::of(entry), elsewhere))
+        });
+        let Some((mut known, elsewhere)) = known else {
             return Ok(Decision::default());
         };
         let oldest = self.some_without(sensor, &[], End::Oldest).await?;
@@ -391,8 +401,17 @@ impl Store {
             known.latest = newest.into_iter().next_back();
         }
         let Some(latest) = &known.latest else {
-            // Nobody knows it by anything else.
-            return Ok(sensors::ended(sensor, None));
+            let mut decision = Decision::default();
+            match elsewhere {
+                // Roll-ups may be left of what it measured there.
+                Some(elsewhere) => decision.known.push(KnownSensor {
+                    room: elsewhere,
+                    state: None,
+                    ..known
+                }),
+                None => sensors::gone(sensor, &mut decision),
+            }
+            return Ok(decision);
         };
         known.room = latest.room;
         let state = known.state.take().unwrap_or_default();

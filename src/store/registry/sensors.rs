@@ -5,7 +5,7 @@ use super::{
     SensorSettings, Task, all_are_own, new_room,
 };
 use crate::database::{Former, RoomKey, RoomRow, SensorKey};
-use crate::domain::{Place, SensorId};
+use crate::domain::{Place, SensorId, Timestamp};
 use crate::store::directory::{Directory, KnownSensor, SensorEntry};
 use crate::store::state::SensorState;
 use RegistryRefusal::{
@@ -13,7 +13,8 @@ use RegistryRefusal::{
     SinceWithoutRoom, TooManyAliases, UnknownSensor,
 };
 
-/// The sensor of an id, when it stands at a site of whoever asks.
+/// The sensor of an id, when it stands at a site of whoever asks; also one that was removed and whose
+/// readings are kept.
 fn find<'a>(
     directory: &'a Directory,
     id: &SensorId,
@@ -22,9 +23,19 @@ fn find<'a>(
     let entry = directory.key_of(id).and_then(|key| directory.sensor(key));
     let own = entry.filter(|entry| {
         let place = directory.place(entry.stands_in());
-        !entry.is_removed && place.is_some_and(|place| asking.sites.allow(place.site.as_str()))
+        place.is_some_and(|place| asking.sites.allow(place.site.as_str()))
     });
     own.ok_or(UnknownSensor)
+}
+
+/// The same of one that is shown.
+fn find_shown<'a>(
+    directory: &'a Directory,
+    id: &SensorId,
+    asking: &Asking,
+) -> Result<&'a SensorEntry, RegistryRefusal> {
+    let entry = find(directory, id, asking)?;
+    (!entry.is_removed).then_some(entry).ok_or(UnknownSensor)
 }
 
 pub(super) fn edit(
@@ -33,7 +44,7 @@ pub(super) fn edit(
     edit: &SensorEdit,
     asking: &Asking,
 ) -> Result<Decision, RegistryRefusal> {
-    let entry = find(directory, id, asking)?;
+    let entry = find_shown(directory, id, asking)?;
     let mut decision = Decision::default();
     let mut settings = entry.settings().clone();
     if let Some(unit) = edit.tvoc_unit {
@@ -110,6 +121,7 @@ fn move_to(
                 room: entry.stands_in(),
                 since: asking.now,
                 left: entry.stands_in(),
+                is_moving: false,
             });
         }
         _ => {}
@@ -128,10 +140,18 @@ fn move_to(
         Some(pin) if pin.room == room || since < pin.since => pin.left,
         _ => entry.stands_in(),
     };
-    settings.pin = Some(Pin { room, since, left });
+    settings.pin = Some(Pin {
+        room,
+        since,
+        left,
+        is_moving: edit.since.is_some(),
+    });
     decision.changed.place = Some(place);
     if edit.since.is_none() {
         return Ok(());
+    }
+    if !all_are_own(directory, entry.key, &asking.sites) {
+        return Err(ReadingsElsewhere);
     }
     decision.patch.sensor_rooms.push((entry.key, room));
     let mut known = KnownSensor::of(entry);
@@ -146,15 +166,17 @@ fn move_to(
         state.move_from(is_meant, room);
     }
     decision.known.push(known);
-    decision.tasks.push(Task::new(
-        entry.key,
-        Fate::Moved {
-            from: None,
-            since,
-            to: room,
-        },
-    ));
+    decision.tasks.push(moved(entry.key, since, room));
     Ok(())
+}
+
+fn moved(sensor: SensorKey, since: Timestamp, to: RoomKey) -> Task {
+    let fate = Fate::Moved {
+        from: None,
+        since,
+        to,
+    };
+    Task::new(sensor, fate)
 }
 
 /// The room of a name, registered when it is new.
@@ -192,10 +214,8 @@ pub(super) fn merge(
     into: &SensorId,
     asking: &Asking,
 ) -> Result<Decision, RegistryRefusal> {
-    let (from, into) = (
-        find(directory, from, asking)?,
-        find(directory, into, asking)?,
-    );
+    let from = find(directory, from, asking)?;
+    let into = find_shown(directory, into, asking)?;
     if from.key == into.key {
         return Err(SameSensor);
     }
@@ -232,6 +252,18 @@ pub(super) fn merge(
         into: Some(into.key),
         is_pending: true,
     });
+    let settings = SensorSettings {
+        pin: into.settings().pin,
+        tvoc_unit: into.settings().tvoc_unit.or(from.settings().tvoc_unit),
+        model: into
+            .settings()
+            .model
+            .clone()
+            .or_else(|| from.settings().model.clone()),
+    };
+    if settings != *into.settings() {
+        patch.rows.settings.push((into.key, settings.to_json()));
+    }
     Ok(decision)
 }
 
@@ -271,6 +303,19 @@ pub(super) fn remove(
     readings: Kept,
     asking: &Asking,
 ) -> Result<Decision, RegistryRefusal> {
+    if let Some(key) = directory.key_of(id)
+        && let Some(emptied) = directory.emptied(key)
+        && asking.sites.allow(emptied.place.site.as_str())
+    {
+        let mut decision = Decision::default();
+        decision.changed.sensor = Some(id.clone());
+        if emptied.id == *id {
+            gone(key, &mut decision);
+        } else {
+            decision.patch.freed_sensors.push(id.clone());
+        }
+        return Ok(decision);
+    }
     let entry = find(directory, id, asking)?;
     let mut decision = Decision::default();
     decision.changed.sensor = Some(entry.id().clone());
@@ -297,23 +342,46 @@ pub(super) fn remove(
                 return Err(ReadingsElsewhere);
             }
             decision.changed.readings = entry.reading_count;
-            decision.patch.rows.former_sensors.push(Former {
-                key: entry.key,
-                into: None,
-                is_pending: true,
-            });
-            decision.tasks.push(Task::new(entry.key, Fate::Gone(None)));
+            gone(entry.key, &mut decision);
         }
     }
     Ok(decision)
 }
 
-/// What is left to be done for sensors that are no more.
+/// A sensor is no more, and whatever is stored of it goes.
+pub(super) fn gone(key: SensorKey, decision: &mut Decision) {
+    decision.patch.rows.former_sensors.push(Former {
+        key,
+        into: None,
+        is_pending: true,
+    });
+    decision.tasks.push(Task::new(key, Fate::Gone(None)));
+}
+
+/// What is left to be done for sensors that are no more, and for those that were moved.
 pub(super) fn pending(directory: &Directory) -> Vec<Task> {
     let pending = directory.pending_sensors();
     let tasks =
         pending.map(|(key, into)| Task::new(key, into.map_or(Fate::Gone(None), Fate::Into)));
-    tasks.collect()
+    let moving = directory.every_sensor().filter_map(|entry| {
+        let pin = entry.pin().filter(|pin| pin.is_moving)?;
+        Some(moved(entry.key, pin.since, pin.room))
+    });
+    tasks.chain(moving).collect()
+}
+
+/// What ends the move of a sensor: its readings have followed.
+pub(in crate::store) fn arrived(entry: &SensorEntry) -> Decision {
+    let mut decision = Decision::default();
+    let mut settings = entry.settings().clone();
+    if let Some(pin) = &mut settings.pin {
+        pin.is_moving = false;
+    }
+    if settings != *entry.settings() {
+        let settings = (entry.key, settings.to_json());
+        decision.patch.rows.settings.push(settings);
+    }
+    decision
 }
 
 /// What ends a task: its sensor is no more.

@@ -22,6 +22,8 @@ pub struct Pin {
     pub since: Timestamp,
     /// Where it stood until then.
     pub left: RoomKey,
+    /// Stored readings have still to follow.
+    pub is_moving: bool,
 }
 
 /// As JSON.
@@ -40,6 +42,8 @@ struct PinBody {
     room: i64,
     since_ms: i64,
     left: i64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    moving: bool,
 }
 
 impl SensorSettings {
@@ -52,6 +56,7 @@ impl SensorSettings {
                 room: pin.room.0,
                 since_ms: pin.since.millis(),
                 left: pin.left.0,
+                moving: pin.is_moving,
             }),
             tvoc_unit: self.tvoc_unit.map(|unit| unit.name().to_owned()),
             model: self.model.clone(),
@@ -67,6 +72,7 @@ impl SensorSettings {
                 room: RoomKey(pin.room),
                 since: Timestamp::from_millis(pin.since_ms),
                 left: RoomKey(pin.left),
+                is_moving: pin.moving,
             }),
             tvoc_unit: body.tvoc_unit.as_deref().and_then(TvocUnit::parse),
             model: body.model,
@@ -85,6 +91,7 @@ mod tests {
                 room: RoomKey(3),
                 since: Timestamp::from_millis(5),
                 left: RoomKey(2),
+                is_moving: true,
             }),
             tvoc_unit: Some(TvocUnit::MilligramsPerCubicMeter),
             model: Some("\"SCD41\"".to_owned()),

@@ -7,7 +7,7 @@
 use super::Writer;
 use crate::database::{RegistryPatch, StoreError};
 use crate::domain::StreamId;
-use crate::store::directory::KnownSensor;
+use crate::store::directory::{Directory, KnownSensor};
 use crate::store::erase::row;
 use crate::store::queue::{AppendError, ChangeRequest};
 use crate::store::registry::{Asking, Changed, Decision, RegistryError, Step, Task};
@@ -66,6 +66,8 @@ impl Writer {
                 Ok(Step::More) => {}
                 Ok(Step::Ended(decision, readings)) => {
                     self.changes.tasks.pop_front();
+                    // They were put together of readings that were elsewhere.
+                    self.store.room_means.lock().await.take();
                     if let Some((_, changed)) = &mut self.changes.current {
                         changed.readings += readings;
                     }
@@ -108,18 +110,18 @@ impl Writer {
     async fn begun(&mut self, request: &ChangeRequest) -> Result<Changed, RegistryError> {
         // What failed may be stored all the same, under names of before.
         self.recover_if_doubtful().await?;
-        {
-            let _tidying = self.store.tidying.lock().await;
-            self.store.settle_all().await?;
-        }
         let asking = Asking {
             sites: request.sites.clone(),
             now: self.clock.now(),
             rooms_max: self.limits.rooms_max,
         };
-        let mut decision = self
-            .store
-            .directory(|directory| Decision::of(directory, &request.change, &asking))?;
+        let decide = |directory: &Directory| Decision::of(directory, &request.change, &asking);
+        let mut decision = self.store.directory(decide)?;
+        if decision.changes_keys() {
+            // So that no reading is on its way to the chunks under a key that is about to change.
+            let _tidying = self.store.tidying.lock().await;
+            self.store.settle_all().await?;
+        }
         let changed = std::mem::take(&mut decision.changed);
         self.carry_out(decision).await?;
         Ok(changed)
@@ -142,8 +144,16 @@ impl Writer {
         let Some(decision) = &self.changes.doubtful else {
             return Ok(());
         };
-        let made = self.store.database.change_registry(&decision.patch).await;
-        made.inspect_err(|error| self.store.fails(error))?;
+        if let Err(error) = self.store.database.change_registry(&decision.patch).await {
+            if error.is_for_good() {
+                // Nothing of it is stored and nothing ever will be: readings must not wait for it.
+                tracing::error!(%error, "a change of sensors or rooms is refused by the database");
+                self.changes.doubtful = None;
+            } else {
+                self.store.fails(&error);
+            }
+            return Err(error);
+        }
         let Some(decision) = self.changes.doubtful.take() else {
             return Ok(());
         };
@@ -158,7 +168,10 @@ impl Writer {
             .directory
             .write()
             .change_registry(&patch, known)?;
-        self.changes.tasks.extend(tasks);
+        // Before those that were there: what goes must be nobody's by then.
+        for task in tasks.into_iter().rev() {
+            self.changes.tasks.push_front(task);
+        }
         self.store.room_means.lock().await.take();
         if !renamed.is_empty() {
             self.publisher.rename(renamed).await;

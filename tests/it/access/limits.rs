@@ -137,6 +137,42 @@ async fn a_key_and_an_account_are_counted_wherever_they_come_from() {
 }
 
 #[tokio::test]
+async fn readings_are_counted_however_many_a_request_has() {
+    let settings = [("IAQ_RATE_READINGS", "1"), ("IAQ_BATCH_READINGS_MAX", "50")];
+    let stage = Stage::with(&settings).await;
+    let (_, one) = stage.device(&json!({"sensors": ["*"]})).await;
+    let (_, other) = stage.device(&json!({"sensors": ["*"]})).await;
+    let batch: Value = (0..50)
+        .map(|number| {
+            json!({"sensor_id": format!("sensor-{number}"), "enseigne": "Maison",
+                "salle": "Bureau", "values": {"CO2": 645}})
+        })
+        .collect();
+    let send = async |who: &Credentials| {
+        let (name, value) = who.0.clone().unwrap();
+        let request = client().post(stage.server.url("/api/ingest"));
+        request
+            .header(name, value)
+            .json(&batch)
+            .send()
+            .await
+            .unwrap()
+    };
+    // A buffer as large as one request may have passes, whatever the rate.
+    assert_eq!(send(&one).await.status(), 200);
+    let refused = send(&one).await;
+    assert_eq!(refused.status(), 429);
+    let header = |name: &str| refused.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("ratelimit-policy"), "\"readings\";q=50;w=50");
+    let wait_s: u32 = header("retry-after").parse().unwrap();
+    assert!((40..=50).contains(&wait_s), "{wait_s}");
+    let problem: Value = refused.json().await.unwrap();
+    assert_eq!(problem["code"], "rate_limited");
+    assert_eq!(problem["detail"], "50 readings within 50 s are allowed");
+    assert_eq!(send(&other).await.status(), 200);
+}
+
+#[tokio::test]
 async fn who_asks_whether_the_server_lives_is_not_counted() {
     let server = Server::with(&[("IAQ_RATE_API", "1"), ("IAQ_RATE_INGEST", "1")]);
     for _ in 0..50 {

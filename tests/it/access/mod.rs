@@ -10,5 +10,7 @@ mod people;
 mod provider;
 mod routes;
 mod sessions;
+mod shares;
 pub mod stage;
+mod turns;
 mod websocket;
