@@ -70,6 +70,9 @@ impl Stage {
             let refused = self.server.post(&reading(json!({"CO2": 700}))).await;
             problem(refused, 503, "store_unavailable").await;
         }
+        let key = client().post(self.server.url("/api/device-keys"));
+        let key = key.json(&json!({"sensors": ["*"]})).send().await.unwrap();
+        assert_eq!(key.status(), 503);
         let (status, told) = readiness(&self.server).await;
         assert_eq!(status, 503);
         assert!(told.as_deref().unwrap().contains(reason), "{told:?}");
@@ -164,6 +167,11 @@ async fn a_file_beside_the_database_that_is_removed_or_replaced_stops_it(
         fs::write(stage.file(name), "").unwrap();
     }
     stage.check_noticed(BESIDE).await;
+    // What was acknowledged is in the files that are open, and comes to the main file at the stop.
+    stage.server.terminate();
+    let (_, server) = stage.server.ended_and_started_again().await;
+    stage.ledger.post_until_taken(&server).await;
+    stage.ledger.check(&server).await;
 }
 
 #[tokio::test]
