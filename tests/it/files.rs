@@ -209,7 +209,7 @@ impl Stage {
     }
 
     /// A second server on another name of the database does not start, and says why.
-    fn check_second_refused(&self, path: &Path, why: &str) {
+    fn check_second_refused(path: &Path, why: &str) {
         let url = format!("sqlite://{}", path.display());
         let Err(ended) = Server::attempt(&[("DATABASE_URL", &url)]) else {
             panic!("a second server runs on {}", path.display());
@@ -229,14 +229,14 @@ async fn a_second_server_is_refused_by_whatever_name() {
     symlink(stage.there.path().join("data"), &folder).unwrap();
     let spelling = stage.file("../data/./iaqverse.db");
     for path in [&file, &link, &folder.join("iaqverse.db"), &spelling] {
-        stage.check_second_refused(path, "another process has");
+        Stage::check_second_refused(path, "another process has");
     }
     let hard = stage.there.path().join("hard.db");
     fs::hard_link(&file, &hard).unwrap();
-    stage.check_second_refused(&hard, "open by another name");
+    Stage::check_second_refused(&hard, "open by another name");
     fs::remove_file(&hard).unwrap();
     fs::rename(&file, &hard).unwrap();
-    stage.check_second_refused(&hard, "open by another name");
+    Stage::check_second_refused(&hard, "open by another name");
     fs::rename(&hard, &file).unwrap();
     stage.check_goes_on().await;
 }
