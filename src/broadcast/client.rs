@@ -267,6 +267,14 @@ impl Client {
         }
     }
 
+    /// Takes back what is held for it when it wants, or may have, less than before.
+    pub(super) fn drop_unwanted(&self) {
+        if let Some(pace) = self.pace.borrow_mut().as_mut() {
+            let interest = self.interest.borrow();
+            pace.keep(|held| interest.wants(held.topic, held.subject()));
+        }
+    }
+
     /// Ends without another word.
     pub(super) fn drop_now(&self) {
         self.phase.set(Phase::Gone);

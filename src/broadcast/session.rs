@@ -360,7 +360,7 @@ impl Session {
                     .change_interest(self.key, &self.client, |interest| {
                         interest.remove(&topics);
                     });
-                self.shard.drop_unwanted(&self.client);
+                self.client.drop_unwanted();
                 self.asked.retain(|(topic, _)| !topics.contains(topic));
                 self.say(&protocol::unsubscribed(&topics));
             }
@@ -398,7 +398,7 @@ impl Session {
             *known = interest;
             known.paced = paced;
         });
-        self.shard.drop_unwanted(&client);
+        client.drop_unwanted();
         for error in &forbidden {
             self.refuse(error);
         }

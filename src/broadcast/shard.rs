@@ -227,14 +227,6 @@ impl Shard {
         self.change_interest(key, client, |interest| interest.paced = paced);
     }
 
-    /// Takes back what is held for a client that wants, or may have, less than before.
-    pub(super) fn drop_unwanted(&self, client: &Client) {
-        if let Some(pace) = client.pace.borrow_mut().as_mut() {
-            let interest = client.interest.borrow();
-            pace.keep(|held| interest.wants(held.topic, held.subject()));
-        }
-    }
-
     /// Does `action` right behind the message `id`, before the next one; at once when that one is
     /// delivered already. It starts no delivery, because it may itself be called in the middle of one.
     pub(super) fn after(&self, id: StreamId, action: Action) {

@@ -100,7 +100,12 @@ impl Problem {
 
     /// The store failed; why goes to the log.
     pub fn store_unavailable(error: &StoreError) -> Self {
-        tracing::error!(%error, "the store failed");
+        if matches!(error, StoreError::FilesChanged { .. }) {
+            // The writer of the store says so, once.
+            tracing::debug!(%error, "the store takes nothing");
+        } else {
+            tracing::error!(%error, "the store failed");
+        }
         Self::unavailable("store_unavailable", "the store does not answer")
     }
 

@@ -2,6 +2,7 @@
 //! everybody else's readings are taken and shown as before.
 
 use crate::harness::{Server, faults, problem};
+use crate::ledger::note;
 use crate::place::{Kind, Place};
 use pretty_assertions::assert_eq;
 use rstest::rstest;
@@ -114,7 +115,7 @@ async fn what_a_damaged_row_said_is_made_again_of_the_readings(
     for damage in DAMAGES {
         let url = place.new_database().await;
         let damage = damage.replace("BYTES", bytes).replace("NONE", none);
-        println!("{damage}");
+        note(&damage);
         let damage = format!("update sensors set {damage} where sensor_id = '{BROKEN}'");
         let (server, before) = damaged(&url, &[damage]).await;
         let sensors = server.get_json("/api/sensors").await;

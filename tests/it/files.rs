@@ -70,6 +70,9 @@ impl Stage {
             let refused = self.server.post(&reading(json!({"CO2": 700}))).await;
             problem(refused, 503, "store_unavailable").await;
         }
+        let key = client().post(self.server.url("/api/device-keys"));
+        let key = key.json(&json!({"sensors": ["*"]})).send().await.unwrap();
+        assert_eq!(key.status(), 503);
         let (status, told) = readiness(&self.server).await;
         assert_eq!(status, 503);
         assert!(told.as_deref().unwrap().contains(reason), "{told:?}");
@@ -164,6 +167,11 @@ async fn a_file_beside_the_database_that_is_removed_or_replaced_stops_it(
         fs::write(stage.file(name), "").unwrap();
     }
     stage.check_noticed(BESIDE).await;
+    // What was acknowledged is in the files that are open, and comes to the main file at the stop.
+    stage.server.terminate();
+    let (_, server) = stage.server.ended_and_started_again().await;
+    stage.ledger.post_until_taken(&server).await;
+    stage.ledger.check(&server).await;
 }
 
 #[tokio::test]
@@ -201,7 +209,7 @@ impl Stage {
     }
 
     /// A second server on another name of the database does not start, and says why.
-    fn check_second_refused(&self, path: &Path, why: &str) {
+    fn check_second_refused(path: &Path, why: &str) {
         let url = format!("sqlite://{}", path.display());
         let Err(ended) = Server::attempt(&[("DATABASE_URL", &url)]) else {
             panic!("a second server runs on {}", path.display());
@@ -221,14 +229,14 @@ async fn a_second_server_is_refused_by_whatever_name() {
     symlink(stage.there.path().join("data"), &folder).unwrap();
     let spelling = stage.file("../data/./iaqverse.db");
     for path in [&file, &link, &folder.join("iaqverse.db"), &spelling] {
-        stage.check_second_refused(path, "another process has");
+        Stage::check_second_refused(path, "another process has");
     }
     let hard = stage.there.path().join("hard.db");
     fs::hard_link(&file, &hard).unwrap();
-    stage.check_second_refused(&hard, "open by another name");
+    Stage::check_second_refused(&hard, "open by another name");
     fs::remove_file(&hard).unwrap();
     fs::rename(&file, &hard).unwrap();
-    stage.check_second_refused(&hard, "open by another name");
+    Stage::check_second_refused(&hard, "open by another name");
     fs::rename(&hard, &file).unwrap();
     stage.check_goes_on().await;
 }
