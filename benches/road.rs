@@ -21,6 +21,7 @@ const BATCH: usize = 1000;
 fn rules() -> Rules {
     Rules {
         now: Timestamp::parse("2025-11-19T10:05:01Z").unwrap(),
+        tvoc_unit_said: None,
         tvoc_unit: TvocUnit::Ppb,
         faults_max: FAULTS_MAX,
     }

@@ -163,7 +163,7 @@ impl RateLimit {
             _ if self.is_full.load(Ordering::Relaxed) => (unknown, Counted::Others),
             _ => (unknown, counted),
         };
-        let limited = |retry_after| Limited {
+        let refusal = |retry_after| Limited {
             name: self.name,
             unit: self.unit,
             burst: self.burst,
@@ -172,9 +172,9 @@ impl RateLimit {
         };
         match limiter.check_key_n(&counted, count) {
             Ok(checked) => checked.map_err(|not_until| {
-                limited(not_until.wait_time_from(DefaultClock::default().now()))
+                refusal(not_until.wait_time_from(DefaultClock::default().now()))
             }),
-            Err(_more_than_ever) => Err(limited(self.window)),
+            Err(_more_than_ever) => Err(refusal(self.window)),
         }
     }
 

@@ -54,125 +54,160 @@ pub struct RegistryPatch {
     pub gone_sensors: Vec<SensorKey>,
 }
 
-/// Names that are freed come first: they may be given to something else by the same change.
-macro_rules! patching {
-    ($name:ident, $forget:ident, $connection:ty) => {
-        /// Puts what is new, in the transaction of the caller; but for the sensors as they are now.
-        pub(super) async fn $name(
-            connection: &mut $connection,
-            patch: &RegistryPatch,
-        ) -> Result<(), StoreError> {
-            for (site, room) in &patch.freed_rooms {
-                let freed = sqlx::query("delete from room_aliases where site = $1 and room = $2");
-                let freed = freed.bind(&**site).bind(&**room);
-                freed.execute(&mut *connection).await?;
-            }
-            for id in &patch.freed_sensors {
-                let freed = sqlx::query("delete from sensor_aliases where sensor_id = $1");
-                freed.bind(id.as_str()).execute(&mut *connection).await?;
-            }
-            for room in &patch.rooms {
-                let site = sqlx::query(
-                    "insert into sites (name) values ($1) on conflict (name) do nothing",
-                );
-                site.bind(&*room.site).execute(&mut *connection).await?;
-                let put = sqlx::query(PUT_ROOM).bind(room.key.0);
-                let put = put.bind(&*room.site).bind(&*room.room);
-                put.execute(&mut *connection).await?;
-            }
-            for (key, id) in &patch.sensor_ids {
-                let put = sqlx::query("update sensors set sensor_id = $2 where key = $1");
-                let put = put.bind(key.0).bind(id.as_str());
-                put.execute(&mut *connection).await?;
-            }
-            for (sensor, room) in &patch.sensor_rooms {
-                let put = sqlx::query(PUT_SENSOR_ROOM).bind(sensor.0).bind(room.0);
-                put.execute(&mut *connection).await?;
-            }
-            let rows = &patch.rows;
-            for alias in &rows.room_aliases {
-                let put = sqlx::query(PUT_ROOM_ALIAS).bind(&*alias.site);
-                let put = put.bind(&*alias.room).bind(alias.key.0);
-                put.execute(&mut *connection).await?;
-            }
-            for (id, key) in &rows.sensor_aliases {
-                let put = sqlx::query(PUT_SENSOR_ALIAS).bind(id.as_str()).bind(key.0);
-                put.execute(&mut *connection).await?;
-            }
-            for (key, settings) in &rows.settings {
-                let put = sqlx::query("update sensors set settings = $2 where key = $1");
-                let put = put.bind(key.0).bind(settings.as_str());
-                put.execute(&mut *connection).await?;
-            }
-            for key in &rows.removed {
-                let put = sqlx::query("update sensors set removed = 1 where key = $1");
-                put.bind(key.0).execute(&mut *connection).await?;
-            }
-            let rooms = rows.former_rooms.iter();
-            let rooms = rooms.map(|former| {
-                let into = former.into.map(|into| into.0);
-                (
-                    PUT_FORMER_ROOM,
-                    LEAD_ON_ROOMS,
-                    former.key.0,
-                    into,
-                    former.is_pending,
-                )
-            });
-            let sensors = rows.former_sensors.iter();
-            let sensors = sensors.map(|former| {
-                let into = former.into.map(|into| into.0);
-                (
-                    PUT_FORMER_SENSOR,
-                    LEAD_ON_SENSORS,
-                    former.key.0,
-                    into,
-                    former.is_pending,
-                )
-            });
-            for (put, lead_on, key, into, is_pending) in rooms.chain(sensors) {
-                let put = sqlx::query(put).bind(key).bind(into);
-                let put = put.bind(i64::from(is_pending));
-                put.execute(&mut *connection).await?;
-                let lead_on = sqlx::query(lead_on).bind(key).bind(into);
-                lead_on.execute(&mut *connection).await?;
-            }
-            // Whatever is still to be done for them, their names are free from now on.
-            for former in &rows.former_rooms {
-                let free = sqlx::query(FREE_ROOM).bind(former.key.0);
-                let free = free.bind(format!("{NO_NAME}{}{NO_NAME}", former.key.0));
-                free.execute(&mut *connection).await?;
-            }
-            for former in &rows.former_sensors {
-                let free = sqlx::query("update sensors set sensor_id = $2 where key = $1");
-                let free = free
-                    .bind(former.key.0)
-                    .bind(format!("{NO_NAME}{}", former.key.0));
-                free.execute(&mut *connection).await?;
-            }
-            Ok(())
-        }
+/// The same statements on the connection of either database.
+macro_rules! statements {
+    ($module:ident, $connection:ty) => {
+        pub(super) mod $module {
+            use super::*;
 
-        /// Takes out what is gone, in the transaction of the caller and after everything else.
-        pub(super) async fn $forget(
-            connection: &mut $connection,
-            patch: &RegistryPatch,
-        ) -> Result<(), StoreError> {
-            let rooms = patch.gone_rooms.iter().map(|key| (REMOVE_ROOM, key.0));
-            let sensors = patch.gone_sensors.iter().map(|key| (REMOVE_SENSOR, key.0));
-            for (statements, key) in rooms.chain(sensors) {
-                for statement in statements {
-                    let remove = sqlx::query(*statement).bind(key);
-                    remove.execute(&mut *connection).await?;
-                }
+            /// Puts what is new, in the transaction of the caller; but for the sensors as they are now.
+            pub(in crate::database) async fn patch(
+                connection: &mut $connection,
+                patch: &RegistryPatch,
+            ) -> Result<(), StoreError> {
+                // First: a name may be given to something else by the same change.
+                free_names(connection, patch).await?;
+                put_former(connection, &patch.rows).await?;
+                put_places(connection, patch).await?;
+                put_rows(connection, &patch.rows).await
             }
-            Ok(())
+
+            async fn free_names(
+                connection: &mut $connection,
+                patch: &RegistryPatch,
+            ) -> Result<(), StoreError> {
+                for (site, room) in &patch.freed_rooms {
+                    let freed =
+                        sqlx::query("delete from room_aliases where site = $1 and room = $2");
+                    let freed = freed.bind(&**site).bind(&**room);
+                    freed.execute(&mut *connection).await?;
+                }
+                for id in &patch.freed_sensors {
+                    let freed = sqlx::query("delete from sensor_aliases where sensor_id = $1");
+                    freed.bind(id.as_str()).execute(&mut *connection).await?;
+                }
+                Ok(())
+            }
+
+            /// Whatever is still to be done for them, their own names are free from now on.
+            async fn put_former(
+                connection: &mut $connection,
+                rows: &RegistryRows,
+            ) -> Result<(), StoreError> {
+                for former in &rows.former_rooms {
+                    let (key, into) = (former.key.0, former.into.map(|into| into.0));
+                    let put = sqlx::query(PUT_FORMER_ROOM).bind(key).bind(into);
+                    let put = put.bind(i64::from(former.is_pending));
+                    put.execute(&mut *connection).await?;
+                    let lead_on = sqlx::query(LEAD_ON_ROOMS).bind(key).bind(into);
+                    lead_on.execute(&mut *connection).await?;
+                    let free = sqlx::query(FREE_ROOM).bind(key);
+                    let free = free.bind(format!("{NO_NAME}{key}{NO_NAME}"));
+                    free.execute(&mut *connection).await?;
+                }
+                for former in &rows.former_sensors {
+                    let (key, into) = (former.key.0, former.into.map(|into| into.0));
+                    let put = sqlx::query(PUT_FORMER_SENSOR).bind(key).bind(into);
+                    let put = put.bind(i64::from(former.is_pending));
+                    put.execute(&mut *connection).await?;
+                    let lead_on = sqlx::query(LEAD_ON_SENSORS).bind(key).bind(into);
+                    lead_on.execute(&mut *connection).await?;
+                    let free = sqlx::query(PUT_SENSOR_ID).bind(key);
+                    let free = free.bind(format!("{NO_NAME}{key}"));
+                    free.execute(&mut *connection).await?;
+                }
+                Ok(())
+            }
+
+            async fn put_places(
+                connection: &mut $connection,
+                patch: &RegistryPatch,
+            ) -> Result<(), StoreError> {
+                for room in &patch.rooms {
+                    let site = sqlx::query(PUT_SITE).bind(&*room.site);
+                    site.execute(&mut *connection).await?;
+                    let put = sqlx::query(PUT_ROOM).bind(room.key.0);
+                    let put = put.bind(&*room.site).bind(&*room.room);
+                    put.execute(&mut *connection).await?;
+                }
+                for (key, id) in &patch.sensor_ids {
+                    let put = sqlx::query(PUT_SENSOR_ID).bind(key.0).bind(id.as_str());
+                    put.execute(&mut *connection).await?;
+                }
+                for (sensor, room) in &patch.sensor_rooms {
+                    let put = sqlx::query(PUT_SENSOR_ROOM).bind(sensor.0).bind(room.0);
+                    put.execute(&mut *connection).await?;
+                }
+                Ok(())
+            }
+
+            async fn put_rows(
+                connection: &mut $connection,
+                rows: &RegistryRows,
+            ) -> Result<(), StoreError> {
+                for alias in &rows.room_aliases {
+                    let put = sqlx::query(PUT_ROOM_ALIAS).bind(&*alias.site);
+                    let put = put.bind(&*alias.room).bind(alias.key.0);
+                    put.execute(&mut *connection).await?;
+                }
+                for (id, key) in &rows.sensor_aliases {
+                    let put = sqlx::query(PUT_SENSOR_ALIAS).bind(id.as_str()).bind(key.0);
+                    put.execute(&mut *connection).await?;
+                }
+                for (key, settings) in &rows.settings {
+                    let put = sqlx::query("update sensors set settings = $2 where key = $1");
+                    let put = put.bind(key.0).bind(settings.as_str());
+                    put.execute(&mut *connection).await?;
+                }
+                for key in &rows.removed {
+                    let put = sqlx::query("update sensors set removed = 1 where key = $1");
+                    put.bind(key.0).execute(&mut *connection).await?;
+                }
+                Ok(())
+            }
+
+            /// Takes out what is gone, in the transaction of the caller and after everything else.
+            pub(in crate::database) async fn forget(
+                connection: &mut $connection,
+                patch: &RegistryPatch,
+            ) -> Result<(), StoreError> {
+                let rooms = patch.gone_rooms.iter().map(|key| (REMOVE_ROOM, key.0));
+                let sensors = patch.gone_sensors.iter().map(|key| (REMOVE_SENSOR, key.0));
+                for (statements, key) in rooms.chain(sensors) {
+                    for statement in statements {
+                        let remove = sqlx::query(*statement).bind(key);
+                        remove.execute(&mut *connection).await?;
+                    }
+                }
+                Ok(())
+            }
+
+            /// In the transaction of the caller.
+            pub(in crate::database) async fn load(
+                connection: &mut $connection,
+            ) -> Result<RegistryColumns, StoreError> {
+                Ok(RegistryColumns {
+                    room_aliases: sqlx::query_as(ROOM_ALIASES)
+                        .fetch_all(&mut *connection)
+                        .await?,
+                    sensor_aliases: sqlx::query_as(SENSOR_ALIASES)
+                        .fetch_all(&mut *connection)
+                        .await?,
+                    settings: sqlx::query_as(SETTINGS).fetch_all(&mut *connection).await?,
+                    former_rooms: sqlx::query_as(FORMER_ROOMS)
+                        .fetch_all(&mut *connection)
+                        .await?,
+                    former_sensors: sqlx::query_as(FORMER_SENSORS)
+                        .fetch_all(&mut *connection)
+                        .await?,
+                })
+            }
         }
     };
 }
 
-patching!(patch_sqlite, forget_sqlite, SqliteConnection);
-patching!(patch_postgres, forget_postgres, PgConnection);
+statements!(sqlite, SqliteConnection);
+statements!(postgres, PgConnection);
 
 /// With what the name in the row of a room or sensor begins that is no more: no name has it. Behind it
 /// and the key a room has its name of before, for as long as readings are shown under it.
@@ -188,6 +223,8 @@ pub(super) fn name_of_before(name: &str) -> Option<&str> {
 const FREE_ROOM: &str = "update rooms set name = $2 || name
     where key = $1 and name not like $2 || '%'";
 
+const PUT_SITE: &str = "insert into sites (name) values ($1) on conflict (name) do nothing";
+const PUT_SENSOR_ID: &str = "update sensors set sensor_id = $2 where key = $1";
 const PUT_ROOM: &str = "insert into rooms (key, site_key, name)
     values ($1, (select key from sites where name = $2), $3)
     on conflict (key) do update set site_key = excluded.site_key, name = excluded.name";
@@ -216,6 +253,13 @@ const REMOVE_SENSOR: &[&str] = &[
     "delete from sensors where key = $1",
 ];
 
+const ROOM_ALIASES: &str = "select room_key, site, room from room_aliases order by site, room";
+const SENSOR_ALIASES: &str = "select sensor_id, sensor_key from sensor_aliases order by sensor_id";
+const SETTINGS: &str = "select key, settings, removed from sensors
+    where settings is not null or removed <> 0 order by key";
+const FORMER_ROOMS: &str = "select key, into_key, pending from former_rooms order by key";
+const FORMER_SENSORS: &str = "select key, into_key, pending from former_sensors order by key";
+
 /// The rows as either database has them.
 #[derive(Debug, Default)]
 pub(super) struct RegistryColumns {
@@ -225,47 +269,6 @@ pub(super) struct RegistryColumns {
     former_rooms: Vec<(i64, Option<i64>, i64)>,
     former_sensors: Vec<(i64, Option<i64>, i64)>,
 }
-
-macro_rules! loading {
-    ($name:ident, $connection:ty) => {
-        /// In the transaction of the caller.
-        pub(super) async fn $name(
-            connection: &mut $connection,
-        ) -> Result<RegistryColumns, StoreError> {
-            Ok(RegistryColumns {
-                room_aliases: sqlx::query_as(
-                    "select room_key, site, room from room_aliases order by site, room",
-                )
-                .fetch_all(&mut *connection)
-                .await?,
-                sensor_aliases: sqlx::query_as(
-                    "select sensor_id, sensor_key from sensor_aliases order by sensor_id",
-                )
-                .fetch_all(&mut *connection)
-                .await?,
-                settings: sqlx::query_as(
-                    "select key, settings, removed from sensors
-                    where settings is not null or removed <> 0 order by key",
-                )
-                .fetch_all(&mut *connection)
-                .await?,
-                former_rooms: sqlx::query_as(
-                    "select key, into_key, pending from former_rooms order by key",
-                )
-                .fetch_all(&mut *connection)
-                .await?,
-                former_sensors: sqlx::query_as(
-                    "select key, into_key, pending from former_sensors order by key",
-                )
-                .fetch_all(&mut *connection)
-                .await?,
-            })
-        }
-    };
-}
-
-loading!(load_sqlite, SqliteConnection);
-loading!(load_postgres, PgConnection);
 
 impl RegistryColumns {
     pub(super) fn decoded(self) -> Result<RegistryRows, StoreError> {

@@ -165,13 +165,11 @@ impl Fields {
 
     /// A switch that may be left out.
     pub(crate) fn optional_flag(&mut self, name: &str) -> Option<bool> {
-        match self.take(name)? {
-            Value::Bool(on) => Some(on),
-            _ => {
-                self.fault(name, "not_a_flag", "must be true or false");
-                None
-            }
+        let value = self.take(name)?;
+        if !value.is_boolean() {
+            self.fault(name, "not_a_flag", "must be true or false");
         }
+        value.as_bool()
     }
 
     /// What an object within the object means that must be there; without it there is a fault. Its faults

@@ -72,8 +72,12 @@ async fn latest(
                 && since.is_none_or(|since| latest.scored.reading.observed_at > since)
         })
     };
-    // Whoever names a site pays for that one.
-    let sites = asked(&selector, caller.sites());
+    // Whoever names a site pays for that one, unless a name of before may mean another.
+    let sites = if meant.len() > 1 {
+        caller.sites().clone()
+    } else {
+        asked(&selector, caller.sites())
+    };
     let bytes: usize = source.store.directory(|directory| {
         let wanted = directory.sensors_of(&sites).filter(is_wanted);
         wanted.map(|sensor| bytes(&sensor.latest.scored)).sum()

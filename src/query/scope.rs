@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The sites that have all a selector finds: the one it names, or those somebody may see.
 pub(super) fn asked(wanted: &Selector, sites: &Sites) -> Sites {
-    let named = wanted.site.as_deref().map(|site| site.to_owned());
+    let named = wanted.site.as_deref().map(ToOwned::to_owned);
     // A text that is no name of a site is compared with all of them, and finds none.
     let named = named.and_then(|site| Sites::only([site]).ok());
     named.unwrap_or_else(|| sites.clone())
@@ -71,27 +71,27 @@ impl Scope {
                 scope.names.rooms.insert(key, Arc::clone(place));
             }
         }
-        let mut sensors: Vec<_> = match &wanted.sensor {
-            Some(id) => {
-                let key = directory.sensor_key(id);
-                key.and_then(|key| directory.sensor(key))
-                    .into_iter()
-                    .collect()
-            }
-            None => {
-                let of_sites = asked.iter().flat_map(|asked| directory.sensors_of(asked));
-                let mut sensors: Vec<_> = of_sites.collect();
-                sensors.sort_unstable_by_key(|sensor| sensor.key);
-                sensors.dedup_by_key(|sensor| sensor.key);
-                sensors
-            }
+        let mut sensors: Vec<_> = if let Some(id) = &wanted.sensor {
+            let key = directory.sensor_key(id);
+            let sensor = key.and_then(|key| directory.sensor(key));
+            sensor.into_iter().collect()
+        } else {
+            let of_sites = asked
+                .iter()
+                .flat_map(|asked| directory.every_sensor_of(asked));
+            let mut sensors: Vec<_> = of_sites.collect();
+            sensors.sort_unstable_by_key(|sensor| sensor.key);
+            sensors.dedup_by_key(|sensor| sensor.key);
+            sensors
         };
         let rooms = &scope.names.rooms;
         sensors.retain(|sensor| sensor.rooms.iter().any(|room| rooms.contains_key(room)));
         if let Some(first) = first {
             scope.end = narrow(&mut sensors, rooms, first);
         }
-        sensors.into_iter().for_each(|sensor| scope.take(sensor));
+        for sensor in sensors {
+            scope.take(sensor);
+        }
         // What has not followed into another sensor yet is shown as that one's.
         for (key, into) in directory.leading_on() {
             if let Some(id) = scope.names.sensors.get(&into).cloned() {

@@ -93,7 +93,7 @@ async fn edit_sensor(
         tvoc_unit: fields.optional("tvoc_unit", "unknown_unit", |name| {
             TvocUnit::parse(name).ok_or("must be ppb, ug/m3 or mg/m3")
         }),
-        model: fields.optional("model", "bad_model", |text| model(text)),
+        model: fields.optional("model", "bad_model", model),
     };
     let values = fields.finish(values)?;
     let edit = SensorEdit {

@@ -24,7 +24,7 @@ impl Store {
     /// The sensors that have readings at or after `from`, by key.
     pub async fn sensors_from(&self, from: Timestamp) -> Result<Vec<SensorKey>, StoreError> {
         let mut sensors: Vec<_> =
-            self.directory(|directory| directory.sensors().map(|entry| entry.key).collect());
+            self.directory(|directory| directory.every_sensor().map(|entry| entry.key).collect());
         sensors.sort_unstable();
         let mut found = Vec::new();
         for some in sensors.chunks(SENSORS_AT_ONCE) {

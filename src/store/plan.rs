@@ -348,13 +348,13 @@ impl<'a> Planner<'a> {
             .is_none_or(|newest| identity.1 > newest)
         {
             // Newer than all there is, so nothing can be stored under its identity.
-            let stored = self.insert(sensor, room, place, scored);
-            return Outcome::new(stored, Became::New, left_out);
+            let kept = self.insert(sensor, room, place, scored);
+            return Outcome::new(kept, Became::New, left_out);
         }
         match self.stored(identity) {
             None => {
-                let stored = self.insert(sensor, room, place, scored);
-                Outcome::new(stored, Became::New, left_out)
+                let kept = self.insert(sensor, room, place, scored);
+                Outcome::new(kept, Became::New, left_out)
             }
             Some(row) => self.merge(identity, row, room, &scored.reading, left_out),
         }

@@ -187,7 +187,9 @@ impl Store {
         if !are_all || seen.newest_at > end {
             return false;
         }
-        rows.iter().for_each(|row| known.add(row));
+        for row in &rows {
+            known.add(row);
+        }
         known.seen = seen;
         true
     }

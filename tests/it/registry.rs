@@ -1,6 +1,6 @@
 //! Sensors and rooms renamed, moved, merged and removed, by calls and by commands.
 
-use crate::access::stage::{Stage, of_site, operator, viewer};
+use crate::access::stage::{Stage, admin, of_site, operator, viewer};
 use crate::harness::{Server, ask, client, command, problem, subscribe};
 use crate::place::{Kind, Place};
 use crate::query::of;
@@ -412,6 +412,38 @@ async fn the_unit_that_a_person_says_is_not_taken_for_granted() {
     assert!(server.accept(&tvoc(2)).await["assumed"].is_array());
 }
 
+/// A wrong change: method, path, body, and the status, code and pointer that it is answered with.
+type Wrong = (
+    &'static str,
+    &'static str,
+    &'static str,
+    u16,
+    &'static str,
+    &'static str,
+);
+
+#[rustfmt::skip]
+const WRONG: &[Wrong] = &[
+    ("PATCH", "/api/sensors/none", r#"{"model": "x"}"#, 404, "not_found", ""),
+    ("PATCH", "/api/sensors/a", r#"{"sensor_id": "b"}"#, 409, "sensor_id_taken", ""),
+    ("PATCH", "/api/sensors/a", r#"{"sensor_id": "é"}"#, 422, "bad_body", "/sensor_id"),
+    ("PATCH", "/api/sensors/a", r#"{"salles": "x"}"#, 422, "bad_body", "/salles"),
+    ("PATCH", "/api/sensors/a", r#"{"since": "2025-11-19T00:00:00Z"}"#, 422, "bad_body", "/since"),
+    ("PATCH", "/api/sensors/a", r#"{"salle": "x", "since": "2125-11-19T00:00:00Z"}"#, 422, "bad_body", "/since"),
+    ("PATCH", "/api/sensors/a", r#"{"salle": "x", "pinned": false}"#, 422, "bad_body", "/pinned"),
+    ("PATCH", "/api/sensors/a", r#"{"pinned": "no"}"#, 422, "bad_body", "/pinned"),
+    ("PATCH", "/api/sensors/a", r#"{"tvoc_unit": "stone"}"#, 422, "bad_body", "/tvoc_unit"),
+    ("POST", "/api/sensors/a/merge", "{}", 422, "bad_body", "/into"),
+    ("POST", "/api/sensors/a/merge", r#"{"into": "a"}"#, 422, "bad_body", "/into"),
+    ("POST", "/api/sensors/a/merge", r#"{"into": "none"}"#, 404, "not_found", ""),
+    ("DELETE", "/api/sensors/a?readings=maybe", "null", 422, "bad_parameter", "/readings"),
+    ("PATCH", "/api/rooms", r#"{"enseigne": "Maison", "salle": "Salon"}"#, 422, "bad_body", "/to"),
+    ("PATCH", "/api/rooms", r#"{"enseigne": "Maison", "salle": "Salon", "to": {"name": "x"}}"#, 422, "bad_body", "/to"),
+    ("PATCH", "/api/rooms", r#"{"enseigne": "Maison", "salle": "Nulle", "to": {"salle": "x"}}"#, 404, "not_found", ""),
+    ("DELETE", "/api/rooms?enseigne=Maison", "null", 422, "bad_parameter", "/salle"),
+    ("DELETE", "/api/rooms?enseigne=Maison&salle=Nulle", "null", 404, "not_found", ""),
+];
+
 #[tokio::test]
 async fn what_is_wrong_with_a_change_is_told() {
     let server = Server::start();
@@ -423,158 +455,32 @@ async fn what_is_wrong_with_a_change_is_told() {
         ],
     )
     .await;
-    for (method, path, body, status, code, pointer) in [
-        (
-            Method::PATCH,
-            "/api/sensors/none",
-            json!({"model": "x"}),
-            404,
-            "not_found",
-            "",
-        ),
-        (
-            Method::PATCH,
-            "/api/sensors/a",
-            json!({"sensor_id": "b"}),
-            409,
-            "sensor_id_taken",
-            "",
-        ),
-        (
-            Method::PATCH,
-            "/api/sensors/a",
-            json!({"sensor_id": "é"}),
-            422,
-            "bad_body",
-            "/sensor_id",
-        ),
-        (
-            Method::PATCH,
-            "/api/sensors/a",
-            json!({"salles": "x"}),
-            422,
-            "bad_body",
-            "/salles",
-        ),
-        (
-            Method::PATCH,
-            "/api/sensors/a",
-            json!({"since": "2025-11-19T00:00:00Z"}),
-            422,
-            "bad_body",
-            "/since",
-        ),
-        (
-            Method::PATCH,
-            "/api/sensors/a",
-            json!({"salle": "x", "since": "2125-11-19T00:00:00Z"}),
-            422,
-            "bad_body",
-            "/since",
-        ),
-        (
-            Method::PATCH,
-            "/api/sensors/a",
-            json!({"salle": "x", "pinned": false}),
-            422,
-            "bad_body",
-            "/pinned",
-        ),
-        (
-            Method::PATCH,
-            "/api/sensors/a",
-            json!({"tvoc_unit": "stone"}),
-            422,
-            "bad_body",
-            "/tvoc_unit",
-        ),
-        (
-            Method::POST,
-            "/api/sensors/a/merge",
-            json!({}),
-            422,
-            "bad_body",
-            "/into",
-        ),
-        (
-            Method::POST,
-            "/api/sensors/a/merge",
-            json!({"into": "a"}),
-            422,
-            "bad_body",
-            "/into",
-        ),
-        (
-            Method::POST,
-            "/api/sensors/a/merge",
-            json!({"into": "none"}),
-            404,
-            "not_found",
-            "",
-        ),
-        (
-            Method::DELETE,
-            "/api/sensors/a?readings=maybe",
-            Value::Null,
-            422,
-            "bad_parameter",
-            "/readings",
-        ),
-        (
-            Method::PATCH,
-            "/api/rooms",
-            json!({"enseigne": "Maison", "salle": "Salon"}),
-            422,
-            "bad_body",
-            "/to",
-        ),
-        (
-            Method::PATCH,
-            "/api/rooms",
-            json!({"enseigne": "Maison", "salle": "Salon", "to": {"name": "x"}}),
-            422,
-            "bad_body",
-            "/to",
-        ),
-        (
-            Method::PATCH,
-            "/api/rooms",
-            json!({"enseigne": "Maison", "salle": "Nulle", "to": {"salle": "x"}}),
-            404,
-            "not_found",
-            "",
-        ),
-        (
-            Method::DELETE,
-            "/api/rooms?enseigne=Maison",
-            Value::Null,
-            422,
-            "bad_parameter",
-            "/salle",
-        ),
-        (
-            Method::DELETE,
-            "/api/rooms?enseigne=Maison&salle=Nulle",
-            Value::Null,
-            404,
-            "not_found",
-            "",
-        ),
-    ] {
+    for (method, path, body, status, code, pointer) in WRONG {
         let what = format!("{method} {path} {body}");
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let body = serde_json::from_str(body).unwrap();
         let response = call(&server, method, path, &body).await;
-        assert_eq!(response.status(), status, "{what}");
-        let told: Value = response.json().await.unwrap();
-        assert_eq!(
-            told["code"].as_str().unwrap().trim_end_matches('s'),
-            code.trim_end_matches('s'),
-            "{what} {told}"
-        );
+        let told = problem(response, *status, code).await;
         if !pointer.is_empty() {
-            assert_eq!(told["errors"][0]["pointer"], pointer, "{what} {told}");
+            assert_eq!(told["errors"][0]["pointer"], *pointer, "{what} {told}");
         }
     }
 }
+
+/// What an operator of Maison asks for, and what that is answered with.
+#[rustfmt::skip]
+const OF_ONE_SITE: &[(&str, &str, u16)] = &[
+    ("PATCH /api/sensors/b", r#"{"model": "x"}"#, 404),
+    ("PATCH /api/sensors/a", r#"{"model": "x"}"#, 200),
+    ("PATCH /api/sensors/a", r#"{"enseigne": "Bureau"}"#, 422),
+    ("PATCH /api/sensors/c", r#"{"sensor_id": "d"}"#, 403),
+    ("POST /api/sensors/a/merge", r#"{"into": "b"}"#, 404),
+    ("POST /api/sensors/a/merge", r#"{"into": "c"}"#, 403),
+    ("DELETE /api/sensors/c?readings=remove", "null", 403),
+    ("PATCH /api/rooms", r#"{"enseigne": "Bureau", "salle": "Hall", "to": {"salle": "x"}}"#, 404),
+    ("PATCH /api/rooms", r#"{"enseigne": "Maison", "salle": "Salon", "to": {"enseigne": "Bureau"}}"#, 422),
+    ("DELETE /api/rooms?enseigne=Bureau&salle=Hall", "null", 404),
+];
 
 #[tokio::test]
 async fn an_operator_changes_what_is_at_the_own_sites_and_nothing_else() {
@@ -594,73 +500,17 @@ async fn an_operator_changes_what_is_at_the_own_sites_and_nothing_else() {
     post(of("c", "Bureau", "Hall", &time(1), json!({"CO2": 400}))).await;
     post(of("c", "Maison", "Salon", &time(2), json!({"CO2": 400}))).await;
     let own = of_site("operator", "Maison");
-    for (call, who, body, status) in [
-        ("PATCH /api/sensors/a", viewer(), json!({"model": "x"}), 403),
-        (
-            "PATCH /api/sensors/b",
-            own.clone(),
-            json!({"model": "x"}),
-            404,
-        ),
-        (
-            "PATCH /api/sensors/a",
-            own.clone(),
-            json!({"model": "x"}),
-            200,
-        ),
-        (
-            "PATCH /api/sensors/a",
-            own.clone(),
-            json!({"enseigne": "Bureau"}),
-            422,
-        ),
-        (
-            "PATCH /api/sensors/c",
-            own.clone(),
-            json!({"sensor_id": "d"}),
-            403,
-        ),
-        (
-            "POST /api/sensors/a/merge",
-            own.clone(),
-            json!({"into": "b"}),
-            404,
-        ),
-        (
-            "POST /api/sensors/a/merge",
-            own.clone(),
-            json!({"into": "c"}),
-            403,
-        ),
-        (
-            "DELETE /api/sensors/c?readings=remove",
-            own.clone(),
-            Value::Null,
-            403,
-        ),
-        (
-            "PATCH /api/rooms",
-            own.clone(),
-            json!({"enseigne": "Bureau", "salle": "Hall", "to": {"salle": "x"}}),
-            404,
-        ),
-        (
-            "PATCH /api/rooms",
-            own.clone(),
-            json!({"enseigne": "Maison", "salle": "Salon", "to": {"enseigne": "Bureau"}}),
-            422,
-        ),
-        (
-            "DELETE /api/rooms?enseigne=Bureau&salle=Hall",
-            own.clone(),
-            Value::Null,
-            404,
-        ),
-    ] {
+    for (call, body, status) in OF_ONE_SITE {
+        let body: Value = serde_json::from_str(body).unwrap();
         let body = (!body.is_null()).then_some(&body);
-        let answer = server.call(call, &who, body).await;
-        assert_eq!(answer.status(), status, "{call} {body:?}");
+        let answer = server.call(call, &own, body).await;
+        assert_eq!(answer.status(), *status, "{call} {body:?}");
     }
+    let model = json!({"model": "x"});
+    let refused = server
+        .call("PATCH /api/sensors/a", &viewer(), Some(&model))
+        .await;
+    assert_eq!(refused.status(), 403);
 }
 
 fn run(url: &str, arguments: &[&str]) -> (bool, String, String) {
@@ -744,4 +594,157 @@ async fn commands_do_the_same_while_no_server_runs(#[case] kind: Kind) {
     let records = history(&server, "sensor_id=salon-1").await;
     let co2: Vec<_> = records.iter().map(|(.., co2)| *co2).collect();
     assert_eq!(co2, [400.0]);
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn what_is_removed_while_it_sends_is_new_again_and_costs_nobody_else(#[case] kind: Kind) {
+    let (_place, server) = on(kind).await;
+    let many = (0..3000).map(|minute| at_minute("big", "Essai", minute % 1440, 400));
+    post_all(&server, many.collect()).await;
+    for round in 0..5 {
+        let removed = delete(&server, "/api/sensors/big?readings=remove");
+        let other = at_minute("other", "Salon", round, 500);
+        let again = at_minute("big", "Essai", round, 600);
+        let both = Value::Array(vec![other, again]);
+        let (removed, taken) = tokio::join!(removed, server.post(&both));
+        // Whichever of the two was first.
+        assert!([204, 404].contains(&removed), "{removed}");
+        assert_eq!(taken.status(), 200, "{round}");
+    }
+    delete(&server, "/api/sensors/big?readings=remove").await;
+    for round in 0..5 {
+        let room = "/api/rooms?enseigne=Maison&salle=Essai&readings=remove";
+        let status = delete(&server, room).await;
+        assert!([204, 404, 409].contains(&status), "{status}");
+        let taken = server
+            .post(&at_minute("other", "Salon", 10 + round, 500))
+            .await;
+        assert_eq!(taken.status(), 200);
+    }
+    let server = server.kill_and_restart();
+    assert_eq!(names(&server, "").await, [pair("other", "Salon")]);
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn a_move_that_is_cut_off_goes_on_after_the_start(#[case] kind: Kind) {
+    let (_place, server) = on(kind).await;
+    for part in 0..6 {
+        let readings = (0..9000).map(|second| {
+            let second = part * 9000 + second;
+            let time = format!(
+                "2025-11-{:02}T{:02}:{:02}:{:02}Z",
+                19 + second / 86_400,
+                second / 3600 % 24,
+                second / 60 % 60,
+                second % 60
+            );
+            of("a", "Maison", "Cave", &time, json!({"CO2": 400}))
+        });
+        post_all(&server, readings.collect()).await;
+    }
+    let moved = json!({"salle": "Salon", "since": "2025-11-19T00:00:00Z"});
+    let asked = client().patch(server.url("/api/sensors/a")).json(&moved);
+    // It has begun as soon as the sensor stands there.
+    let begun = async { while server.get_json("/api/sensors/a").await["salle"] != "Salon" {} };
+    tokio::select! {
+        answer = asked.send() => assert_eq!(answer.unwrap().status(), 200),
+        () = begun => {}
+    }
+    let server = server.kill_and_restart();
+    // A change waits until the one before it is done.
+    patch(&server, "/api/sensors/a", json!({"model": "carried"})).await;
+    assert_eq!(history(&server, "salle=Cave&step=1d").await, []);
+    let daily = server
+        .get_json(
+            "/api/iaq/data?start=2025-11-19T00:00:00Z&end=2025-11-22T00:00:00Z&step=1d&minmax=true",
+        )
+        .await;
+    assert_eq!(
+        (&daily[0]["count"], &daily[0]["salle"]),
+        (&json!(54_000), &json!("Salon"))
+    );
+}
+
+#[tokio::test]
+async fn who_may_write_is_decided_by_where_a_reading_ends() {
+    let stage = Stage::new().await;
+    let body = |sensor: &str, site: Option<&str>, room: Option<&str>, minute: u32| {
+        let mut body = json!({"sensor_id": sensor, "values": {"CO2": 500},
+            "timestamp": format!("2025-11-19T00:{minute:02}:00Z")});
+        body["enseigne"] = json!(site);
+        body["salle"] = json!(room);
+        body
+    };
+    let key = |site: &str| json!({"sensors": ["*"], "sites": [site]});
+    let (_, here) = stage.device(&key("Maison")).await;
+    let (_, there) = stage.device(&key("Bureau")).await;
+    let status = async |who, body| {
+        let response = stage.call("POST /api/ingest", who, Some(&body)).await;
+        response.status().as_u16()
+    };
+    let change = async |call: &str, body| stage.json(call, &admin(), Some(&body)).await;
+    assert_eq!(
+        status(&here, body("s3", Some("Maison"), Some("Old"), 1)).await,
+        200
+    );
+    // A room that is elsewhere now is not written to by its name of before.
+    let moved = json!({"enseigne": "Maison", "salle": "Old",
+        "to": {"enseigne": "Bureau", "salle": "New"}});
+    assert_eq!(
+        status(&here, body("s4", Some("Maison"), Some("Salon"), 1)).await,
+        200
+    );
+    change("PATCH /api/rooms", moved).await;
+    assert_eq!(
+        status(&here, body("s4", Some("Maison"), Some("Old"), 2)).await,
+        403
+    );
+    assert_eq!(status(&here, body("s4", None, Some("Old"), 2)).await, 403);
+    // A sensor that a person has moved is of the site where it stands, and what is from before is not.
+    let pinned = json!({"enseigne": "Bureau", "salle": "Hall", "since": "2025-11-19T00:10:00Z"});
+    change("PATCH /api/sensors/s4", pinned).await;
+    assert_eq!(status(&here, body("s4", None, None, 20)).await, 403);
+    assert_eq!(status(&there, body("s4", None, None, 20)).await, 200);
+    assert_eq!(status(&there, body("s4", None, None, 5)).await, 403);
+    assert_eq!(status(&there, body("s4", None, Some("evil"), 5)).await, 403);
+    // Nor does an operator of one site take over what was measured at another.
+    let taken = json!({"salle": "Bureau 2", "since": "2025-11-19T00:00:00Z"});
+    let operator = of_site("operator", "Bureau");
+    let refused = stage
+        .call("PATCH /api/sensors/s4", &operator, Some(&taken))
+        .await;
+    assert_eq!(refused.status(), 403);
+}
+
+#[tokio::test]
+async fn rooms_that_became_one_count_once_and_old_names_keep_their_site() {
+    let server = Server::with(&[("IAQ_ROOMS_MAX", "3")]);
+    post_all(
+        &server,
+        vec![
+            at_minute("a", "r1", 1, 400),
+            at_minute("b", "r2", 1, 400),
+            at_minute("c", "r3", 1, 400),
+        ],
+    )
+    .await;
+    for room in ["r2", "r3"] {
+        let merged = json!({"enseigne": "Maison", "salle": room, "to": {"salle": "r1"}});
+        patch(&server, "/api/rooms", merged).await;
+    }
+    server.accept(&at_minute("a", "r4", 2, 400)).await;
+    let away = json!({"enseigne": "Maison", "salle": "r1", "to": {"enseigne": "Autre"}});
+    patch(&server, "/api/rooms", away).await;
+    let again = json!({"enseigne": "Maison", "salle": "r2", "to": {"salle": "Accueil"}});
+    let room = patch(&server, "/api/rooms", again).await;
+    assert_eq!(
+        (&room["enseigne"], &room["salle"]),
+        (&json!("Autre"), &json!("Accueil"))
+    );
 }

@@ -36,7 +36,7 @@ pub(super) async fn load_places(connection: &mut PgConnection) -> Result<Loaded,
     let sensor_rooms = sqlx::query_as(sql::SENSOR_ROOMS)
         .fetch_all(&mut *connection)
         .await?;
-    let registry = registry::load_postgres(connection).await?;
+    let registry = registry::postgres::load(connection).await?;
     let marks = sqlx::query_as(sql::MARKS)
         .fetch_optional(&mut *connection)
         .await?;

@@ -153,9 +153,9 @@ pub(super) async fn change_registry(
     patch: &RegistryPatch,
 ) -> Result<(), StoreError> {
     let mut transaction = connection.begin().await?;
-    registry::patch_postgres(&mut transaction, patch).await?;
+    registry::postgres::patch(&mut transaction, patch).await?;
     update_sensors(&mut transaction, &patch.sensors).await?;
-    registry::forget_postgres(&mut transaction, patch).await?;
+    registry::postgres::forget(&mut transaction, patch).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -15,7 +15,7 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Loaded, StoreError> {
     let sensor_rooms = sqlx::query_as(sql::SENSOR_ROOMS)
         .fetch_all(&mut *moment)
         .await?;
-    let registry = registry::load_sqlite(&mut moment).await?;
+    let registry = registry::sqlite::load(&mut moment).await?;
     let marks = sqlx::query_as(sql::MARKS)
         .fetch_optional(&mut *moment)
         .await?;

@@ -184,9 +184,9 @@ pub(super) async fn put_registry(
     connection: &mut SqliteConnection,
     patch: &RegistryPatch,
 ) -> Result<(), StoreError> {
-    registry::patch_sqlite(connection, patch).await?;
+    registry::sqlite::patch(connection, patch).await?;
     update_sensors(connection, &patch.sensors).await?;
-    registry::forget_sqlite(connection, patch).await
+    registry::sqlite::forget(connection, patch).await
 }
 
 async fn remove(

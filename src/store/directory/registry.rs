@@ -180,15 +180,21 @@ impl Directory {
 
     fn collect_tvoc_units(&mut self) {
         let mut units = FxHashMap::default();
-        for entry in self.sensors.values() {
-            if let Some(unit) = entry.settings().tvoc_unit {
-                units.insert(entry.id().as_str().into(), unit);
+        let unit_of = |settings: &Option<Box<SensorSettings>>| settings.as_ref()?.tvoc_unit;
+        let sensors = self.sensors.iter();
+        let sensors = sensors.map(|(key, entry)| (*key, entry.id(), unit_of(&entry.settings)));
+        let emptied = self.emptied.iter();
+        let emptied = emptied.map(|(key, entry)| (*key, &entry.id, unit_of(&entry.settings)));
+        let mut of_keys = FxHashMap::default();
+        for (key, id, unit) in sensors.chain(emptied) {
+            if let Some(unit) = unit {
+                units.insert(id.as_str().into(), unit);
+                of_keys.insert(key, unit);
             }
         }
         for (id, key) in &self.names.sensors {
-            let entry = self.sensors.get(key);
-            if let Some(unit) = entry.and_then(|entry| entry.settings().tvoc_unit) {
-                units.insert(id.as_str().into(), unit);
+            if let Some(unit) = of_keys.get(key) {
+                units.insert(id.as_str().into(), *unit);
             }
         }
         self.tvoc_units = Arc::new(units);

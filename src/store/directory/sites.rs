@@ -26,8 +26,14 @@ impl Directory {
         self.places_version += 1;
     }
 
-    /// The sensors that are or were at one of the sites.
-    pub fn sensors_of<'a>(
+    /// The sensors that are shown and are or were at one of the sites.
+    pub fn sensors_of<'a>(&'a self, sites: &Sites) -> impl Iterator<Item = &'a SensorEntry> {
+        let every = self.every_sensor_of(sites);
+        every.filter(|entry| !entry.is_removed)
+    }
+
+    /// The same with those that people removed and whose readings are kept.
+    pub fn every_sensor_of<'a>(
         &'a self,
         sites: &Sites,
     ) -> Box<dyn Iterator<Item = &'a SensorEntry> + 'a> {

@@ -45,15 +45,15 @@ const ATTIC: Option<(&str, &str)> = Some(("Maison", "Grenier"));
 
 fn of_anybody(readings: Vec<ScoredReading>) -> Vec<Sent> {
     let all = readings.into_iter();
-    all.map(|scored| sent(scored, Sites::ALL)).collect()
+    all.map(|scored| sent(scored, &Sites::ALL)).collect()
 }
 
 /// A reading that is a message of its own.
-fn sent(scored: ScoredReading, sites: Sites) -> Sent {
+fn sent(scored: ScoredReading, sites: &Sites) -> Sent {
     let delivery = scored.reading.observed_at.millis().unsigned_abs() + 1;
     Sent {
         scored,
-        author: Arc::new(Author::at(&sites)),
+        author: Arc::new(Author::at(sites)),
         delivery,
     }
 }
@@ -287,12 +287,12 @@ fn what_was_measured_at_a_site_is_changed_only_by_those_who_may_write_there() {
         &mut directory,
         vec![old],
         vec![
-            sent(reading("a", None, 1, 1.0), only("Maison")),
-            sent(reading("a", OFFICE, 1, 1.0), only("Maison")),
-            sent(reading("a", CHALET, 1, 1.0), only("Maison")),
-            sent(reading("a", CHALET, 1, 1.0), only("Chalet")),
-            sent(reading("a", None, 3, 1.0), only("Chalet")),
-            sent(reading("b", CHALET, 3, 1.0), only("Maison")),
+            sent(reading("a", None, 1, 1.0), &only("Maison")),
+            sent(reading("a", OFFICE, 1, 1.0), &only("Maison")),
+            sent(reading("a", CHALET, 1, 1.0), &only("Maison")),
+            sent(reading("a", CHALET, 1, 1.0), &only("Chalet")),
+            sent(reading("a", None, 3, 1.0), &only("Chalet")),
+            sent(reading("b", CHALET, 3, 1.0), &only("Maison")),
         ],
     );
     let (site, sensor) = ("forbidden", "other_sensor");
@@ -302,8 +302,8 @@ fn what_was_measured_at_a_site_is_changed_only_by_those_who_may_write_there() {
         &mut directory,
         Vec::new(),
         vec![
-            sent(reading("a", None, 2, 601.0), only("Maison")),
-            sent(reading("a", ATTIC, 3, 602.0), only("Maison")),
+            sent(reading("a", None, 2, 601.0), &only("Maison")),
+            sent(reading("a", ATTIC, 3, 602.0), &only("Maison")),
         ],
     );
     assert_eq!(outcomes, ["updated", "accepted"]);

@@ -2,6 +2,7 @@
 //! fail or break off, settling and restarts.
 
 use super::*;
+use crate::database::{Database as _, Series};
 use crate::domain::{Quantity, TimeRange};
 use crate::store::bucket::Bucket;
 use crate::store::rows::Measure;
@@ -481,7 +482,10 @@ impl Trial<'_> {
 
     async fn check(&self) {
         self.check_directory();
-        self.check_history().await;
+        let all = TimeRange::new(Timestamp::from_millis(0), crate::store::tests::LATER);
+        let query = every_sensor(&self.running);
+        self.check_history(&query, all).await;
+        self.check_buckets(&query, all).await;
         let replayed = self
             .running
             .replay(crate::domain::StreamId::default())
@@ -554,49 +558,41 @@ impl Trial<'_> {
         });
     }
 
-    async fn check_history(&self) {
+    async fn check_history(&self, query: &HistoryQuery, all: TimeRange) {
         let store = &self.running.store;
-        let sensors = store.directory(|directory| {
-            let mut keys: Vec<_> = directory.every_sensor().map(|entry| entry.key).collect();
-            keys.sort_unstable();
-            keys
-        });
-        let query = HistoryQuery {
-            sensors,
-            rooms: None,
-        };
-        let all = TimeRange::new(Timestamp::from_millis(0), crate::store::tests::LATER);
         let rows = store
-            .history(&query, all, usize::MAX)
+            .history(query, all, usize::MAX)
             .await
             .unwrap()
             .unwrap();
-        let named = |directory: &Directory, sensor, room| {
-            let id = directory.sensor(sensor).unwrap().id();
-            let place = directory.place(room).unwrap();
-            (number(id.as_str()), number(place.room.as_str()))
-        };
         let found: BTreeMap<_, _> = store.directory(|directory| {
             let rows = rows.iter().map(|row| {
                 let values = [Quantity::Co2, Quantity::Pm25].map(|of| row.values.get(of));
-                let (id, room) = named(directory, row.sensor, row.room);
+                let (id, room) = called(directory, row.sensor, row.room);
                 ((id, row.observed_at), (room, values))
             });
             rows.collect()
         });
         assert_eq!(found.len(), rows.len());
-        let named_in_model =
-            |sensor: u32, room: u32| (self.model.sensors[&sensor].id, self.model.rooms[&room]);
         let expected = self.model.readings.iter().map(|((sensor, at), kept)| {
-            let (id, room) = named_in_model(*sensor, kept.room);
+            let (id, room) = self.called(*sensor, kept.room);
             let values = [kept.co2, kept.pm25].map(|value| value.map(f64::from));
             ((id, *at), (room, values))
         });
         assert_eq!(found, expected.collect::<BTreeMap<_, _>>());
+    }
+
+    /// A sensor and a room by the names of now.
+    fn called(&self, sensor: u32, room: u32) -> (u8, u8) {
+        (self.model.sensors[&sensor].id, self.model.rooms[&room])
+    }
+
+    async fn check_buckets(&self, query: &HistoryQuery, all: TimeRange) {
+        let store = &self.running.store;
         for width_ms in [60_000, 3_600_000, 86_400_000] {
             let bucket = Bucket::even(width_ms);
             let rows = store
-                .buckets(&query, &bucket, all, usize::MAX)
+                .buckets(query, &bucket, all, usize::MAX)
                 .await
                 .unwrap()
                 .unwrap();
@@ -605,7 +601,7 @@ impl Trial<'_> {
                     let co2 = row.get(Measure::Quantity(Quantity::Co2));
                     let co2 = co2.map_or((0, 0), |co2| (co2.count, co2.sum_millionths));
                     (
-                        (row.start, named(directory, row.sensor, row.room)),
+                        (row.start, called(directory, row.sensor, row.room)),
                         (row.readings, co2),
                     )
                 });
@@ -614,9 +610,9 @@ impl Trial<'_> {
             assert_eq!(found.len(), rows.len(), "one row for each room and bucket");
             let mut expected = BTreeMap::new();
             for ((sensor, at), kept) in &self.model.readings {
-                let names = named_in_model(*sensor, kept.room);
+                let called = self.called(*sensor, kept.room);
                 let bucket = expected
-                    .entry((bucket.start(*at), names))
+                    .entry((bucket.start(*at), called))
                     .or_insert((0, (0, 0)));
                 bucket.0 += 1;
                 if let Some(co2) = kept.co2 {
@@ -627,6 +623,24 @@ impl Trial<'_> {
             assert_eq!(found, expected, "{width_ms}");
         }
     }
+}
+
+fn every_sensor(running: &Running) -> HistoryQuery {
+    let sensors = running.store.directory(|directory| {
+        let mut keys: Vec<_> = directory.every_sensor().map(|entry| entry.key).collect();
+        keys.sort_unstable();
+        keys
+    });
+    HistoryQuery {
+        sensors,
+        rooms: None,
+    }
+}
+
+fn called(directory: &Directory, sensor: SensorKey, room: RoomKey) -> (u8, u8) {
+    let id = directory.sensor(sensor).unwrap().id();
+    let place = directory.place(room).unwrap();
+    (number(id.as_str()), number(place.room.as_str()))
 }
 
 fn refusal(error: RegistryError) -> RegistryRefusal {
@@ -756,32 +770,53 @@ proptest! {
     }
 }
 
+/// CO2 of each day, sensor and room: whether it is before a time, of how many readings and their sum.
+async fn daily(running: &Running, limit: Timestamp) -> Vec<(bool, (u8, u8), u32, i64)> {
+    let store = &running.store;
+    let all = TimeRange::new(Timestamp::from_millis(0), crate::store::tests::LATER);
+    let bucket = Bucket::even(86_400_000);
+    let query = every_sensor(running);
+    let rows = store.buckets(&query, &bucket, all, usize::MAX).await;
+    let rows = rows.unwrap().unwrap();
+    store.directory(|directory| {
+        let rows = rows.iter().map(|row| {
+            let co2 = row.get(Measure::Quantity(Quantity::Co2)).unwrap();
+            let names = called(directory, row.sensor, row.room);
+            let sum = co2.sum_millionths / 1_000_000;
+            (row.start < limit, names, co2.count, sum)
+        });
+        rows.collect()
+    })
+}
+
+fn write_co2(sensor: u8, time: u8, room: u8, co2: u8) -> Write {
+    Write {
+        sensor,
+        time,
+        room: Some(room),
+        co2: Some(co2),
+        pm25: None,
+    }
+}
+
 /// Retention has removed the readings of the first days; their roll-ups follow all the same.
 #[test]
 fn roll_ups_without_readings_follow_as_well() {
     on_sqlite(&async |url: &str| {
         let mut running = Running::open(url, 100, 100).await;
-        let write = |sensor, time, room, co2| Write {
-            sensor,
-            time,
-            room: Some(room),
-            co2: Some(co2),
-            pm25: None,
-        };
         let all = [
-            write(0, 0, 0, 1),
-            write(0, 4, 0, 3),
-            write(1, 4, 0, 5),
-            write(1, 5, 1, 7),
-            write(0, 7, 0, 9),
-            write(1, 7, 1, 9),
+            write_co2(0, 0, 0, 1),
+            write_co2(0, 4, 0, 3),
+            write_co2(1, 4, 0, 5),
+            write_co2(1, 5, 1, 7),
+            write_co2(0, 7, 0, 9),
+            write_co2(1, 7, 1, 9),
         ];
         let readings = all.iter().map(Write::scored).collect();
         running.queue.append(readings, &Sites::ALL).await.unwrap();
         running.settle().await;
         let limit = at(6);
         let database = &running.database;
-        use crate::database::{Database as _, Series};
         database
             .remove_chunks(Series::Readings, limit, 100)
             .await
@@ -789,39 +824,6 @@ fn roll_ups_without_readings_follow_as_well() {
         running.close().await;
         let mut running = Running::open(url, 100, 100).await;
 
-        let daily = async |running: &Running| {
-            let store = &running.store;
-            let query = HistoryQuery {
-                sensors: store.directory(|directory| {
-                    let mut keys: Vec<_> = directory.sensors().map(|entry| entry.key).collect();
-                    keys.sort_unstable();
-                    keys
-                }),
-                rooms: None,
-            };
-            let all = TimeRange::new(Timestamp::from_millis(0), crate::store::tests::LATER);
-            let bucket = Bucket::even(86_400_000);
-            let rows = store
-                .buckets(&query, &bucket, all, usize::MAX)
-                .await
-                .unwrap()
-                .unwrap();
-            store.directory(|directory| {
-                let rows = rows.iter().map(|row| {
-                    let co2 = row.get(Measure::Quantity(Quantity::Co2)).unwrap();
-                    let id = directory.sensor(row.sensor).unwrap().id();
-                    let place = directory.place(row.room).unwrap();
-                    let names = (number(id.as_str()), number(place.room.as_str()));
-                    (
-                        row.start < limit,
-                        names,
-                        co2.count,
-                        co2.sum_millionths / 1_000_000,
-                    )
-                });
-                rows.collect::<Vec<_>>()
-            })
-        };
         let expected = [
             (true, (0, 0), 2, 4),
             (true, (1, 0), 1, 5),
@@ -829,7 +831,7 @@ fn roll_ups_without_readings_follow_as_well() {
             (false, (0, 0), 1, 9),
             (false, (1, 1), 1, 9),
         ];
-        assert_eq!(daily(&running).await, expected);
+        assert_eq!(daily(&running, limit).await, expected);
         let change = async |change| running.queue.change(change, &Sites::ALL).await.unwrap();
         change(RegistryChange::MoveRoom {
             from: place(1),
@@ -842,7 +844,7 @@ fn roll_ups_without_readings_follow_as_well() {
             (false, (0, 0), 1, 9),
             (false, (1, 0), 1, 9),
         ];
-        assert_eq!(daily(&running).await, expected);
+        assert_eq!(daily(&running, limit).await, expected);
         change(RegistryChange::MergeSensors {
             from: sensor_id(1),
             into: sensor_id(0),
@@ -850,7 +852,7 @@ fn roll_ups_without_readings_follow_as_well() {
         .await;
         // Of the moment that both have the reading of the sensor they became counts.
         assert_eq!(
-            daily(&running).await,
+            daily(&running, limit).await,
             [(true, (0, 0), 4, 16), (false, (0, 0), 1, 9)]
         );
         change(RegistryChange::EditSensor {
@@ -863,7 +865,7 @@ fn roll_ups_without_readings_follow_as_well() {
         })
         .await;
         let expected = [(true, (0, 2), 4, 16), (false, (0, 2), 1, 9)];
-        assert_eq!(daily(&running).await, expected);
+        assert_eq!(daily(&running, limit).await, expected);
         running.close().await;
     });
 }

@@ -129,7 +129,7 @@ impl Writer {
 
     /// Makes a decision durable and takes it over.
     async fn carry_out(&mut self, mut decision: Decision) -> Result<(), StoreError> {
-        let as_of = self.store.directory(|directory| directory.logged());
+        let as_of = self.store.directory(Directory::logged);
         decision.patch.sensors = rows(&decision.known, as_of);
         if decision.patch == RegistryPatch::default() {
             return Ok(());

@@ -121,7 +121,6 @@ impl Moving<'_> {
             let outcomes = self.stored(readings).await?;
             for ((identity, _), outcome) in some.iter().zip(outcomes) {
                 match outcome {
-                    Outcome::Accepted(_) => self.accepted += 1,
                     Outcome::Updated(_) => self.updated += 1,
                     Outcome::Duplicate(_) => self.duplicates += 1,
                     // Not all of it would be there, so it stays where it is.
@@ -129,7 +128,7 @@ impl Moving<'_> {
                         self.leave("too_many_keys");
                         continue;
                     }
-                    Outcome::InPart { .. } => self.accepted += 1,
+                    Outcome::Accepted(_) | Outcome::InPart { .. } => self.accepted += 1,
                     Outcome::Counted(code) => {
                         self.leave(code);
                         continue;
