@@ -1046,7 +1046,7 @@ async fn pages_of_the_server_itself_can_post() {
 #[rstest]
 #[case("GET", "/api/ingest", 405, "method_not_allowed")]
 #[case("PUT", "/api/ingest", 405, "method_not_allowed")]
-#[case("DELETE", "/api/sensors/bureau1", 405, "method_not_allowed")]
+#[case("PUT", "/api/sensors/bureau1", 405, "method_not_allowed")]
 #[case("POST", "/api/latest", 405, "method_not_allowed")]
 #[case("POST", "/health", 405, "method_not_allowed")]
 #[case("GET", "/api/nothing", 404, "not_found")]

@@ -327,7 +327,8 @@ async fn a_sensor_is_judged_by_its_own_rhythm(
         "sensor_id": "s1", "enseigne": "Maison", "salle": "Bureau", "first_seen": times[0],
         "last_seen": times.last(), "expected_period_s": period, "expected_delivery_s": period,
         "state": state,
-        "reading_count": seconds.len(),
+        "reading_count": seconds.len(), "pinned": false, "aliases": [], "conflict": null,
+        "tvoc_unit": null, "model": null,
     });
     assert_eq!(server.get_json("/api/sensors/s1").await, expected);
     assert_eq!(server.get_json("/api/sensors").await, json!([expected]));
