@@ -24,6 +24,8 @@ pub type RoomMeans = FxHashMap<RoomKey, Values>;
 const AGE_MS_MAX: i64 = 1000;
 /// How long what a sensor adds is kept, for each sensor there is: of 20 000, a minute.
 const KEPT_MS_PER_SENSOR: i64 = 3;
+/// However many there are: a tenth of the shortest window.
+const KEPT_MS_MAX: i64 = 60_000;
 
 /// Averages and what they are made of.
 #[derive(Debug, Default)]
@@ -139,8 +141,9 @@ impl Store {
             return Ok(());
         }
         let mut read = self.read_windows(&unread, now, end).await?;
-        let kept_ms = KEPT_MS_PER_SENSOR * i64::try_from(count).unwrap_or(i64::MAX);
-        let kept_ms = kept_ms.max(AGE_MS_MAX);
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let kept_ms = KEPT_MS_PER_SENSOR.saturating_mul(count);
+        let kept_ms = kept_ms.clamp(AGE_MS_MAX, KEPT_MS_MAX);
         self.directory(|directory| {
             for (key, seen) in unread {
                 let sums = read.remove(&key).unwrap_or_default();
