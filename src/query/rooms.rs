@@ -7,7 +7,7 @@ use super::record::{Averaging, explanation, verdict};
 use super::sensors::{State, state};
 use super::shapes;
 use crate::access::{Call, Caller, CountedAs, Need, call};
-use crate::database::{RoomKey, StoreError};
+use crate::database::RoomKey;
 use crate::domain::{Place, Quantity, Sites, Timestamp, Values};
 use crate::http::{Parameters, Problem};
 use crate::read_budget::ANSWER_TURN_WAIT_MAX;
@@ -19,7 +19,6 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::sync::Arc;
-use tokio::runtime::Handle;
 use utoipa::ToSchema;
 
 pub(super) fn calls() -> Vec<Call> {
@@ -46,22 +45,17 @@ async fn rooms(
     let count = source
         .store
         .directory(|directory| directory.sensors_of(caller.sites()).count());
-    let sites_asked = caller.sites().clone();
+    let asked = caller.sites().clone();
     let store = source.store.clone();
-    let found = async move {
-        let means = store.room_means(&sites_asked, now).await?;
-        let rooms =
-            store.directory(|directory| rooms_of(directory, &sites_asked, &means, profile, now));
-        Ok(rooms)
-    };
+    let means = store.room_means(&asked, now).await;
+    let means = means.map_err(|error| Problem::store_unavailable(&error))?;
+    let found = move || store.directory(|it| rooms_of(it, &asked, &means, profile, now));
     let rooms = if count <= SENSORS_HERE_MAX {
-        found.await
+        found()
     } else {
-        let runtime = Handle::current();
-        let found = tokio::task::spawn_blocking(move || runtime.block_on(found));
+        let found = tokio::task::spawn_blocking(found);
         found.await.map_err(|_panicked| Problem::internal())?
     };
-    let rooms = rooms.map_err(|error: StoreError| Problem::store_unavailable(&error))?;
     let bytes = rooms.len() * ROOM_BYTES + count * SENSOR_BYTES;
     let lease = source
         .budget

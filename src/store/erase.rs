@@ -117,7 +117,7 @@ impl Store {
         };
         self.database.rewrite(&rewrite).await?;
         self.take_over(left);
-        self.room_means.lock().await.take();
+        self.outdate_means();
         Ok(found.len())
     }
 

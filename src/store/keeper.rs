@@ -67,6 +67,7 @@ impl Keeper {
 
     /// Runs until it is told to stop; then it settles what there is, so that the next start is quick.
     pub async fn run(mut self, stopping: CancellationToken) {
+        self.store.is_kept.store(true, Ordering::Relaxed);
         let mut removals = interval(RETENTION_INTERVAL);
         let mut looks = interval(CLOCK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

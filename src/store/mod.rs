@@ -82,7 +82,7 @@ use recent::Recent;
 use room_means::KeptMeans;
 use rows::{CommittedRows, LogRow};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// A valid reading with its score: what is stored and broadcast.
 #[derive(Debug, Clone, PartialEq)]
@@ -185,12 +185,16 @@ pub struct Store {
     directory: Arc<RwLock<Directory>>,
     recent: Arc<Recent>,
     log: Arc<Mutex<LogExtent>>,
-    room_means: Arc<tokio::sync::Mutex<Option<KeptMeans>>>,
+    room_means: Arc<tokio::sync::Mutex<KeptMeans>>,
+    /// How often what is kept of room averages had to be forgotten.
+    means_outdated: Arc<AtomicU64>,
     counts_in_rooms: Arc<Mutex<TimedCounts>>,
     /// What was known of the time when it was opened.
     known_time: KnownTime,
     /// The time that retention goes by, in milliseconds.
     certain_ms: Arc<AtomicI64>,
+    /// Somebody settles readings in the background.
+    is_kept: Arc<AtomicBool>,
     /// Held by whoever changes chunks.
     tidying: Arc<tokio::sync::Mutex<()>>,
     /// Why the last write failed; `None` when it did not.

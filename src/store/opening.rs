@@ -71,6 +71,8 @@ impl Store {
             recent: Arc::new(Recent::new(rows)),
             log: Arc::new(Mutex::new(log)),
             room_means: Arc::default(),
+            means_outdated: Arc::default(),
+            is_kept: Arc::default(),
             tidying: Arc::default(),
             counts_in_rooms: Arc::default(),
             fault: Arc::default(),

@@ -14,7 +14,9 @@ use super::state::{Arrival, SensorState};
 use super::turns::Party;
 use super::{Became, LeftOut, Outcome, ScoredReading, Stored, pack};
 use crate::database::{Batch, Commit, RoomKey, RoomRow, SensorKey};
-use crate::domain::{ExtrasError, Merged, Place, Reading, SensorId, StreamId, Timestamp};
+use crate::domain::{
+    ExtrasError, Merged, Place, PlaceName, Reading, SensorId, StreamId, Timestamp,
+};
 use crate::fault::{FieldError, Rejection};
 use crate::score::Profile;
 use places::Located;
@@ -224,6 +226,8 @@ struct Planner<'a> {
     author: Arc<Author>,
     /// What those who are restricted to sensors have of them.
     shares: FxHashMap<Option<Party>, Has>,
+    /// What sites had before this plan.
+    at_sites: FxHashMap<PlaceName, Has>,
     /// Stored readings that may be merged into.
     found: FxHashMap<Identity, ReadingRow>,
     /// Index in `plan.readings` of the last reading that this plan writes for an identity.
@@ -295,6 +299,7 @@ impl<'a> Planner<'a> {
             delivery: 0,
             author: Arc::default(),
             shares: FxHashMap::default(),
+            at_sites: FxHashMap::default(),
             found: found
                 .into_iter()
                 .map(|row| ((row.sensor, row.observed_at), row))

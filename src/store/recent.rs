@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 /// Bytes in memory at which a generation is worth settling: about 40 000 readings. The more there are
@@ -32,6 +33,8 @@ pub(super) struct Recent {
     grown: Notify,
     /// Told when one is settled.
     shrunk: Notify,
+    /// How many were settled.
+    settled: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -153,6 +156,7 @@ impl Recent {
             }),
             grown,
             shrunk: Notify::new(),
+            settled: AtomicU64::new(0),
         }
     }
 
@@ -262,6 +266,7 @@ impl Recent {
     /// Forgets the frozen readings, which are in chunks now.
     pub(super) fn release(&self) {
         self.generations.write().settling = None;
+        self.settled.fetch_add(1, Ordering::Relaxed);
         self.shrunk.notify_waiters();
     }
 
@@ -269,6 +274,22 @@ impl Recent {
     pub(super) fn count(&self) -> usize {
         let generations = self.generations.read();
         generations.newest_first().map(|rows| rows.count).sum()
+    }
+
+    /// How many generations were settled.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Has settled what there is, however little; says at which number of generations it is.
+    pub(super) fn settle_soon(&self) -> u64 {
+        let generations = self.generations.read();
+        let is_settling = generations.settling.is_some();
+        let has_gathered = generations.gathering.bytes > 0;
+        if has_gathered {
+            self.grown.notify_one();
+        }
+        self.settled() + u64::from(is_settling) + u64::from(has_gathered)
     }
 
     /// Waits until there is something worth settling.

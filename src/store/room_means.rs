@@ -15,6 +15,7 @@ use crate::domain::{Quantity, Sites, TimeRange, Timestamp, Values};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Average values of each room that had any.
@@ -27,13 +28,22 @@ const KEPT_MS_PER_SENSOR: i64 = 3;
 /// However many there are: a tenth of the shortest window.
 const KEPT_MS_MAX: i64 = 60_000;
 
+/// Sensors of which the averages are put together where they are asked for; with more it is done on a
+/// thread for such work.
+const SENSORS_HERE_MAX: usize = 200;
+
 /// Averages and what they are made of.
 #[derive(Debug, Default)]
 pub(super) struct KeptMeans {
     /// Those of all rooms, and when they were taken.
     whole: Option<(Timestamp, Arc<RoomMeans>)>,
+    /// How often what is kept had to be forgotten.
+    outdated: u64,
     of_sensors: FxHashMap<SensorKey, Kept>,
 }
+
+/// The right to work on what is kept.
+type Guard = tokio::sync::OwnedMutexGuard<KeptMeans>;
 
 /// What one sensor adds to the averages.
 #[derive(Debug)]
@@ -67,8 +77,13 @@ impl Seen {
 }
 
 impl Kept {
-    fn add(&mut self, row: &ReadingRow) {
+    /// Takes a reading in, as far as it is within the windows.
+    fn add(&mut self, row: &ReadingRow, now: Timestamp) {
         for (quantity, number) in row.values.iter() {
+            let window = Duration::from_mins(window_minutes(quantity).into());
+            if row.observed_at < now.minus(window) {
+                continue;
+            }
             add(&mut self.sums, row.room, quantity, &Statistics::of(number));
         }
     }
@@ -98,75 +113,122 @@ impl Store {
         sites: &Sites,
         now: Timestamp,
     ) -> Result<Arc<RoomMeans>, StoreError> {
-        let mut kept = self.room_means.lock().await;
-        let kept = kept.get_or_insert_default();
+        let mut kept = Arc::clone(&self.room_means).lock_owned().await;
+        let outdated = self.means_outdated.load(Ordering::Relaxed);
+        if kept.outdated != outdated {
+            *kept = KeptMeans {
+                outdated,
+                ..KeptMeans::default()
+            };
+        }
         if let Some((at, means)) = &kept.whole
             && (now.millis() - at.millis()).abs() < AGE_MS_MAX
         {
             return Ok(Arc::clone(means));
         }
-        self.bring_up_to_date(&mut kept.of_sensors, sites, now)
+        let store = self.clone();
+        let asked = sites.clone();
+        let (kept, unread) = self
+            .working(kept, move |kept| store.unread(kept, &asked, now))
             .await?;
-        let means = self.directory(|directory| means(directory, &kept.of_sensors, sites, now));
-        let means = Arc::new(means);
-        if sites.are_all() {
-            kept.whole = Some((now, Arc::clone(&means)));
-        }
+        // Nothing waits for this lock but other looks, and none of them holds a thread meanwhile.
+        let read = self.read_windows(&unread, now).await?;
+        let store = self.clone();
+        let asked = sites.clone();
+        let (_, means) = self
+            .working(kept, move |kept| {
+                store.keep(kept, unread, read, now);
+                let means = store.directory(|it| means(it, &kept.of_sensors, &asked, now));
+                let means = Arc::new(means);
+                if asked.are_all() {
+                    kept.whole = Some((now, Arc::clone(&means)));
+                }
+                means
+            })
+            .await?;
         Ok(means)
     }
 
-    /// Sees to it that what the sensors of the sites add is known.
-    async fn bring_up_to_date(
+    /// What is kept was put together of readings that are elsewhere now. Nobody waits for it.
+    pub(super) fn outdate_means(&self) {
+        self.means_outdated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Works on what is kept: with many sensors on a thread for that, which waits for nobody.
+    async fn working<T: Send + 'static>(
         &self,
-        kept: &mut FxHashMap<SensorKey, Kept>,
+        mut kept: Guard,
+        work: impl FnOnce(&mut KeptMeans) -> T + Send + 'static,
+    ) -> Result<(Guard, T), StoreError> {
+        if self.directory(Directory::sensor_count) <= SENSORS_HERE_MAX {
+            let result = work(&mut kept);
+            return Ok((kept, result));
+        }
+        let working = tokio::task::spawn_blocking(move || {
+            let result = work(&mut kept);
+            (kept, result)
+        });
+        working
+            .await
+            .map_err(|error| StoreError::Unusable(format!("averages broke off: {error}")))
+    }
+
+    /// The sensors of the sites of which it has to be read what they add.
+    fn unread(
+        &self,
+        kept: &mut KeptMeans,
         sites: &Sites,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        // What is further ahead has not come.
+    ) -> Vec<(SensorKey, Seen)> {
+        let kept = &mut kept.of_sensors;
         let end = now.plus(CLOCK_PRECISION);
-        let (unread, count) = self.directory(|directory| {
+        let unread: Vec<_> = self.directory(|directory| {
             let unread = directory.sensors_of(sites).filter(|sensor| {
                 let known = kept.get_mut(&sensor.key);
                 !known.is_some_and(|known| self.continues(known, sensor, now, end))
             });
-            let unread: Vec<_> = unread
+            unread
                 .map(|sensor| (sensor.key, Seen::of(sensor)))
-                .collect();
-            (unread, directory.sensor_count())
+                .collect()
         });
-        if kept.len() > count {
-            self.directory(|directory| kept.retain(|key, _| directory.sensor(*key).is_some()));
-        }
-        if unread.is_empty() {
-            return Ok(());
-        }
-        let mut read = self.read_windows(&unread, now, end).await?;
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let kept_ms = KEPT_MS_PER_SENSOR.saturating_mul(count);
-        let kept_ms = kept_ms.clamp(AGE_MS_MAX, KEPT_MS_MAX);
         self.directory(|directory| {
+            if kept.len() > directory.sensor_count() {
+                kept.retain(|key, _| directory.sensor(*key).is_some());
+            }
+        });
+        unread
+    }
+
+    /// Keeps what was read.
+    fn keep(
+        &self,
+        kept: &mut KeptMeans,
+        unread: Vec<(SensorKey, Seen)>,
+        mut read: FxHashMap<SensorKey, Sums>,
+        now: Timestamp,
+    ) {
+        let end = now.plus(CLOCK_PRECISION);
+        self.directory(|directory| {
+            let count = i64::try_from(directory.sensor_count()).unwrap_or(i64::MAX);
+            let kept_ms = KEPT_MS_PER_SENSOR.saturating_mul(count);
+            let kept_ms = kept_ms.clamp(AGE_MS_MAX, KEPT_MS_MAX);
             for (key, seen) in unread {
-                let sums = read.remove(&key).unwrap_or_default();
                 // What came while it was read may be in it or not, and what is ahead is not.
                 let is_same = directory.sensor(key).map(Seen::of) == Some(seen);
-                let due = if is_same && seen.newest_at <= end {
+                let due = if is_same && seen.newest_at < end {
                     due(key, now, kept_ms)
                 } else {
                     now
                 };
-                let read_at = now;
-                kept.insert(
-                    key,
-                    Kept {
-                        read_at,
-                        due,
-                        seen,
-                        sums,
-                    },
-                );
+                let known = Kept {
+                    read_at: now,
+                    due,
+                    seen,
+                    sums: read.remove(&key).unwrap_or_default(),
+                };
+                kept.of_sensors.insert(key, known);
             }
         });
-        Ok(())
     }
 
     /// Adds what came behind all that is known of a sensor; `false` when it has to be read again.
@@ -178,7 +240,8 @@ impl Store {
         end: Timestamp,
     ) -> bool {
         let seen = Seen::of(sensor);
-        if now >= known.due || now < known.read_at || seen.amended != known.seen.amended {
+        let went_back = known.read_at.millis() - now.millis() > AGE_MS_MAX;
+        if now >= known.due || went_back || seen.amended != known.seen.amended {
             return false;
         }
         if seen == known.seen {
@@ -187,11 +250,11 @@ impl Store {
         let behind = Timestamp::from_millis(known.seen.newest_at.millis().saturating_add(1));
         let rows = self.recent.within(sensor.key, behind..=seen.newest_at);
         let are_all = known.seen.reading_count + rows.len() as u64 == seen.reading_count;
-        if !are_all || seen.newest_at > end {
+        if !are_all || seen.newest_at >= end {
             return false;
         }
         for row in &rows {
-            known.add(row);
+            known.add(row, now);
         }
         known.seen = seen;
         true
@@ -202,8 +265,12 @@ impl Store {
         &self,
         sensors: &[(SensorKey, Seen)],
         now: Timestamp,
-        end: Timestamp,
     ) -> Result<FxHashMap<SensorKey, Sums>, StoreError> {
+        if sensors.is_empty() {
+            return Ok(FxHashMap::default());
+        }
+        // What is further ahead has not come.
+        let end = now.plus(CLOCK_PRECISION);
         let windows = self.directory(|directory| {
             let entries = sensors.iter();
             let entries = entries.filter_map(|(key, _)| directory.sensor(*key));

@@ -41,6 +41,8 @@ pub trait Publish: std::fmt::Debug + Send + Sync {
 const TRANSACTION_IDS_MAX: u64 = 2 * READINGS_MAX as u64;
 /// Longest a commit waits for the store to be put in order: see [`super::keeper`].
 const CAPACITY_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked, when nobody writes, whether what a change waits for is settled.
+const SETTLING_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often it is looked, when nobody writes, whose time has come and whether the clock went back.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a database that failed is asked whether it takes writes again, when nobody writes.
@@ -129,6 +131,9 @@ impl Writer {
             let announcements = std::mem::take(&mut batch.announcements);
             self.announce(announcements).await;
             let is_failing = self.store.fault.read().is_some();
+            if is_failing {
+                self.refuse_changes();
+            }
             if batch.closing.is_none() && !is_failing && self.changes.has_work() {
                 self.step_changes().await;
             }
@@ -158,6 +163,11 @@ impl Writer {
                     tracing::debug!(%error, "the store still takes no readings");
                     self.store.fails(&error);
                     self.refuse_changes();
+                }
+            } else if self.changes.waits_to_settle(&self.store) {
+                let next = tokio::time::timeout(SETTLING_LOOK_INTERVAL, self.messages.recv());
+                if let Ok(message) = next.await {
+                    return message;
                 }
             } else if self.changes.has_work() {
                 match self.messages.try_recv() {

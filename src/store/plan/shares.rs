@@ -18,7 +18,7 @@ const SHARE_MIN: usize = 16;
 /// rooms that exist it may go to as often as it likes.
 pub(super) const SENSOR_ROOMS_MAX: usize = 16;
 
-/// What a key has.
+/// What a key or a site has.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Has {
     sensors: usize,
@@ -105,19 +105,34 @@ impl Planner<'_> {
         !self.author.sites.are_all()
     }
 
-    fn rooms_at(&self, site: &PlaceName) -> usize {
-        let known = self.directory.rooms().map(|(_, place)| &place.site);
-        let new = self.new_rooms.keys().map(|place| &place.site);
-        known.chain(new).filter(|of| *of == site).count()
+    fn rooms_at(&mut self, site: &PlaceName) -> usize {
+        let known = self.known_at(site).rooms;
+        let new = self.new_rooms.keys();
+        known + new.filter(|place| place.site == *site).count()
     }
 
-    fn sensors_at(&self, site: &PlaceName) -> usize {
-        let known = self.directory.ids_with_rooms();
-        let known = known.filter_map(|(_, room, _)| self.directory.place(room));
+    fn sensors_at(&mut self, site: &PlaceName) -> usize {
+        let known = self.known_at(site).sensors;
         let new = self.plan.sensors.iter();
         let new = new.filter_map(|(key, ..)| self.sensors.get(key));
-        let here = known.filter(|place| place.site == *site).count();
-        here + new.filter(|sensor| sensor.place.site == *site).count()
+        known + new.filter(|sensor| sensor.place.site == *site).count()
+    }
+
+    /// What the directory has at a site, counted once for a transaction.
+    fn known_at(&mut self, site: &PlaceName) -> Has {
+        let directory = self.directory;
+        *self.at_sites.entry(site.clone()).or_insert_with(|| {
+            let rooms = directory.rooms().filter(|(key, place)| {
+                // One that became one with another is that one.
+                place.site == *site && directory.former_room(*key).is_none()
+            });
+            let sensors = directory.ids_with_rooms();
+            let places = sensors.filter_map(|(_, room, _)| directory.place(room));
+            Has {
+                sensors: places.filter(|place| place.site == *site).count(),
+                rooms: rooms.count(),
+            }
+        })
     }
 
     /// Rooms that a sensor has been in, or will have been.

@@ -7,11 +7,14 @@
 use super::Writer;
 use crate::database::{RegistryPatch, StoreError};
 use crate::domain::StreamId;
+use crate::store::Store;
 use crate::store::directory::{Directory, KnownSensor};
 use crate::store::erase::row;
 use crate::store::queue::{AppendError, ChangeRequest};
 use crate::store::registry::{Asking, Changed, Decision, RegistryError, Step, Task};
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// What the writer has to do for changes.
 #[derive(Debug, Default)]
@@ -22,9 +25,24 @@ pub(super) struct Changes {
     current: Option<(ChangeRequest, Changed)>,
     /// What is left to be done of it, or of those that were broken off before the start.
     tasks: VecDeque<Task>,
+    /// What is settled in the background for the first of those that wait.
+    settling: Option<Settling>,
     /// What may be durable already: whether it was is not known, and it is made so before anything else.
     doubtful: Option<Box<Decision>>,
 }
+
+/// Most of what has to be settled before a change is, beside the commits of others; only what came
+/// meanwhile is left to the writer.
+#[derive(Debug, Clone, Copy)]
+struct Settling {
+    /// It is when so many generations of readings are.
+    settled: u64,
+    /// It is not waited for longer.
+    until: Instant,
+}
+
+/// Longest that a change waits for the keeper, which may be failing.
+const SETTLING_WAIT_MAX: Duration = Duration::from_secs(30);
 
 impl Changes {
     /// What was broken off when the server was stopped.
@@ -42,6 +60,15 @@ impl Changes {
     pub(super) fn has_work(&self) -> bool {
         let is_idle = self.waiting.is_empty() && self.tasks.is_empty();
         !is_idle || self.current.is_some() || self.doubtful.is_some()
+    }
+
+    /// Whether nothing can be done before more is settled.
+    pub(super) fn waits_to_settle(&self, store: &Store) -> bool {
+        let is_blocked = self.tasks.is_empty() && self.doubtful.is_none();
+        is_blocked
+            && self.settling.is_some_and(|settling| {
+                store.recent.settled() < settling.settled && Instant::now() < settling.until
+            })
     }
 
     /// Nothing more is done: whoever waits is told so.
@@ -67,7 +94,7 @@ impl Writer {
                 Ok(Step::Ended(decision, readings)) => {
                     self.changes.tasks.pop_front();
                     // They were put together of readings that were elsewhere.
-                    self.store.room_means.lock().await.take();
+                    self.store.outdate_means();
                     if let Some((_, changed)) = &mut self.changes.current {
                         changed.readings += readings;
                     }
@@ -95,8 +122,42 @@ impl Writer {
         if let Some((request, changed)) = self.changes.current.take() {
             request.answer(Ok(changed));
         }
+        if self.changes.waits_to_settle(&self.store) || self.settles_first() {
+            return;
+        }
+        self.changes.settling = None;
         if let Some(request) = self.changes.waiting.pop_front() {
             self.begin_change(request).await;
+        }
+    }
+
+    /// Has the keeper settle what there is, when the next change needs that and it was not asked yet.
+    fn settles_first(&mut self) -> bool {
+        let Some(request) = self.changes.waiting.front() else {
+            return false;
+        };
+        let is_kept = self.store.is_kept.load(Ordering::Relaxed);
+        if !is_kept || self.changes.settling.is_some() {
+            return false;
+        }
+        let asking = self.asking(request);
+        let decide = |directory: &Directory| Decision::of(directory, &request.change, &asking);
+        let decided = self.store.directory(decide);
+        if !decided.is_ok_and(|decision| decision.changes_keys()) {
+            return false;
+        }
+        self.changes.settling = Some(Settling {
+            settled: self.store.recent.settle_soon(),
+            until: Instant::now() + SETTLING_WAIT_MAX,
+        });
+        true
+    }
+
+    fn asking(&self, request: &ChangeRequest) -> Asking {
+        Asking {
+            sites: request.sites.clone(),
+            now: self.clock.now(),
+            rooms_max: self.limits.rooms_max,
         }
     }
 
@@ -110,11 +171,7 @@ impl Writer {
     async fn begun(&mut self, request: &ChangeRequest) -> Result<Changed, RegistryError> {
         // What failed may be stored all the same, under names of before.
         self.recover_if_doubtful().await?;
-        let asking = Asking {
-            sites: request.sites.clone(),
-            now: self.clock.now(),
-            rooms_max: self.limits.rooms_max,
-        };
+        let asking = self.asking(request);
         let decide = |directory: &Directory| Decision::of(directory, &request.change, &asking);
         let mut decision = self.store.directory(decide)?;
         if decision.changes_keys() {
@@ -164,6 +221,7 @@ impl Writer {
             renamed,
             ..
         } = *decision;
+        let moves_readings = !(known.is_empty() && patch.rows.former_rooms.is_empty());
         self.store
             .directory
             .write()
@@ -172,7 +230,9 @@ impl Writer {
         for task in tasks.into_iter().rev() {
             self.changes.tasks.push_front(task);
         }
-        self.store.room_means.lock().await.take();
+        if moves_readings {
+            self.store.outdate_means();
+        }
         if !renamed.is_empty() {
             self.publisher.rename(renamed).await;
         }
