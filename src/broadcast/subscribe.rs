@@ -12,6 +12,7 @@ use super::index::ClientKey;
 use super::outbox::Kept;
 use super::outgoing::Outgoing;
 use super::protocol::{self, Subscription};
+use super::scope;
 use super::shard::{Pause, Shard};
 use super::snapshot::{Snapshot, SnapshotError};
 use crate::domain::Selector;
@@ -296,6 +297,19 @@ impl Beginning {
             filters,
             begun,
         } = self;
+        // What it names may be called otherwise since it was asked for.
+        let named = scope::filters(
+            shard.hub.store(),
+            client.pass.borrow().caller(),
+            &wanted.topics,
+            &wanted.filter,
+        );
+        let mut filters = filters;
+        for filter in named.unwrap_or_default() {
+            if !filters.contains(&filter) {
+                filters.push(filter);
+            }
+        }
         if let Some(interval) = wanted.interval {
             shard.set_pace(key, &client, interval);
         }

@@ -45,7 +45,17 @@ impl Store {
                 continue;
             }
             // One after the other: roll-ups of many years are in memory for one sensor only.
-            let count = self.count_in_rooms(one).await?;
+            let count = match self.count_in_rooms(one).await {
+                // One chunk that cannot be read keeps nobody from hearing of the others.
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::error!(%error, "what a sensor has in its rooms cannot be counted");
+                    CountInRooms {
+                        readings: 0,
+                        first: None,
+                    }
+                }
+                count => count?,
+            };
             counts.push(count);
             let mut known = self.counts_in_rooms.lock();
             if known.len() >= KNOWN_MAX {

@@ -137,7 +137,7 @@ fn replayed(
         for row in &committed.rows {
             if unreadable.contains(&row.reading.sensor) {
                 // With them nothing of the store could be put in order.
-                tracing::error!(id = %row.id, "a reading of a sensor that is set aside stays in the log");
+                tracing::error!(id = %row.id, "a reading of a sensor that is set aside is only in the log");
                 continue;
             }
             if !is_included(row.reading.sensor, row.id) {
@@ -147,6 +147,7 @@ fn replayed(
             }
         }
         let committed_rows = committed.rows.into_iter();
+        let committed_rows = committed_rows.filter(|row| !unreadable.contains(&row.reading.sensor));
         rows.insert(Run::of(committed_rows.map(|row| (row.id, row.reading))));
         for (sensor, count) in committed.reading_counts {
             if !is_included(sensor, batch.last) {

@@ -16,13 +16,19 @@ fn parts_cells(character: char) -> bool {
     matches!(character, ',' | ';' | '\t')
 }
 
+/// Whether a cell may begin behind this character: quotes around or within a cell are no part of it to a
+/// program that parts cells elsewhere.
+fn goes_on(at_begin: bool, character: char) -> bool {
+    parts_cells(character) || (at_begin && character == '"')
+}
+
 /// The text with an apostrophe before each beginning of what might be a formula.
 pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
     let mut at_begin = true;
     let mut is_harmless = true;
     for character in text.chars() {
         is_harmless &= !(at_begin && GUARDED_BEGINS.contains(&character));
-        at_begin = parts_cells(character);
+        at_begin = goes_on(at_begin, character);
     }
     if is_harmless {
         return text.into();
@@ -34,7 +40,7 @@ pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
             guarded.push(GUARD);
         }
         guarded.push(character);
-        at_begin = parts_cells(character);
+        at_begin = goes_on(at_begin, character);
     }
     guarded.into()
 }
@@ -56,7 +62,7 @@ pub(crate) fn unguarded(cell: &str) -> Cow<'_, str> {
             character = guarded;
         }
         text.push(character);
-        at_begin = parts_cells(character);
+        at_begin = goes_on(at_begin, character);
     }
     text.into()
 }
@@ -69,13 +75,12 @@ pub(super) fn guard_json(json: &[u8], out: &mut Vec<u8>) {
     };
     let mut at_begin = false;
     for character in text.chars() {
-        // Between texts there is only `"` behind a comma.
         if at_begin && GUARDED_BEGINS.contains(&character) {
             out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
         } else {
             out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         }
-        at_begin = parts_cells(character);
+        at_begin = goes_on(at_begin, character);
     }
 }
 
@@ -93,6 +98,8 @@ mod tests {
     #[case("a;;-1", "a;;'-1")]
     #[case("=1;＝1,＋2;－3,＠4", "'=1;'＝1,'＋2;'－3,'＠4")]
     #[case("a;'s", "a;''s")]
+    #[case("x;\"=1+1;y", "x;\"'=1+1;y")]
+    #[case("\"=1", "\"'=1")]
     #[case("a;b = 1 - 1", "a;b = 1 - 1")]
     fn a_formula_behind_what_may_part_cells_is_guarded(#[case] text: &str, #[case] cell: &str) {
         assert_eq!(guarded(text), cell);
