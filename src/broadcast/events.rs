@@ -193,7 +193,9 @@ fn subscription(request: &HttpRequest) -> Result<Subscription, Problem> {
         .or(asked)
         .map(str::to_owned);
     let snapshot = parameters.flag("snapshot");
-    let interval = parameters.number("max_hz").and_then(|max_hz| {
+    let is_paced = parameters.text("max_hz").is_some();
+    let max_hz = is_paced.then(|| parameters.number("max_hz")).flatten();
+    let interval = max_hz.and_then(|max_hz| {
         let interval = protocol::interval(max_hz);
         interval
             .map_err(|error| parameters.fault("max_hz", "out_of_range", error.detail))

@@ -72,6 +72,11 @@ impl Fields {
         self.members.contains_key(name)
     }
 
+    /// Whether there is no member at all.
+    pub(crate) fn are_none(&self) -> bool {
+        self.members.is_empty()
+    }
+
     pub(crate) fn is_given(&self, name: &str) -> bool {
         self.members.get(name).is_some_and(|value| !value.is_null())
     }

@@ -78,7 +78,8 @@ impl Parameters {
     }
 
     pub(crate) fn number<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
-        let text = self.text(name)?;
+        // An empty one is no number: a form that was not filled in may mean anything.
+        let text = self.given(name)?;
         // A float parser would take words like `nan` and `inf`.
         let numeric = text
             .bytes()

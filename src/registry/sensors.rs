@@ -82,6 +82,9 @@ async fn edit_sensor(
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::read(&bodies, &request, payload).await?;
     let (unit_is_given, model_is_given) = (fields.has("tvoc_unit"), fields.has("model"));
+    if fields.are_none() {
+        fields.fault("", "nothing_to_change", "must name what is to change");
+    }
     let values = SensorChange {
         sensor_id: fields.optional("sensor_id", "bad_sensor_id", SensorId::parse),
         enseigne: fields.optional("enseigne", "bad_name", PlaceName::parse),

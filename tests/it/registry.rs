@@ -433,6 +433,7 @@ const WRONG: &[Wrong] = &[
     ("PATCH", "/api/sensors/a", r#"{"salle": "x", "pinned": false}"#, 422, "bad_body", "/pinned"),
     ("PATCH", "/api/sensors/a", r#"{"pinned": "no"}"#, 422, "bad_body", "/pinned"),
     ("PATCH", "/api/sensors/a", r#"{"tvoc_unit": "stone"}"#, 422, "bad_body", "/tvoc_unit"),
+    ("PATCH", "/api/sensors/a", "{}", 422, "bad_body", ""),
     ("POST", "/api/sensors/a/merge", "{}", 422, "bad_body", "/into"),
     ("POST", "/api/sensors/a/merge", r#"{"into": "a"}"#, 422, "bad_body", "/into"),
     ("POST", "/api/sensors/a/merge", r#"{"into": "none"}"#, 404, "not_found", ""),
