@@ -272,6 +272,24 @@ impl Beginning {
         Some((messages, lease))
     }
 
+    /// The filters, with those that what it names leads to by now: a sensor or a room may be called
+    /// otherwise since it was asked for.
+    fn filters_named_now(&self) -> Vec<Selector> {
+        let named = scope::filters(
+            self.shard.hub.store(),
+            self.client.pass.borrow().caller(),
+            &self.wanted.topics,
+            &self.wanted.filter,
+        );
+        let mut filters = self.filters.clone();
+        for filter in named.unwrap_or_default() {
+            if !filters.contains(&filter) {
+                filters.push(filter);
+            }
+        }
+        filters
+    }
+
     /// The moment live begins.
     fn begin(self, recovered: bool, mut catchup: Catchup) {
         let mut since = self.shard.position();
@@ -289,27 +307,15 @@ impl Beginning {
         }
         self.shard.send_held(&self.client, replayed);
         let count = replayed.len();
+        let filters = self.filters_named_now();
         let Self {
             shard,
             key,
             client,
             wanted,
-            filters,
             begun,
+            ..
         } = self;
-        // What it names may be called otherwise since it was asked for.
-        let named = scope::filters(
-            shard.hub.store(),
-            client.pass.borrow().caller(),
-            &wanted.topics,
-            &wanted.filter,
-        );
-        let mut filters = filters;
-        for filter in named.unwrap_or_default() {
-            if !filters.contains(&filter) {
-                filters.push(filter);
-            }
-        }
         if let Some(interval) = wanted.interval {
             shard.set_pace(key, &client, interval);
         }
